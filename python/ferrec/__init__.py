@@ -1,0 +1,1 @@
+"""ferrec: recommendations at hardware speed."""

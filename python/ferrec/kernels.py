@@ -1,0 +1,473 @@
+"""The kernels over SciPy matrices: no ids, no state.
+
+A matrix is always users × items. Whatever ranks returns a `csr_array` whose rows are **best first** (so its
+column indices are not sorted) and hold at most k entries: fewer where fewer exist; never padding, NaN or an
+excluded column. Ties are broken by the smaller column. Inputs are never changed. Results are the same bits for
+any `n_threads`. The GIL is free while a kernel runs, and Ctrl-C stops it.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, cast
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
+
+from ferrec import _rust
+from ferrec._progress import Callback, bar
+
+__all__ = [
+    "ranking_metrics",
+    "top_k_neighbors",
+    "top_k_product",
+    "top_k_similar",
+    "weight",
+]
+
+Matrix: TypeAlias = Any
+"""A SciPy sparse matrix or array in any format (CSR costs nothing), or a `_rust.Csr`."""
+Progress: TypeAlias = bool | Callback
+Csr: TypeAlias = "sp.csr_array[np.float32, tuple[int, int]]"
+
+_INT32_MAX = np.iinfo(np.int32).max
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What may not, or only may, be recommended; read by the compiled kernels."""
+
+    exclude: Sequence[_rust.Csr] = ()
+    allow: _rust.Csr | None = None
+    allowed: NDArray[np.bool_] | None = None
+    threshold: float | None = None
+
+
+def as_csr(x: Matrix, name: str = "x") -> _rust.Csr:
+    """A validated handle to a SciPy matrix, without copying where it is CSR of float32 and int32 already.
+
+    Parameters
+    ----------
+    x
+        SciPy sparse matrix or array. Unsorted rows are sorted and duplicate entries summed, in a copy.
+    name
+        The argument's name in errors.
+
+    Raises
+    ------
+    TypeError
+        `x` is not a sparse matrix of real numbers.
+    ValueError
+        A dimension or column id exceeds int32, a value is not finite in float32, or the parts are inconsistent.
+    """
+    if isinstance(x, _rust.Csr):
+        return x
+    if not sp.issparse(x):
+        raise TypeError(f"{name}: expected a SciPy sparse matrix, got {type(x).__name__}; wrap it in scipy.sparse.csr_array")
+    if len(x.shape) != 2:
+        raise ValueError(f"{name}: expected 2 dimensions, got shape {x.shape}")
+    if x.format != "csr":
+        text = f"{name}: converting {x.format.upper()} to CSR on every call; call .tocsr() once to avoid it"
+        warnings.warn(text, sp.SparseEfficiencyWarning, stacklevel=3)
+        x = x.tocsr()
+    if x.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: expected real numbers, got dtype {x.dtype}")
+    if max(x.shape) > _INT32_MAX:
+        raise ValueError(f"{name}: shape {x.shape} exceeds {_INT32_MAX} rows or columns")
+    indices = x.indices
+    if indices.dtype != np.int32:
+        if indices.size and (indices.max() > _INT32_MAX or indices.min() < 0):
+            raise ValueError(f"{name}: column indices from {indices.min()} to {indices.max()} with {x.shape[1]} columns")
+        indices = indices.astype(np.int32)
+    with np.errstate(over="ignore"):  # float64 values beyond float32 become inf, which the handle refuses
+        data = np.ascontiguousarray(x.data, dtype=np.float32)
+    indptr = np.ascontiguousarray(x.indptr, dtype=np.int64)
+    return _rust.Csr(indptr, np.ascontiguousarray(indices), data, x.shape[1], name=name)
+
+
+def to_scipy(parts: "_rust.Csr | _rust.CsrParts", shape: tuple[int, int] | None = None) -> Csr:
+    """A `csr_array` of a handle (read-only views) or of a kernel's parts, sharing the memory of the values."""
+    if isinstance(parts, _rust.Csr):
+        shape, parts = parts.shape, parts.parts()
+    assert shape is not None
+    indptr, indices, data = parts
+    if indptr[-1] <= _INT32_MAX:
+        indptr = indptr.astype(np.int32)  # type: ignore[assignment]  # SciPy wants one index type
+    return cast(Csr, sp.csr_array((data, indices, indptr), shape=shape))
+
+
+def as_int(name: str, value: object, *, minimum: int) -> int:
+    """The value as an int of at least `minimum`; TypeError or ValueError names the argument and the value."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name}: expected an integer, got {value!r}")
+    if value < minimum:
+        raise ValueError(f"{name}: must be at least {minimum}, got {value}")
+    return int(value)
+
+
+def threads(n_threads: int | None) -> int:
+    """The number for the compiled side: 0 stands for what CPU affinity and cgroup quota allow."""
+    return 0 if n_threads is None else as_int("n_threads", n_threads, minimum=1)
+
+
+def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
+    """The value if it is one of the allowed strings; ValueError names them otherwise."""
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name}: must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+    return value
+
+
+def column_filter(
+    n_cols: int, exclude: "Matrix | ArrayLike | None", allow: "Matrix | ArrayLike | None", threshold: float | None
+) -> Filter:
+    """A [`Filter`] from what the kernels accept: a matrix is row by row, a list of columns is for every row."""
+    lists, allowed, allow_rows = [], None, None
+    if exclude is not None:
+        if sp.issparse(exclude) or isinstance(exclude, _rust.Csr):
+            lists.append(as_csr(exclude, "exclude"))
+        else:
+            allowed = ~_mask("exclude", exclude, n_cols)
+    if allow is not None:
+        if sp.issparse(allow) or isinstance(allow, _rust.Csr):
+            allow_rows = as_csr(allow, "allow")
+        else:
+            mask = _mask("allow", allow, n_cols)
+            allowed = mask if allowed is None else allowed & mask
+    return Filter(lists, allow_rows, allowed, threshold)
+
+
+def _mask(name: str, columns: "ArrayLike", n_cols: int) -> NDArray[np.bool_]:
+    array = np.asarray(columns)
+    if array.size == 0:
+        return np.zeros(n_cols, dtype=np.bool_)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected a sparse matrix or a list of column numbers, got {columns!r}")
+    if array.min() < 0 or array.max() >= n_cols:
+        raise ValueError(f"{name}: columns from {array.min()} to {array.max()}, but there are {n_cols}")
+    mask = np.zeros(n_cols, dtype=np.bool_)
+    mask[array] = True
+    return mask
+
+
+def top_k_similar(
+    x: Matrix,
+    k: int = 100,
+    *,
+    measure: str = "cosine",
+    axis: Literal["items", "users"] = "items",
+    shrink: float = 0.0,
+    alpha: float | None = None,
+    beta: float | None = None,
+    threshold: float | None = None,
+    queries: Matrix | None = None,
+    n_threads: int | None = None,
+    progress: Progress = False,
+) -> Csr:
+    """The k most similar items (or users) of every item (or user), itself left out.
+
+    Parameters
+    ----------
+    x
+        Sparse matrix, users × items, real numbers (computed in float32).
+    k
+        Neighbours kept, at least 1.
+    measure
+        With s = Σ x·y over the common entries, n the number of entries, N the number of users:
+
+        ========================= ==================================================================
+        ``cosine``                s / (‖x‖ ‖y‖)
+        ``dot``                   s
+        ``cocount``               n(i∩j)
+        ``jaccard``               n(i∩j) / n(i∪j)
+        ``dice``                  2 n(i∩j) / (n(i) + n(j))
+        ``tversky``               n(i∩j) / (n(i∩j) + α n(i∖j) + β n(j∖i)); α = β = 1
+        ``asymmetric_cosine``     s / (‖x‖^2α ‖y‖^2(1−α)); α = 0.5 (Aiolli, RecSys 2013)
+        ``adjusted_cosine``       cosine after subtracting the user's mean (for users: the item's)
+                                  (Sarwar et al., WWW 2001)
+        ``pearson``               cosine after subtracting the item's own mean (for users: the user's)
+        ``conditional_probability`` n(i∩j) / (n(i) n(j)^α); α = 0 (Deshpande & Karypis, TOIS 2004)
+        ``lift``                  N n(i∩j) / (n(i) n(j))
+        ``p3alpha``               Σ (x_ui/Σ_u x_ui)^α (x_uj/Σ_j x_uj)^α; α = 1 (Cooper et al., WWW 2014)
+        ``rp3beta``               p3alpha / n(j)^β; α = 1, β = 0.5 (Paudel et al., TiiS 2017)
+        ========================= ==================================================================
+
+        The counts n ignore values. Stored zeros count as absent, except in ``adjusted_cosine`` and
+        ``pearson``, where a zero is a rating. Row i of the answer holds the j.
+    axis
+        Compare the columns (``"items"``) or the rows (``"users"``).
+    shrink
+        Added to the denominator, at least 0: pulls similarities that rest on few entries towards 0.
+    alpha, beta
+        Parameters of the measures that have them; refused elsewhere.
+    threshold
+        Keep only similarities above it. By default all that are not 0, negative ones too.
+    queries
+        Compare these rows with the entities of `x` instead: for ``axis="users"`` other users × items, for
+        ``axis="items"`` other items × users. Nothing is left out then.
+    n_threads
+        Threads; by default what CPU affinity and cgroup quota allow.
+    progress
+        True draws a bar (extra ``progress``); a callable gets ``(done, total)`` a few times a second.
+
+    Returns
+    -------
+    csr_array
+        float32, entities (or queries) × entities; rows best first.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument makes no sense, `x` has non-finite values, or the shapes do not fit; the text says which.
+
+    Examples
+    --------
+    >>> import numpy as np, scipy.sparse as sp
+    >>> from ferrec.kernels import top_k_similar
+    >>> x = sp.csr_array(np.array([[1, 1, 0], [1, 1, 1], [0, 0, 1]], dtype=np.float32))
+    >>> near = top_k_similar(x, k=1)
+    >>> near.indices.tolist(), near.data.round(3).tolist()
+    ([1, 0, 0], [1.0, 1.0, 0.5])
+    """
+    k = as_int("k", k, minimum=1)
+    one_of("axis", axis, ("items", "users"))
+    one_of("measure", measure, _rust.measures)
+    handle = as_csr(x)
+    others = None if queries is None else as_csr(queries, "queries")
+    with bar(progress, "similar") as callback:
+        parts = _rust.top_k_similar(
+            handle, others, k, measure, axis, shrink, alpha, beta, threshold, threads(n_threads), callback
+        )
+    n = handle.shape[1] if axis == "items" else handle.shape[0]
+    return to_scipy(parts, (n if others is None else others.shape[0], n))
+
+
+def top_k_product(
+    a: Matrix,
+    b: Matrix,
+    k: int,
+    *,
+    threshold: float | None = None,
+    n_threads: int | None = None,
+    progress: Progress = False,
+) -> Csr:
+    """The k greatest entries of every row of `a @ b`, without ever holding the product.
+
+    Parameters
+    ----------
+    a, b
+        Sparse matrices, n × m and m × p, computed in float32.
+    k
+        Entries kept of each row, at least 1.
+    threshold
+        Keep only entries above it. By default all that are not 0.
+    n_threads, progress
+        As in [`top_k_similar`][ferrec.kernels.top_k_similar].
+
+    Returns
+    -------
+    csr_array
+        float32, n × p; rows best first.
+
+    Raises
+    ------
+    ValueError, TypeError
+        The shapes do not fit, or an argument makes no sense.
+
+    Examples
+    --------
+    String matching: the closest of a list of names for each query, by TF-IDF of character 3-grams.
+
+    >>> import numpy as np, scipy.sparse as sp
+    >>> from ferrec.kernels import top_k_product
+    >>> queries = sp.csr_array(np.array([[0.6, 0.8, 0.0]], dtype=np.float32))
+    >>> names = sp.csr_array(np.array([[1.0, 0.0, 0.0], [0.0, 0.8, 0.6]], dtype=np.float32))
+    >>> best = top_k_product(queries, names.T.tocsr(), k=1, threshold=0.5)
+    >>> best.indices.tolist(), round(float(best.data[0]), 4)
+    ([1], 0.64)
+    """
+    k = as_int("k", k, minimum=1)
+    left, right = as_csr(a, "a"), as_csr(b, "b")
+    chosen = Filter(threshold=threshold)
+    with bar(progress, "product") as callback:
+        parts = _rust.top_k_product(left, right, k, chosen, ("a", "b"), threads(n_threads), callback)
+    return to_scipy(parts, (left.shape[0], right.shape[1]))
+
+
+def top_k_neighbors(
+    history: Matrix,
+    similarity: Matrix,
+    k: int,
+    *,
+    exclude: "Matrix | ArrayLike | None" = None,
+    allow: "Matrix | ArrayLike | None" = None,
+    threshold: float | None = None,
+    n_threads: int | None = None,
+    progress: Progress = False,
+) -> Csr:
+    """The k best items of every row of `history @ similarity`: neighbourhood recommendations for everybody.
+
+    Parameters
+    ----------
+    history
+        Queries × items: what each has touched, and how much.
+    similarity
+        Items × items: row i holds the items that i speaks for, as `top_k_similar` returns it.
+    k
+        Items kept for each query, at least 1.
+    exclude, allow
+        What may not, or only may, be in the answer: a sparse matrix of the answer's shape says it row by row
+        (its values are ignored; ``exclude=history`` leaves out what was seen), a list of column numbers for
+        every row.
+    threshold, n_threads, progress
+        As in [`top_k_similar`][ferrec.kernels.top_k_similar].
+
+    Returns
+    -------
+    csr_array
+        float32, queries × items; rows best first. Items that score 0 are left out.
+
+    Raises
+    ------
+    ValueError, TypeError
+        The shapes do not fit, or an argument makes no sense.
+
+    Examples
+    --------
+    >>> import numpy as np, scipy.sparse as sp
+    >>> from ferrec.kernels import top_k_neighbors, top_k_similar
+    >>> x = sp.csr_array(np.array([[1, 1, 0], [1, 1, 1], [0, 0, 1]], dtype=np.float32))
+    >>> recommended = top_k_neighbors(x, top_k_similar(x, k=2), k=2, exclude=x)
+    >>> [recommended.indices[a:b].tolist() for a, b in zip(recommended.indptr, recommended.indptr[1:])]
+    [[2], [], [0, 1]]
+    """
+    k = as_int("k", k, minimum=1)
+    left, right = as_csr(history, "history"), as_csr(similarity, "similarity")
+    chosen = column_filter(right.shape[1], exclude, allow, threshold)
+    with bar(progress, "neighbors") as callback:
+        parts = _rust.top_k_product(
+            left, right, k, chosen, ("history", "similarity"), threads(n_threads), callback
+        )
+    return to_scipy(parts, (left.shape[0], right.shape[1]))
+
+
+def weight(
+    x: Matrix,
+    kind: str,
+    *,
+    axis: Literal["users", "items"] = "users",
+    k1: float = 1.2,
+    b: float = 0.75,
+    delta: float = 1.0,
+    n_threads: int | None = None,
+) -> Csr:
+    """Re-weights the stored values; the pattern stays.
+
+    Parameters
+    ----------
+    x
+        Sparse matrix, users × items.
+    kind
+        ==============  ===================================================================================
+        ``tfidf``       x (ln((1 + n) / (1 + df)) + 1), as scikit-learn's `TfidfTransformer(norm=None)`
+        ``bm25``        idf · x (k1 + 1) / (x + k1 (1 − b + b · len / mean len)),
+                        idf = ln(1 + (n − df + ½) / (df + ½)) (Robertson & Zaragoza, 2009)
+        ``bm25+``       the same plus idf · delta (Lv & Zhai, CIKM 2011)
+        ``log``         ln(1 + x)
+        ``sqrt``        √x
+        ``binary``      1
+        ``l1``          x / Σ|x|
+        ``l2``          x / ‖x‖
+        ``max``         x / max|x|
+        ==============  ===================================================================================
+    axis
+        For ``tfidf`` and BM25: which side are the documents (n of them); the other side are the terms, df the
+        number of documents a term is in. ``"items"`` damps active users, which is what item-item similarity
+        wants. For ``l1``, ``l2``, ``max``: whose vectors are normalised.
+    k1, b, delta
+        Parameters of BM25.
+    n_threads
+        As in [`top_k_similar`][ferrec.kernels.top_k_similar].
+
+    Returns
+    -------
+    csr_array
+        float32, the shape and pattern of `x` with sorted rows.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An unknown kind, a parameter out of range, or negative values where the formula allows none.
+
+    Examples
+    --------
+    >>> import numpy as np, scipy.sparse as sp
+    >>> from ferrec.kernels import weight
+    >>> x = sp.csr_array(np.array([[3.0, 4.0]], dtype=np.float32))
+    >>> weight(x, "l2").data.astype(float).round(4).tolist()
+    [0.6, 0.8]
+    """
+    one_of("axis", axis, ("users", "items"))
+    handle = as_csr(x)
+    values = _rust.weight(handle, kind, axis == "items", (k1, b, delta), threads(n_threads))
+    indptr, indices, _ = handle.parts()
+    return to_scipy((indptr, indices.copy(), values), handle.shape)
+
+
+def ranking_metrics(
+    recommended: Csr, truth: Matrix, ks: Sequence[int], *, n_threads: int | None = None
+) -> dict[str, NDArray[np.float64]]:
+    """Ranking metrics of binary relevance per query, in one pass, over all items.
+
+    With h hits among the first k of a list and t true items: ``precision`` h/k, ``recall`` h/t, ``f1`` their
+    harmonic mean, ``hit_rate`` h > 0, ``ndcg`` with gains 1 and discount log2(rank + 1), ``map`` the mean over
+    the t true items of the precision where they stand, ``mrr`` 1 / rank of the first hit: the definitions of
+    ranx. A list shorter than k counts as filled up with misses.
+
+    Parameters
+    ----------
+    recommended
+        Queries × items, rows best first, as the kernels return it.
+    truth
+        Queries × items: every stored entry is a true item.
+    ks
+        Cut-offs, each at least 1.
+    n_threads
+        As in [`top_k_similar`][ferrec.kernels.top_k_similar].
+
+    Returns
+    -------
+    dict
+        ``"ndcg@10"`` and so on: float64 arrays with one value for each query that has a true item; ``"rows"``
+        (int64): which queries these are; ``"coverage@10"``: an array of one number, the share of all items
+        that were recommended to anybody.
+
+    Raises
+    ------
+    ValueError, TypeError
+        The shapes do not fit, or a cut-off is below 1.
+
+    Examples
+    --------
+    >>> import numpy as np, scipy.sparse as sp
+    >>> from ferrec.kernels import ranking_metrics
+    >>> truth = sp.csr_array(np.array([[0, 1, 1]], dtype=np.float32))
+    >>> lists = sp.csr_array((np.array([2.0, 1.0]), np.array([2, 0]), np.array([0, 2])), shape=(1, 3))
+    >>> ranking_metrics(lists, truth, [2])["recall@2"].tolist()
+    [0.5]
+    """
+    if not sp.issparse(recommended) or recommended.format != "csr":
+        raise TypeError(f"recommended: expected a csr_array with best-first rows, got {type(recommended).__name__}")
+    if recommended.shape != truth.shape:
+        raise ValueError(f"recommended has shape {recommended.shape} but truth {truth.shape}")
+    cuts = [as_int("ks", k, minimum=1) for k in ks]
+    indptr = np.ascontiguousarray(recommended.indptr, dtype=np.int64)
+    indices = np.ascontiguousarray(recommended.indices, dtype=np.int32)
+    values, rows, distinct = _rust.ranking_metrics(indptr, indices, as_csr(truth, "truth"), cuts, threads(n_threads))
+    table = values.reshape(len(rows), len(cuts), len(_rust.metrics))
+    result: dict[str, NDArray[Any]] = {"rows": rows}
+    for at, k in enumerate(cuts):
+        for which, name in enumerate(_rust.metrics):
+            result[f"{name}@{k}"] = table[:, at, which]
+        result[f"coverage@{k}"] = np.array([distinct[at] / max(truth.shape[1], 1)])
+    return result

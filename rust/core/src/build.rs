@@ -1,0 +1,196 @@
+//! Events to a matrix: sorts (user, item) pairs and merges those that repeat.
+
+use crate::error::{Error, Result};
+use rayon::prelude::*;
+
+/// What becomes of several events of the same user and item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duplicates {
+    /// Their weights are added.
+    Sum,
+    /// The latest counts: by time, then by position.
+    Last,
+    /// The greatest weight counts.
+    Max,
+    /// Their number, whatever the weights.
+    Count,
+    /// They are refused.
+    Error,
+}
+
+impl Duplicates {
+    /// By its public name.
+    pub fn parse(name: &str) -> Result<Self> {
+        Ok(match name {
+            "sum" => Self::Sum,
+            "last" => Self::Last,
+            "max" => Self::Max,
+            "count" => Self::Count,
+            "error" => Self::Error,
+            _ => {
+                let text = format_args!("unknown policy {name:?}; there are sum, last, max, count, error")
+                    .to_string();
+                return Err(Error::invalid("duplicates", text));
+            }
+        })
+    }
+}
+
+/// Events as parallel columns.
+#[derive(Clone, Copy)]
+pub struct Events<'a> {
+    /// Row of each event.
+    pub users: &'a [i32],
+    /// Column of each event.
+    pub items: &'a [i32],
+    /// Weight of each event; 1 where absent.
+    pub weights: Option<&'a [f32]>,
+    /// Time of each event.
+    pub times: Option<&'a [i64]>,
+}
+
+/// The parts of a matrix, and the latest time of each entry.
+#[derive(Debug, PartialEq)]
+pub struct Built {
+    /// Offsets of the rows.
+    pub indptr: Vec<i64>,
+    /// Columns.
+    pub indices: Vec<i32>,
+    /// Values.
+    pub values: Vec<f32>,
+    /// The latest time of each entry, where the events have times.
+    pub times: Option<Vec<i64>>,
+}
+
+/// Rows of the output made by one job, with their places in the final arrays.
+struct Merged {
+    counts: Vec<i64>,
+    indices: Vec<i32>,
+    values: Vec<f32>,
+    times: Vec<i64>,
+    repeats: usize,
+    first_repeat: Option<(i32, i32)>,
+}
+
+/// Merges events into a matrix of `n_users × n_items`.
+pub fn build_csr(
+    events: Events<'_>,
+    n_users: usize,
+    n_items: usize,
+    duplicates: Duplicates,
+) -> Result<Built> {
+    let n = events.users.len();
+    let lengths =
+        [Some(events.items.len()), events.weights.map(<[f32]>::len), events.times.map(<[i64]>::len)];
+    if let Some(other) = lengths.into_iter().flatten().find(|&len| len != n) {
+        return Err(Error::Shape(format!("{n} users but another column of {other} events")));
+    }
+    if n > u32::MAX as usize {
+        return Err(Error::invalid(
+            "users",
+            format_args!("{n} events; at most {} fit in one matrix", u32::MAX),
+        ));
+    }
+    for (name, codes, size) in [("users", events.users, n_users), ("items", events.items, n_items)] {
+        if let Some(at) = codes.iter().position(|&c| c as u32 as usize >= size) {
+            return Err(Error::invalid(
+                name,
+                format_args!("code {} at event {at} is not in 0..{size}", codes[at]),
+            ));
+        }
+    }
+
+    // Event numbers, grouped by user in their given order.
+    let mut starts = vec![0_usize; n_users + 1];
+    events.users.iter().for_each(|&u| starts[u as usize + 1] += 1);
+    (0..n_users).for_each(|u| starts[u + 1] += starts[u]);
+    let mut order = vec![0_u32; n];
+    let mut next = starts.clone();
+    for (event, &user) in events.users.iter().enumerate() {
+        let slot = &mut next[user as usize];
+        order[*slot] = event as u32;
+        *slot += 1;
+    }
+    drop(next);
+
+    let per_job = (n / (rayon::current_num_threads() * 16)).max(1 << 14);
+    let mut jobs = Vec::new();
+    let (mut rest, mut first) = (&mut order[..], 0);
+    while first < n_users {
+        let end = starts.partition_point(|&s| s <= starts[first] + per_job).max(first + 2) - 1;
+        let end = end.min(n_users);
+        let (own, tail) = rest.split_at_mut(starts[end] - starts[first]);
+        jobs.push((first..end, own));
+        (rest, first) = (tail, end);
+    }
+    let merged: Vec<Merged> = jobs
+        .into_par_iter()
+        .map(|(users, order)| {
+            let mut out = Merged {
+                counts: Vec::with_capacity(users.len()),
+                indices: Vec::with_capacity(order.len()),
+                values: Vec::with_capacity(order.len()),
+                times: Vec::with_capacity(if events.times.is_some() { order.len() } else { 0 }),
+                repeats: 0,
+                first_repeat: None,
+            };
+            let base = starts[users.start];
+            for user in users {
+                let own = &mut order[starts[user] - base..starts[user + 1] - base];
+                merge_user(user as i32, own, &events, duplicates, &mut out);
+            }
+            out
+        })
+        .collect();
+
+    if duplicates == Duplicates::Error {
+        let count: usize = merged.iter().map(|m| m.repeats).sum();
+        if let Some((user, item)) = merged.iter().find_map(|m| m.first_repeat) {
+            return Err(Error::Duplicates { count, user, item });
+        }
+    }
+    let mut indptr = Vec::with_capacity(n_users + 1);
+    indptr.push(0);
+    let mut total = 0;
+    for count in merged.iter().flat_map(|m| &m.counts) {
+        total += count;
+        indptr.push(total);
+    }
+    let mut indices = Vec::with_capacity(total as usize);
+    let mut values = Vec::with_capacity(total as usize);
+    let mut times = events.times.map(|_| Vec::with_capacity(total as usize));
+    for part in merged {
+        indices.extend_from_slice(&part.indices);
+        values.extend_from_slice(&part.values);
+        if let Some(times) = &mut times {
+            times.extend_from_slice(&part.times);
+        }
+    }
+    Ok(Built { indptr, indices, values, times })
+}
+
+fn merge_user(user: i32, own: &mut [u32], events: &Events<'_>, duplicates: Duplicates, out: &mut Merged) {
+    let item = |event: u32| events.items[event as usize];
+    let time = |event: u32| events.times.map_or(0, |t| t[event as usize]);
+    let weight = |event: u32| events.weights.map_or(1.0, |w| w[event as usize]);
+    own.sort_unstable_by_key(|&e| (item(e), time(e), e));
+    let before = out.indices.len();
+    for group in own.chunk_by(|&a, &b| item(a) == item(b)) {
+        let (first, last) = (group[0], group[group.len() - 1]);
+        out.indices.push(item(first));
+        out.values.push(match duplicates {
+            Duplicates::Count => group.len() as f32,
+            Duplicates::Max => group.iter().map(|&e| weight(e)).fold(f32::NEG_INFINITY, f32::max),
+            Duplicates::Last | Duplicates::Error => weight(last),
+            Duplicates::Sum => group.iter().map(|&e| f64::from(weight(e))).sum::<f64>() as f32,
+        });
+        if events.times.is_some() {
+            out.times.push(time(last));
+        }
+        if group.len() > 1 {
+            out.repeats += group.len() - 1;
+            out.first_repeat.get_or_insert((user, item(first)));
+        }
+    }
+    out.counts.push((out.indices.len() - before) as i64);
+}

@@ -1,0 +1,25 @@
+//! The algorithms of ferrec over sparse matrices, without Python.
+//!
+//! One way through: a [`Csr`] is validated once; a [`topk::RowScorer`] fills one dense row of scores at a
+//! time; the driver in [`topk`] leaves out what is excluded and keeps the best `k`. A new algorithm is a new
+//! `RowScorer`. Every function is deterministic: the same bits for any number of threads.
+
+pub mod biases;
+pub mod build;
+pub mod control;
+pub mod csr;
+pub mod error;
+pub mod ids;
+pub mod metrics;
+pub mod product;
+pub mod rating;
+pub mod simd;
+pub mod similarity;
+pub mod stateless;
+pub mod topk;
+pub mod weight;
+
+pub use control::Control;
+pub use csr::{Buf, Csr};
+pub use error::{Error, Result};
+pub use topk::{Filter, Ranked};

@@ -1,0 +1,96 @@
+//! Rows of a product of two sparse matrices: neighbourhood scoring, string matching, similarity.
+
+use crate::control::Control;
+use crate::csr::{Csr, View};
+use crate::error::{Error, Result};
+use crate::simd::prefetch;
+use crate::topk::{Filter, Ranked, RowScorer, Scores, score_pairs, top_k};
+use rayon::prelude::*;
+
+/// Rows of the right matrix asked for ahead of their use: each lies at a random place in memory.
+const ROWS_AHEAD: usize = 4;
+/// Cache lines of each; the hardware follows from there.
+const LINES_AHEAD: usize = 12;
+
+/// `a @ b`, row by row.
+pub(crate) struct Product<'a> {
+    a: View<'a>,
+    b: View<'a>,
+    n_rows: usize,
+    n_cols: usize,
+    /// Multiply-adds of each row.
+    pub(crate) work: Vec<u64>,
+}
+
+impl<'a> Product<'a> {
+    pub(crate) fn new(names: (&str, &str), a: &'a Csr, b: &'a Csr) -> Result<Self> {
+        if a.n_cols() != b.n_rows() {
+            let (shape_a, shape_b) = ((a.n_rows(), a.n_cols()), (b.n_rows(), b.n_cols()));
+            let (name_a, name_b) = names;
+            return Err(Error::Shape(format!(
+                "{name_a} has shape {shape_a:?} and {name_b} {shape_b:?}; the columns of {name_a} must be the rows of {name_b}"
+            )));
+        }
+        let row_work = |row: usize| a.row(row).0.iter().map(|&mid| b.row_len(mid as usize) as u64).sum();
+        let work = (0..a.n_rows()).into_par_iter().with_min_len(256).map(row_work).collect();
+        Ok(Self { a: a.view(), b: b.view(), n_rows: a.n_rows(), n_cols: b.n_cols(), work })
+    }
+
+    /// Calls `add(columns, values, by)` for every row of `b` that the row of `a` names.
+    #[inline(always)]
+    pub(crate) fn for_each(&self, row: usize, mut add: impl FnMut(&[i32], &[f32], f32)) {
+        let (mids, weights) = self.a.row(row);
+        for (at, (&mid, &by)) in mids.iter().zip(weights).enumerate() {
+            if let Some(&ahead) = mids.get(at + ROWS_AHEAD) {
+                let (cols, values) = self.b.row(ahead as usize);
+                prefetch(cols, LINES_AHEAD);
+                prefetch(values, LINES_AHEAD);
+            }
+            let (cols, values) = self.b.row(mid as usize);
+            add(cols, values, by);
+        }
+    }
+}
+
+impl RowScorer for Product<'_> {
+    fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    fn n_cols(&self) -> usize {
+        self.n_cols
+    }
+
+    #[inline(always)]
+    fn work(&self, row: usize) -> u64 {
+        self.work[row]
+    }
+
+    #[inline(always)]
+    fn score(&self, row: usize, scores: &mut Scores) {
+        self.for_each(row, |cols, values, by| scores.add(cols, values, by));
+    }
+}
+
+/// The best `k` entries of every row of `a @ b`; an entry that comes to exactly 0 is none.
+pub fn top_k_product(
+    names: (&str, &str),
+    a: &Csr,
+    b: &Csr,
+    k: usize,
+    filter: &Filter<'_>,
+    control: &Control,
+) -> Result<Ranked> {
+    top_k(&Product::new(names, a, b)?, k, filter, control)
+}
+
+/// The entries of `a @ b` at the places that `pairs` names.
+pub fn score_product(
+    names: (&str, &str),
+    a: &Csr,
+    b: &Csr,
+    pairs: &Csr,
+    control: &Control,
+) -> Result<Vec<f32>> {
+    score_pairs(&Product::new(names, a, b)?, pairs, control)
+}

@@ -1,0 +1,518 @@
+//! The one driver of everything that ranks: scores a row, leaves out what is excluded, keeps the best `k`.
+//!
+//! The order is total: score descending, then column ascending. So the answer does not depend on how the
+//! rows were shared out.
+
+use crate::control::Control;
+use crate::csr::Csr;
+use crate::error::{Error, Result};
+use crate::simd::{Job, Level, dispatch};
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+/// Fills the scores of one row. A score of exactly 0 means: not a candidate.
+pub trait RowScorer: Sync {
+    /// Number of rows there are.
+    fn n_rows(&self) -> usize;
+
+    /// Length of a row of scores.
+    fn n_cols(&self) -> usize;
+
+    /// Multiply-adds that the row costs, for sharing the rows out; an upper bound of its candidates too.
+    fn work(&self, row: usize) -> u64;
+
+    /// Whether [`Scores`] needs its second sum.
+    const TWO_SUMS: bool = false;
+
+    /// Adds up the row's scores.
+    fn score(&self, row: usize, scores: &mut Scores);
+
+    /// Turns sums into scores for the columns from `start` on; must leave what nothing was added to at 0, and
+    /// may use only what stands at the same place (it is called with pieces of any size).
+    #[inline(always)]
+    fn finish(&self, _row: usize, _start: usize, _sums: &mut [f32], _weights: &[f32]) {}
+}
+
+/// A dense row of sums, and which parts of it are in use.
+pub struct Scores {
+    sums: Vec<f32>,
+    weights: Vec<f32>,
+    /// One byte per block of [`BLOCK`] columns; empty use when `dense`.
+    touched: Vec<u8>,
+    dense: bool,
+}
+
+/// Columns of one cache line of f32: the unit of the touched marks and of the filter.
+const BLOCK: usize = 16;
+/// Columns finished and filtered at a time; a tile stays in L1.
+const TILE: usize = 1024;
+/// Below one product for this many columns, visiting only the touched blocks is cheaper than a scan.
+const COLUMNS_PER_PRODUCT: u64 = 8;
+
+impl Scores {
+    fn new(n_cols: usize, two_sums: bool) -> Self {
+        Self {
+            sums: vec![0.0; n_cols],
+            weights: vec![0.0; if two_sums { n_cols } else { 0 }],
+            touched: vec![0; n_cols.div_ceil(BLOCK).next_multiple_of(8)],
+            dense: true,
+        }
+    }
+
+    /// All sums at once, for scorers that know every column.
+    #[inline(always)]
+    pub fn dense(&mut self) -> &mut [f32] {
+        self.dense = true;
+        &mut self.sums
+    }
+
+    /// `sums[cols] += by · values`.
+    #[inline(always)]
+    pub fn add(&mut self, cols: &[i32], values: &[f32], by: f32) {
+        if self.dense {
+            for (&c, &v) in cols.iter().zip(values) {
+                self.sums[c as usize] += by * v;
+            }
+        } else {
+            for (&c, &v) in cols.iter().zip(values) {
+                let c = c as usize;
+                self.sums[c] += by * v;
+                self.touched[c / BLOCK] = 1;
+            }
+        }
+    }
+
+    /// `sums[cols] += by · values` and `weights[cols] += weight(by, value)`.
+    #[inline(always)]
+    pub fn add_weighted(&mut self, cols: &[i32], values: &[f32], by: f32, weight: impl Fn(f32, f32) -> f32) {
+        for (&c, &v) in cols.iter().zip(values) {
+            let c = c as usize;
+            self.sums[c] += by * v;
+            self.weights[c] += weight(by, v);
+            self.touched[c / BLOCK] = 1;
+        }
+    }
+
+    /// Takes a column out of the running.
+    #[inline(always)]
+    pub fn remove(&mut self, col: usize) {
+        self.sums[col] = 0.0;
+        if let Some(weight) = self.weights.get_mut(col) {
+            *weight = 0.0;
+        }
+    }
+
+    /// Calls `visit(first column, sums, weights)` on every part in use, in column order, and clears it.
+    #[inline(always)]
+    fn drain(&mut self, mut visit: impl FnMut(usize, &mut [f32], &[f32])) {
+        let n = self.sums.len();
+        let Self { sums, weights, touched, dense } = self;
+        let mut part = |range: Range<usize>| {
+            let two = if weights.is_empty() { 0..0 } else { range.clone() };
+            let start = range.start;
+            let piece = &mut sums[range];
+            visit(start, piece, &weights[two.clone()]);
+            piece.fill(0.0);
+            weights[two].fill(0.0);
+        };
+        if *dense {
+            for start in (0..n).step_by(TILE) {
+                part(start..(start + TILE).min(n));
+            }
+            return;
+        }
+        for (word, marks) in touched.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            if u64::from_ne_bytes(*marks) == 0 {
+                continue;
+            }
+            for (byte, mark) in marks.iter_mut().enumerate().filter(|m| *m.1 != 0) {
+                let start = (word * 8 + byte) * BLOCK;
+                part(start..(start + BLOCK).min(n));
+                *mark = 0;
+            }
+        }
+    }
+}
+
+/// What may not, or only may, be recommended.
+#[derive(Default, Clone, Copy)]
+pub struct Filter<'a> {
+    /// Row by row, columns to leave out (values are ignored).
+    pub exclude: &'a [&'a Csr],
+    /// Row by row, the only columns allowed.
+    pub allow: Option<&'a Csr>,
+    /// Per column: may it be recommended to anybody?
+    pub allowed: Option<&'a [bool]>,
+    /// Scores must be above this.
+    pub threshold: Option<f32>,
+}
+
+impl Filter<'_> {
+    pub(crate) fn check(&self, n_rows: usize, n_cols: usize) -> Result<()> {
+        let named = self.exclude.iter().map(|m| ("exclude", *m)).chain(self.allow.map(|m| ("allow", m)));
+        for (name, m) in named {
+            if (m.n_rows(), m.n_cols()) != (n_rows, n_cols) {
+                let (r, c) = (m.n_rows(), m.n_cols());
+                return Err(Error::Shape(format!(
+                    "{name} has shape ({r}, {c}), expected ({n_rows}, {n_cols})"
+                )));
+            }
+        }
+        if let Some(mask) = self.allowed.filter(|m| m.len() != n_cols) {
+            let len = mask.len();
+            return Err(Error::Shape(format!(
+                "the mask of allowed columns has length {len}, expected {n_cols}"
+            )));
+        }
+        if self.threshold.is_some_and(f32::is_nan) {
+            return Err(Error::invalid("threshold", "is NaN"));
+        }
+        Ok(())
+    }
+}
+
+/// Rows of (column, score), best first: at most k of each.
+#[derive(Debug, PartialEq)]
+pub struct Ranked {
+    /// Offsets of the rows.
+    pub indptr: Vec<i64>,
+    /// Columns, best first within a row.
+    pub indices: Vec<i32>,
+    /// Scores, aligned with `indices`.
+    pub values: Vec<f32>,
+}
+
+/// A score and a column as one integer: a greater key is a better candidate.
+#[inline(always)]
+pub(crate) fn key(score: f32, col: usize) -> u64 {
+    let bits = score.to_bits();
+    let ordered = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
+    u64::from(ordered) << 32 | u64::from(!(col as u32))
+}
+
+#[inline(always)]
+fn key_score(key: u64) -> f32 {
+    let ordered = (key >> 32) as u32;
+    f32::from_bits(if ordered >> 31 == 1 { ordered & !(1 << 31) } else { !ordered })
+}
+
+#[inline(always)]
+fn key_col(key: u64) -> i32 {
+    !(key as u32) as i32
+}
+
+/// The best k seen so far: an unordered buffer that is cut back to k when full.
+pub(crate) struct Best {
+    keys: Vec<u64>,
+    k: usize,
+    floor: f32,
+    start_floor: f32,
+}
+
+impl Best {
+    pub(crate) fn new(k: usize, threshold: Option<f32>) -> Self {
+        let floor = threshold.unwrap_or(f32::NEG_INFINITY);
+        Self { keys: Vec::new(), k, floor, start_floor: floor }
+    }
+
+    /// Offers a candidate whose column is above all those offered before with the same score.
+    #[inline(always)]
+    pub(crate) fn offer(&mut self, score: f32, col: usize) {
+        if score > self.floor {
+            self.keys.push(key(score, col));
+            if self.keys.len() >= 2 * self.k + 32 {
+                self.cut();
+            }
+        }
+    }
+
+    fn cut(&mut self) {
+        if self.keys.len() > self.k {
+            let (_, &mut last, _) = self.keys.select_nth_unstable_by(self.k - 1, |a, b| b.cmp(a));
+            self.keys.truncate(self.k);
+            self.floor = self.floor.max(key_score(last));
+        }
+    }
+
+    /// Writes the best, in order, to the front of the slices; returns how many; forgets them.
+    pub(crate) fn take(&mut self, cols: &mut [i32], scores: &mut [f32]) -> usize {
+        self.cut();
+        self.keys.sort_unstable_by(|a, b| b.cmp(a));
+        for ((&key, c), s) in self.keys.iter().zip(cols).zip(scores) {
+            (*c, *s) = (key_col(key), key_score(key));
+        }
+        let n = self.keys.len();
+        self.keys.clear();
+        self.floor = self.start_floor;
+        n
+    }
+}
+
+/// A run of rows and where their results go.
+struct Chunk<'a> {
+    rows: Range<usize>,
+    work: u64,
+    cols: &'a mut [i32],
+    scores: &'a mut [f32],
+    counts: &'a mut [u32],
+    used: usize,
+}
+
+/// Chunks per thread: enough to even out what the estimates of work miss.
+const CHUNKS_PER_THREAD: u64 = 64;
+/// A row costs about this many multiply-adds on top of its products.
+const ROW_OVERHEAD: u64 = 256;
+
+/// Cuts rows into runs of about equal work.
+fn balanced(n_rows: usize, work: impl Fn(usize) -> u64, total: u64) -> Vec<(Range<usize>, u64)> {
+    let goal = (total / (CHUNKS_PER_THREAD * rayon::current_num_threads() as u64)).max(1 << 14);
+    let mut runs = Vec::new();
+    let (mut start, mut sum) = (0, 0);
+    for row in 0..n_rows {
+        sum += work(row);
+        if sum >= goal || row + 1 == n_rows {
+            runs.push((start..row + 1, sum));
+            (start, sum) = (row + 1, 0);
+        }
+    }
+    runs
+}
+
+/// Lets every thread of the pool take jobs, in order, each thread with one scratch of its own.
+fn share_out<T: Send, S>(
+    jobs: &[Mutex<T>],
+    scratch: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, &mut T) -> Result<()> + Sync,
+) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let failed: Mutex<Option<Error>> = Mutex::new(None);
+    let worker = || {
+        let mut own = None;
+        while let Some(job) = jobs.get(next.fetch_add(1, Relaxed)) {
+            let mut job = job.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Err(error) = work(own.get_or_insert_with(&scratch), &mut job) {
+                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                next.fetch_max(jobs.len(), Relaxed);
+            }
+        }
+    };
+    if jobs.len() == 1 {
+        worker();
+    } else {
+        rayon::scope(|s| {
+            for _ in 0..rayon::current_num_threads().min(jobs.len()) {
+                s.spawn(|_| worker());
+            }
+        });
+    }
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+/// The best `k` columns of every row.
+pub fn top_k<S: RowScorer>(scorer: &S, k: usize, filter: &Filter<'_>, control: &Control) -> Result<Ranked> {
+    top_k_at(Level::current(), scorer, k, filter, control)
+}
+
+/// [`top_k`] on a given instruction set.
+pub fn top_k_at<S: RowScorer>(
+    level: Level,
+    scorer: &S,
+    k: usize,
+    filter: &Filter<'_>,
+    control: &Control,
+) -> Result<Ranked> {
+    let (n_rows, n_cols) = (scorer.n_rows(), scorer.n_cols());
+    filter.check(n_rows, n_cols)?;
+    let k = k.min(n_cols);
+    let scratch = || (Scores::new(n_cols, S::TWO_SUMS), Best::new(k, filter.threshold));
+    drive(
+        n_rows,
+        k,
+        |row| scorer.work(row),
+        control,
+        scratch,
+        |(scores, best), row, cols, values| {
+            dispatch(level, Row { scorer, filter, row, scores, best });
+            best.take(cols, values)
+        },
+    )
+}
+
+/// Shares out rows, gives each a place for its at most `k` results, and joins the results.
+pub(crate) fn drive<X>(
+    n_rows: usize,
+    k: usize,
+    work: impl Fn(usize) -> u64,
+    control: &Control,
+    scratch: impl Fn() -> X + Sync,
+    rank: impl Fn(&mut X, usize, &mut [i32], &mut [f32]) -> usize + Sync,
+) -> Result<Ranked> {
+    let mut indptr = vec![0_i64; n_rows + 1];
+    if k == 0 || n_rows == 0 {
+        return Ok(Ranked { indptr, indices: Vec::new(), values: Vec::new() });
+    }
+    let room = |row: usize| (k as u64).min(work(row)) as usize;
+    let capacity = (0..n_rows).map(room).sum();
+    let total: u64 = (0..n_rows).map(|row| work(row) + ROW_OVERHEAD).sum();
+    control.start(total);
+
+    // Zeroed pages cost nothing until they are written, and every chunk writes its own part of the result.
+    let (mut indices, mut values) = (vec![0_i32; capacity], vec![0.0_f32; capacity]);
+    let mut counts = vec![0_u32; n_rows];
+    let mut jobs = Vec::new();
+    let (mut rest_i, mut rest_v, mut rest_n) = (&mut indices[..], &mut values[..], &mut counts[..]);
+    for (rows, work) in balanced(n_rows, |row| work(row) + ROW_OVERHEAD, total) {
+        let len = rows.clone().map(room).sum();
+        let (cols, tail_i) = rest_i.split_at_mut(len);
+        let (scores, tail_v) = rest_v.split_at_mut(len);
+        let (counts, tail_n) = rest_n.split_at_mut(rows.len());
+        (rest_i, rest_v, rest_n) = (tail_i, tail_v, tail_n);
+        jobs.push(Mutex::new(Chunk { rows, work, cols, scores, counts, used: 0 }));
+    }
+    share_out(&jobs, scratch, |own, chunk: &mut Chunk<'_>| {
+        let mut at = 0;
+        for (row, count) in chunk.rows.clone().zip(chunk.counts.iter_mut()) {
+            control.check()?;
+            let n = rank(own, row, &mut chunk.cols[at..], &mut chunk.scores[at..]);
+            *count = n as u32;
+            at += n;
+        }
+        chunk.used = at;
+        control.advance(chunk.work);
+        Ok(())
+    })?;
+
+    let used: Vec<(usize, usize)> = jobs
+        .into_iter()
+        .map(|job| job.into_inner().unwrap_or_else(PoisonError::into_inner))
+        .map(|chunk| (chunk.cols.len(), chunk.used))
+        .collect();
+    let (mut from, mut to) = (0, 0);
+    for (len, used) in used {
+        if from != to {
+            indices.copy_within(from..from + used, to);
+            values.copy_within(from..from + used, to);
+        }
+        (from, to) = (from + len, to + used);
+    }
+    indices.truncate(to);
+    values.truncate(to);
+    if to < capacity / 2 {
+        indices.shrink_to_fit();
+        values.shrink_to_fit();
+    }
+    for (row, &n) in counts.iter().enumerate() {
+        indptr[row + 1] = indptr[row] + i64::from(n);
+    }
+    Ok(Ranked { indptr, indices, values })
+}
+
+/// Scores one row and offers its candidates.
+struct Row<'a, S> {
+    scorer: &'a S,
+    filter: &'a Filter<'a>,
+    row: usize,
+    scores: &'a mut Scores,
+    best: &'a mut Best,
+}
+
+impl<S: RowScorer> Row<'_, S> {
+    #[inline(always)]
+    fn accumulate(scorer: &S, row: usize, scores: &mut Scores) {
+        scores.dense = !S::TWO_SUMS && scorer.work(row) * COLUMNS_PER_PRODUCT >= scorer.n_cols() as u64;
+        scorer.score(row, scores);
+    }
+}
+
+impl<S: RowScorer> Job for Row<'_, S> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { scorer, filter, row, scores, best } = self;
+        Self::accumulate(scorer, row, scores);
+        for lists in filter.exclude {
+            for &col in lists.row(row).0 {
+                scores.remove(col as usize);
+            }
+        }
+        let allowed = |col: usize| filter.allowed.is_none_or(|mask| mask[col]);
+        if let Some(lists) = filter.allow {
+            for &col in lists.row(row).0 {
+                let col = col as usize;
+                let score = finished(scorer, row, col, scores);
+                if score != 0.0 && allowed(col) {
+                    best.offer(score, col);
+                }
+            }
+            scores.drain(|_, _, _| {});
+            return;
+        }
+        scores.drain(|start, sums, weights| {
+            scorer.finish(row, start, sums, weights);
+            for (block, lanes) in sums.chunks(BLOCK).enumerate() {
+                // One vector comparison decides for nearly every block that nothing in it can be among the best.
+                let hit = lanes.iter().fold(false, |hit, &s| hit | ((s > best.floor) & (s != 0.0)));
+                if hit {
+                    for (lane, &score) in lanes.iter().enumerate() {
+                        let col = start + block * BLOCK + lane;
+                        if score != 0.0 && score > best.floor && allowed(col) {
+                            best.offer(score, col);
+                        }
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// The finished score of one column.
+#[inline(always)]
+fn finished<S: RowScorer>(scorer: &S, row: usize, col: usize, scores: &mut Scores) -> f32 {
+    let weights = if S::TWO_SUMS { col..col + 1 } else { 0..0 };
+    scorer.finish(row, col, &mut scores.sums[col..col + 1], &scores.weights[weights]);
+    scores.sums[col]
+}
+
+/// The scores of given columns: `pairs` has a row for each row of the scorer, the answer one score for each
+/// of its entries, 0 where the column is no candidate.
+pub fn score_pairs<S: RowScorer>(scorer: &S, pairs: &Csr, control: &Control) -> Result<Vec<f32>> {
+    let (n_rows, n_cols) = (scorer.n_rows(), scorer.n_cols());
+    if (pairs.n_rows(), pairs.n_cols()) != (n_rows, n_cols) {
+        let (r, c) = (pairs.n_rows(), pairs.n_cols());
+        return Err(Error::Shape(format!("pairs has shape ({r}, {c}), expected ({n_rows}, {n_cols})")));
+    }
+    let mut out = vec![0.0; pairs.nnz()];
+    let work = |row: usize| if pairs.row_len(row) == 0 { 0 } else { scorer.work(row) + ROW_OVERHEAD };
+    let total = (0..n_rows).map(work).sum();
+    control.start(total);
+    let mut rest: &mut [f32] = &mut out;
+    let mut jobs = Vec::new();
+    for (rows, _) in balanced(n_rows, work, total) {
+        let len = (pairs.indptr()[rows.end] - pairs.indptr()[rows.start]) as usize;
+        let (head, tail) = rest.split_at_mut(len);
+        rest = tail;
+        jobs.push(Mutex::new((rows, head)));
+    }
+    share_out(
+        &jobs,
+        || Scores::new(n_cols, S::TWO_SUMS),
+        |scores, (rows, out)| {
+            let mut out = out.iter_mut();
+            for row in rows.clone() {
+                control.check()?;
+                if pairs.row_len(row) > 0 {
+                    Row::accumulate(scorer, row, scores);
+                    for (&col, slot) in pairs.row(row).0.iter().zip(&mut out) {
+                        *slot = finished(scorer, row, col as usize, scores);
+                    }
+                    scores.drain(|_, _, _| {});
+                    control.advance(work(row));
+                }
+            }
+            Ok(())
+        },
+    )?;
+    Ok(out)
+}

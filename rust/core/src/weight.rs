@@ -1,0 +1,145 @@
+//! Re-weighting of the stored values; the pattern stays.
+
+use crate::csr::Csr;
+use crate::error::{Error, Result};
+
+/// Which side of the matrix a weighting treats as its documents (the other side are the terms), or whose
+/// vectors it normalises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The rows.
+    Users,
+    /// The columns.
+    Items,
+}
+
+/// The formulas. `x` is the value, `n` the number of documents, `df` in how many documents the term occurs,
+/// `len` the document's sum of values over the mean of that.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Weighting {
+    /// `x (ln((1 + n) / (1 + df)) + 1)`, as in scikit-learn.
+    TfIdf,
+    /// `idf · x (k1 + 1) / (x + k1 (1 − b + b · len)) + idf · delta`,
+    /// `idf = ln(1 + (n − df + ½) / (df + ½))` (Robertson & Zaragoza 2009; `delta`: Lv & Zhai, CIKM 2011).
+    Bm25 {
+        /// How fast repetition saturates.
+        k1: f64,
+        /// How much long documents are damped.
+        b: f64,
+        /// Lower bound for a term that occurs; 0 in plain BM25.
+        delta: f64,
+    },
+    /// `ln(1 + x)`.
+    Log,
+    /// `√x`.
+    Sqrt,
+    /// 1 wherever something is stored.
+    Binary,
+    /// Divided by the sum of absolute values of its row or column.
+    L1,
+    /// Divided by the Euclidean length of its row or column.
+    L2,
+    /// Divided by the largest absolute value of its row or column.
+    Max,
+}
+
+impl Weighting {
+    /// By its public name; the parameters matter to BM25 alone.
+    pub fn parse(name: &str, k1: f64, b: f64, delta: f64) -> Result<Self> {
+        Ok(match name {
+            "tfidf" => Self::TfIdf,
+            "bm25" => Self::Bm25 { k1, b, delta: 0.0 },
+            "bm25+" => Self::Bm25 { k1, b, delta },
+            "log" => Self::Log,
+            "sqrt" => Self::Sqrt,
+            "binary" => Self::Binary,
+            "l1" => Self::L1,
+            "l2" => Self::L2,
+            "max" => Self::Max,
+            _ => {
+                let known = "tfidf, bm25, bm25+, log, sqrt, binary, l1, l2, max";
+                return Err(Error::invalid(
+                    "kind",
+                    format_args!("unknown weighting {name:?}; there are {known}"),
+                ));
+            }
+        })
+    }
+}
+
+/// The new values of `x`, aligned with the old ones.
+pub fn weight(x: &Csr, weighting: Weighting, side: Side) -> Result<Vec<f32>> {
+    let needs_non_negative = matches!(weighting, Weighting::Bm25 { .. } | Weighting::Log | Weighting::Sqrt);
+    if needs_non_negative && let Some(v) = x.values().iter().find(|v| **v < 0.0) {
+        return Err(Error::invalid("x", format_args!("{weighting:?} needs values of at least 0, got {v}")));
+    }
+    if let Weighting::Bm25 { k1, b, delta } = weighting {
+        let good =
+            k1.is_finite() && k1 >= 0.0 && (0.0..=1.0).contains(&b) && delta.is_finite() && delta >= 0.0;
+        if !good {
+            let text =
+                format_args!("need k1 >= 0, 0 <= b <= 1, delta >= 0; got {k1}, {b}, {delta}").to_string();
+            return Err(Error::invalid("k1, b, delta", text));
+        }
+    }
+    // (document, term) of an entry at (row, column).
+    let by = |row: usize, col: usize| match side {
+        Side::Users => (row, col),
+        Side::Items => (col, row),
+    };
+    let sums = |own: Side, f: fn(f32) -> f64| match own {
+        Side::Users => x.row_sums(f),
+        Side::Items => x.column_sums(f),
+    };
+    let (n_docs, terms) = match side {
+        Side::Users => (x.n_rows(), Side::Items),
+        Side::Items => (x.n_cols(), Side::Users),
+    };
+    let document_frequency = || sums(terms, |_| 1.0);
+    let scaled = |norms: Vec<f64>| {
+        x.map_values(|row, col, v| {
+            let norm = norms[by(row, col).0];
+            if norm == 0.0 { 0.0 } else { (f64::from(v) / norm) as f32 }
+        })
+    };
+    Ok(match weighting {
+        Weighting::Log => x.map_values(|_, _, v| f64::from(v).ln_1p() as f32),
+        Weighting::Sqrt => x.map_values(|_, _, v| v.sqrt()),
+        Weighting::Binary => vec![1.0; x.nnz()],
+        Weighting::L1 => scaled(sums(side, |v| f64::from(v).abs())),
+        Weighting::L2 => scaled(sums(side, |v| f64::from(v).powi(2)).into_iter().map(f64::sqrt).collect()),
+        Weighting::Max => {
+            let mut largest = vec![0.0_f64; n_docs];
+            for row in 0..x.n_rows() {
+                let (cols, values) = x.row(row);
+                for (&col, &v) in cols.iter().zip(values) {
+                    let slot = &mut largest[by(row, col as usize).0];
+                    *slot = slot.max(f64::from(v).abs());
+                }
+            }
+            scaled(largest)
+        }
+        Weighting::TfIdf => {
+            let n = n_docs as f64;
+            let idf: Vec<f64> =
+                document_frequency().iter().map(|df| ((1.0 + n) / (1.0 + df)).ln() + 1.0).collect();
+            x.map_values(|row, col, v| (f64::from(v) * idf[by(row, col).1]) as f32)
+        }
+        Weighting::Bm25 { k1, b, delta } => {
+            let n = n_docs as f64;
+            let idf = |df: &f64| (1.0 + (n - df + 0.5) / (df + 0.5)).ln();
+            let idf: Vec<f64> = document_frequency().iter().map(idf).collect();
+            let lengths = sums(side, f64::from);
+            let mean = lengths.iter().sum::<f64>() / n;
+            x.map_values(|row, col, v| {
+                let (doc, term) = by(row, col);
+                let v = f64::from(v);
+                if v == 0.0 {
+                    return 0.0;
+                }
+                let damping = k1 * (1.0 - b + b * lengths[doc] / mean);
+                (idf[term] * (v * (k1 + 1.0) / (v + damping) + delta)) as f32
+            })
+        }
+    })
+}

@@ -1,0 +1,390 @@
+//! Python bindings of ferrec: every function takes arrays apart, calls one function of `ferrec_core`, and puts
+//! the result together.
+
+mod arrays;
+mod error;
+mod run;
+
+use arrays::{Parts, give, give_ranked, hold, slice, views};
+use ferrec_core::similarity::{Axis, Measure, Request};
+use ferrec_core::weight::{Side, Weighting};
+use ferrec_core::{
+    biases as core_biases, build, csr, ids, metrics, product, rating, similarity, stateless,
+    weight as core_weight,
+};
+use numpy::{PyArray1, PyReadonlyArray1};
+use pyo3::prelude::*;
+use run::run;
+
+/// A validated, frozen sparse matrix.
+#[pyclass(frozen, module = "ferrec._rust")]
+struct Csr {
+    inner: csr::Csr,
+}
+
+#[pymethods]
+impl Csr {
+    #[new]
+    #[pyo3(signature = (indptr, indices, data, n_cols, *, name = "x"))]
+    fn new(
+        py: Python<'_>,
+        indptr: &Bound<'_, PyArray1<i64>>,
+        indices: &Bound<'_, PyArray1<i32>>,
+        data: &Bound<'_, PyArray1<f32>>,
+        n_cols: usize,
+        name: &str,
+    ) -> PyResult<Self> {
+        let (indptr, indices, data) =
+            (hold(indptr, "indptr")?, hold(indices, "indices")?, hold(data, "data")?);
+        let inner = run(py, 0, None, |_| csr::Csr::new(name, indptr, indices, data, n_cols))?;
+        Ok(Self { inner })
+    }
+
+    #[getter]
+    fn shape(&self) -> (usize, usize) {
+        (self.inner.n_rows(), self.inner.n_cols())
+    }
+
+    #[getter]
+    fn nnz(&self) -> usize {
+        self.inner.nnz()
+    }
+
+    fn parts<'py>(this: &Bound<'py, Self>) -> PyResult<Parts<'py>> {
+        views(&this.get().inner, this)
+    }
+
+    fn transpose(&self, py: Python<'_>) -> PyResult<Self> {
+        let inner = run(py, 0, None, |_| Ok(self.inner.transpose()))?;
+        Ok(Self { inner })
+    }
+}
+
+/// What may not, or only may, be recommended: any object with these attributes.
+#[derive(FromPyObject)]
+struct Filter<'py> {
+    exclude: Vec<Bound<'py, Csr>>,
+    allow: Option<Bound<'py, Csr>>,
+    allowed: Option<PyReadonlyArray1<'py, bool>>,
+    threshold: Option<f32>,
+}
+
+/// Borrows a filter's parts for the time of a kernel.
+macro_rules! borrow_filter {
+    ($given:ident => $filter:ident) => {
+        let exclude: Vec<&csr::Csr> = $given.exclude.iter().map(|m| &m.get().inner).collect();
+        let allowed = $given.allowed.as_ref().map(|a| slice(a, "allowed")).transpose()?;
+        let allow = $given.allow.as_ref().map(|m| &m.get().inner);
+        let $filter = ferrec_core::Filter { exclude: &exclude, allow, allowed, threshold: $given.threshold };
+    };
+}
+
+fn request(
+    measure: &str,
+    axis: &str,
+    shrink: f64,
+    alpha: Option<f64>,
+    beta: Option<f64>,
+) -> PyResult<Request> {
+    let measure = Measure::parse(measure, alpha, beta).map_err(error::to_python)?;
+    let axis = if axis == "users" { Axis::Users } else { Axis::Items };
+    Ok(Request { measure, axis, shrink })
+}
+
+#[pyfunction]
+#[pyo3(signature = (x, queries, k, measure, axis, shrink, alpha, beta, threshold, n_threads, progress))]
+#[expect(clippy::too_many_arguments)]
+fn top_k_similar<'py>(
+    py: Python<'py>,
+    x: &Csr,
+    queries: Option<&Csr>,
+    k: usize,
+    measure: &str,
+    axis: &str,
+    shrink: f64,
+    alpha: Option<f64>,
+    beta: Option<f64>,
+    threshold: Option<f32>,
+    n_threads: usize,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Parts<'py>> {
+    let request = request(measure, axis, shrink, alpha, beta)?;
+    let (x, queries) = (&x.inner, queries.map(|q| &q.inner));
+    let ranked = run(py, n_threads, progress, |control| {
+        similarity::top_k_similar(x, queries, k, request, threshold, control)
+    })?;
+    Ok(give_ranked(py, ranked))
+}
+
+#[pyfunction]
+#[pyo3(signature = (a, b, k, filter, names, n_threads, progress))]
+#[expect(clippy::too_many_arguments)]
+fn top_k_product<'py>(
+    py: Python<'py>,
+    a: &Csr,
+    b: &Csr,
+    k: usize,
+    filter: Filter<'py>,
+    names: (String, String),
+    n_threads: usize,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Parts<'py>> {
+    borrow_filter!(filter => filter);
+    let ranked = run(py, n_threads, progress, |control| {
+        product::top_k_product((&names.0, &names.1), &a.inner, &b.inner, k, &filter, control)
+    })?;
+    Ok(give_ranked(py, ranked))
+}
+
+#[pyfunction]
+fn score_product<'py>(
+    py: Python<'py>,
+    a: &Csr,
+    b: &Csr,
+    pairs: &Csr,
+    n_threads: usize,
+) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    let scores = run(py, n_threads, None, |control| {
+        product::score_product(("history", "similarity"), &a.inner, &b.inner, &pairs.inner, control)
+    })?;
+    Ok(give(py, scores))
+}
+
+/// What a rating model adds to its neighbours' deviations: any object with these attributes.
+#[derive(FromPyObject)]
+struct Baseline<'py> {
+    rows: PyReadonlyArray1<'py, f32>,
+    cols: PyReadonlyArray1<'py, f32>,
+    range: (f32, f32),
+}
+
+macro_rules! borrow_baseline {
+    ($given:ident => $baseline:ident) => {
+        let (rows, cols) = (slice(&$given.rows, "rows")?, slice(&$given.cols, "cols")?);
+        let $baseline = rating::Baseline { rows, cols, range: $given.range };
+    };
+}
+
+fn weights(left: bool) -> rating::Weights {
+    if left { rating::Weights::Left } else { rating::Weights::Right }
+}
+
+#[pyfunction]
+#[pyo3(signature = (a, b, weights_left, baseline, k, filter, n_threads, progress))]
+#[expect(clippy::too_many_arguments)]
+fn top_k_ratings<'py>(
+    py: Python<'py>,
+    a: &Csr,
+    b: &Csr,
+    weights_left: bool,
+    baseline: Baseline<'py>,
+    k: usize,
+    filter: Filter<'py>,
+    n_threads: usize,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Parts<'py>> {
+    borrow_filter!(filter => filter);
+    borrow_baseline!(baseline => baseline);
+    let weights = weights(weights_left);
+    let ranked = run(py, n_threads, progress, |control| {
+        rating::top_k_ratings(&a.inner, &b.inner, weights, baseline, k, &filter, control)
+    })?;
+    Ok(give_ranked(py, ranked))
+}
+
+#[pyfunction]
+fn score_ratings<'py>(
+    py: Python<'py>,
+    a: &Csr,
+    b: &Csr,
+    weights_left: bool,
+    baseline: Baseline<'py>,
+    pairs: &Csr,
+    n_threads: usize,
+) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    borrow_baseline!(baseline => baseline);
+    let weights = weights(weights_left);
+    let scores = run(py, n_threads, None, |control| {
+        rating::score_ratings(&a.inner, &b.inner, weights, baseline, &pairs.inner, control)
+    })?;
+    Ok(give(py, scores))
+}
+
+#[pyfunction]
+#[pyo3(signature = (scores, n_rows, k, filter, n_threads, progress))]
+fn top_k_common<'py>(
+    py: Python<'py>,
+    scores: PyReadonlyArray1<'py, f32>,
+    n_rows: usize,
+    k: usize,
+    filter: Filter<'py>,
+    n_threads: usize,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Parts<'py>> {
+    borrow_filter!(filter => filter);
+    let scores = slice(&scores, "scores")?;
+    let ranked =
+        run(py, n_threads, progress, |control| stateless::top_k_common(scores, n_rows, k, &filter, control))?;
+    Ok(give_ranked(py, ranked))
+}
+
+#[pyfunction]
+#[pyo3(signature = (seed, keys, n_cols, k, filter, n_threads, progress))]
+#[expect(clippy::too_many_arguments)]
+fn top_k_random<'py>(
+    py: Python<'py>,
+    seed: u64,
+    keys: PyReadonlyArray1<'py, u64>,
+    n_cols: usize,
+    k: usize,
+    filter: Filter<'py>,
+    n_threads: usize,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Parts<'py>> {
+    borrow_filter!(filter => filter);
+    let keys = slice(&keys, "keys")?;
+    let ranked = run(py, n_threads, progress, |control| {
+        stateless::top_k_random(seed, keys, n_cols, k, &filter, control)
+    })?;
+    Ok(give_ranked(py, ranked))
+}
+
+#[pyfunction]
+fn score_random<'py>(
+    py: Python<'py>,
+    seed: u64,
+    keys: PyReadonlyArray1<'py, u64>,
+    pairs: &Csr,
+    n_threads: usize,
+) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    let keys = slice(&keys, "keys")?;
+    let scores =
+        run(py, n_threads, None, |control| stateless::score_random(seed, keys, &pairs.inner, control))?;
+    Ok(give(py, scores))
+}
+
+#[pyfunction]
+fn weight<'py>(
+    py: Python<'py>,
+    x: &Csr,
+    kind: &str,
+    by_items: bool,
+    bm25: (f64, f64, f64),
+    n_threads: usize,
+) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    let (k1, b, delta) = bm25;
+    let weighting = Weighting::parse(kind, k1, b, delta).map_err(error::to_python)?;
+    let side = if by_items { Side::Items } else { Side::Users };
+    let values = run(py, n_threads, None, |_| core_weight::weight(&x.inner, weighting, side))?;
+    Ok(give(py, values))
+}
+
+type Biases<'py> = (f64, Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<f32>>);
+
+#[pyfunction]
+fn biases<'py>(
+    py: Python<'py>,
+    x: &Csr,
+    reg_users: f64,
+    reg_items: f64,
+    epochs: usize,
+    n_threads: usize,
+) -> PyResult<Biases<'py>> {
+    let settings = core_biases::Settings { reg_users, reg_items, epochs };
+    let fitted = run(py, n_threads, None, |control| core_biases::biases(&x.inner, settings, control))?;
+    Ok((fitted.mean, give(py, fitted.users), give(py, fitted.items)))
+}
+
+type Encoded<'py> = (Bound<'py, PyArray1<i32>>, Bound<'py, PyArray1<i64>>);
+
+#[pyfunction]
+#[pyo3(signature = (values, n_threads = 0))]
+fn encode_ints<'py>(
+    py: Python<'py>,
+    values: PyReadonlyArray1<'py, i64>,
+    n_threads: usize,
+) -> PyResult<Encoded<'py>> {
+    let values = slice(&values, "values")?;
+    let (codes, labels) = run(py, n_threads, None, |_| ids::encode_ints(values))?;
+    Ok((give(py, codes), give(py, labels)))
+}
+
+type Built<'py> = (
+    Bound<'py, PyArray1<i64>>,
+    Bound<'py, PyArray1<i32>>,
+    Bound<'py, PyArray1<f32>>,
+    Option<Bound<'py, PyArray1<i64>>>,
+);
+
+#[pyfunction]
+#[expect(clippy::too_many_arguments)]
+fn build_csr<'py>(
+    py: Python<'py>,
+    users: PyReadonlyArray1<'py, i32>,
+    items: PyReadonlyArray1<'py, i32>,
+    weights: Option<PyReadonlyArray1<'py, f32>>,
+    times: Option<PyReadonlyArray1<'py, i64>>,
+    n_users: usize,
+    n_items: usize,
+    duplicates: &str,
+) -> PyResult<Built<'py>> {
+    let duplicates = build::Duplicates::parse(duplicates).map_err(error::to_python)?;
+    let events = build::Events {
+        users: slice(&users, "users")?,
+        items: slice(&items, "items")?,
+        weights: weights.as_ref().map(|w| slice(w, "weights")).transpose()?,
+        times: times.as_ref().map(|t| slice(t, "times")).transpose()?,
+    };
+    let built = run(py, 0, None, |_| build::build_csr(events, n_users, n_items, duplicates))?;
+    let times = built.times.map(|t| give(py, t));
+    Ok((give(py, built.indptr), give(py, built.indices), give(py, built.values), times))
+}
+
+type Measured<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i64>>);
+
+#[pyfunction]
+fn ranking_metrics<'py>(
+    py: Python<'py>,
+    indptr: PyReadonlyArray1<'py, i64>,
+    indices: PyReadonlyArray1<'py, i32>,
+    truth: &Csr,
+    ks: Vec<usize>,
+    n_threads: usize,
+) -> PyResult<Measured<'py>> {
+    let (indptr, indices) = (slice(&indptr, "recommended")?, slice(&indices, "recommended")?);
+    let lists = metrics::Lists { indptr, indices, n_cols: truth.inner.n_cols() };
+    let measured = run(py, n_threads, None, |_| metrics::ranking_metrics(lists, &truth.inner, &ks))?;
+    Ok((give(py, measured.per_row), give(py, measured.rows), give(py, measured.distinct)))
+}
+
+/// Threads a kernel uses unless told otherwise: CPU affinity and cgroup quota.
+#[pyfunction]
+fn default_threads() -> usize {
+    run::default_threads()
+}
+
+/// The instruction set in force: "portable", "avx2" or "avx512".
+#[pyfunction]
+fn simd_level() -> &'static str {
+    ferrec_core::simd::Level::current().name()
+}
+
+/// The compiled part of ferrec.
+#[pymodule]
+mod _rust {
+    #[pymodule_export]
+    use super::{
+        Csr, biases, build_csr, default_threads, encode_ints, ranking_metrics, score_product, score_random,
+        score_ratings, simd_level, top_k_common, top_k_product, top_k_random, top_k_ratings, top_k_similar,
+        weight,
+    };
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(m: &Bound<'_, PyModule>) -> PyResult<()> {
+        m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        m.add("build_profile", if cfg!(debug_assertions) { "debug" } else { "release" })?;
+        m.add("measures", ferrec_core::similarity::Measure::NAMES)?;
+        m.add("metrics", ferrec_core::metrics::NAMES)
+    }
+}
