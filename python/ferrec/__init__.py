@@ -1,1 +1,67 @@
-"""ferrec: recommendations at hardware speed."""
+"""ferrec: events in, top-N recommendations out, at hardware speed.
+
+Build an [`Interactions`][ferrec.Interactions], fit a model, ask for recommendations:
+
+>>> import ferrec
+>>> data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["tea", "milk", "tea", "milk", "tea"])
+>>> ferrec.ItemKNN(k=10).fit(data).recommend(3)[3]
+[('milk', 0.8164966106414795)]
+
+The kernels under the models are in [`ferrec.kernels`][ferrec.kernels].
+"""
+
+from ferrec import kernels
+from ferrec._rust import __version__
+from ferrec.errors import (
+    DataError,
+    FerrecError,
+    MissingExtraError,
+    ModelFileError,
+    NotFittedError,
+    UnknownIdError,
+    UnsupportedError,
+)
+from ferrec.explanation import Explanation
+from ferrec.interactions import Interactions
+from ferrec.labels import Labels
+from ferrec.models import (
+    Bias,
+    ItemKNN,
+    ItemKNNRegressor,
+    P3Alpha,
+    Popularity,
+    Random,
+    Recommender,
+    RP3Beta,
+    UserKNN,
+    UserKNNRegressor,
+)
+from ferrec.recommendations import Recommendations
+from ferrec.storage import load
+
+__all__ = [
+    "Bias",
+    "DataError",
+    "Explanation",
+    "FerrecError",
+    "Interactions",
+    "ItemKNN",
+    "ItemKNNRegressor",
+    "Labels",
+    "MissingExtraError",
+    "ModelFileError",
+    "NotFittedError",
+    "P3Alpha",
+    "Popularity",
+    "RP3Beta",
+    "Random",
+    "Recommendations",
+    "Recommender",
+    "UnknownIdError",
+    "UnsupportedError",
+    "UserKNN",
+    "UserKNNRegressor",
+    "__version__",
+    "kernels",
+    "load",
+]

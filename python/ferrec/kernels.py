@@ -31,6 +31,9 @@ Matrix: TypeAlias = Any
 Progress: TypeAlias = bool | Callback
 Csr: TypeAlias = "sp.csr_array[np.float32, tuple[int, int]]"
 
+CsrParts: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
+"""`(indptr, indices, data)` of a compiled kernel's answer."""
+
 _INT32_MAX = np.iinfo(np.int32).max
 
 
@@ -86,7 +89,7 @@ def as_csr(x: Matrix, name: str = "x") -> _rust.Csr:
     return _rust.Csr(indptr, np.ascontiguousarray(indices), data, x.shape[1], name=name)
 
 
-def to_scipy(parts: "_rust.Csr | _rust.CsrParts", shape: tuple[int, int] | None = None) -> Csr:
+def to_scipy(parts: _rust.Csr | CsrParts, shape: tuple[int, int] | None = None) -> Csr:
     """A `csr_array` of a handle (read-only views) or of a kernel's parts, sharing the memory of the values."""
     if isinstance(parts, _rust.Csr):
         shape, parts = parts.shape, parts.parts()
@@ -359,6 +362,7 @@ def weight(
     k1: float = 1.2,
     b: float = 0.75,
     delta: float = 1.0,
+    reference: Matrix | None = None,
     n_threads: int | None = None,
 ) -> Csr:
     """Re-weights the stored values; the pattern stays.
@@ -386,6 +390,9 @@ def weight(
         wants. For ``l1``, ``l2``, ``max``: whose vectors are normalised.
     k1, b, delta
         Parameters of BM25.
+    reference
+        Take frequencies and the mean length from this matrix (other users × the same items) instead of `x`,
+        so that new users are weighted as the known ones were; only with ``axis="users"``.
     n_threads
         As in [`top_k_similar`][ferrec.kernels.top_k_similar].
 
@@ -409,7 +416,8 @@ def weight(
     """
     one_of("axis", axis, ("users", "items"))
     handle = as_csr(x)
-    values = _rust.weight(handle, kind, axis == "items", (k1, b, delta), threads(n_threads))
+    base = None if reference is None else as_csr(reference, "reference")
+    values = _rust.weight(handle, kind, axis == "items", (k1, b, delta), base, threads(n_threads))
     indptr, indices, _ = handle.parts()
     return to_scipy((indptr, indices.copy(), values), handle.shape)
 

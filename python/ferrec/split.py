@@ -119,6 +119,7 @@ def random(data: Interactions, fraction: float = 0.2, *, seed: int = 0) -> tuple
     Parameters
     ----------
     data : Interactions
+        Any.
     fraction : float in (0, 1), default 0.2
         The share of events to test on, rounded to whole events.
     seed : int, default 0
@@ -155,6 +156,7 @@ def k_fold(data: Interactions, k: int = 5, *, seed: int = 0) -> Iterator[tuple[I
     Parameters
     ----------
     data : Interactions
+        Any.
     k : int, default 5
         The number of folds, from 2 to the number of events. Their sizes differ by one event at most.
     seed : int, default 0

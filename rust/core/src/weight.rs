@@ -67,8 +67,22 @@ impl Weighting {
     }
 }
 
-/// The new values of `x`, aligned with the old ones.
-pub fn weight(x: &Csr, weighting: Weighting, side: Side) -> Result<Vec<f32>> {
+/// The new values of `x`, aligned with the old ones. With a `reference` (of the same columns) the frequencies
+/// and the mean length are taken from it instead, so that new users are weighted as the known ones were.
+pub fn weight(x: &Csr, weighting: Weighting, side: Side, reference: Option<&Csr>) -> Result<Vec<f32>> {
+    if let Some(r) = reference {
+        if side == Side::Items {
+            return Err(Error::invalid("reference", "only goes with users as documents"));
+        }
+        if r.n_cols() != x.n_cols() {
+            return Err(Error::Shape(format!(
+                "reference has {} columns but x has {}",
+                r.n_cols(),
+                x.n_cols()
+            )));
+        }
+    }
+    let base = reference.unwrap_or(x);
     let needs_non_negative = matches!(weighting, Weighting::Bm25 { .. } | Weighting::Log | Weighting::Sqrt);
     if needs_non_negative && let Some(v) = x.values().iter().find(|v| **v < 0.0) {
         return Err(Error::invalid("x", format_args!("{weighting:?} needs values of at least 0, got {v}")));
@@ -87,15 +101,15 @@ pub fn weight(x: &Csr, weighting: Weighting, side: Side) -> Result<Vec<f32>> {
         Side::Users => (row, col),
         Side::Items => (col, row),
     };
-    let sums = |own: Side, f: fn(f32) -> f64| match own {
-        Side::Users => x.row_sums(f),
-        Side::Items => x.column_sums(f),
+    let sums = |m: &Csr, own: Side, f: fn(f32) -> f64| match own {
+        Side::Users => m.row_sums(f),
+        Side::Items => m.column_sums(f),
     };
     let (n_docs, terms) = match side {
-        Side::Users => (x.n_rows(), Side::Items),
-        Side::Items => (x.n_cols(), Side::Users),
+        Side::Users => (base.n_rows(), Side::Items),
+        Side::Items => (base.n_cols(), Side::Users),
     };
-    let document_frequency = || sums(terms, |_| 1.0);
+    let document_frequency = || sums(base, terms, |_| 1.0);
     let scaled = |norms: Vec<f64>| {
         x.map_values(|row, col, v| {
             let norm = norms[by(row, col).0];
@@ -106,10 +120,10 @@ pub fn weight(x: &Csr, weighting: Weighting, side: Side) -> Result<Vec<f32>> {
         Weighting::Log => x.map_values(|_, _, v| f64::from(v).ln_1p() as f32),
         Weighting::Sqrt => x.map_values(|_, _, v| v.sqrt()),
         Weighting::Binary => vec![1.0; x.nnz()],
-        Weighting::L1 => scaled(sums(side, |v| f64::from(v).abs())),
-        Weighting::L2 => scaled(sums(side, |v| f64::from(v).powi(2)).into_iter().map(f64::sqrt).collect()),
+        Weighting::L1 => scaled(sums(x, side, |v| f64::from(v).abs())),
+        Weighting::L2 => scaled(sums(x, side, |v| f64::from(v).powi(2)).into_iter().map(f64::sqrt).collect()),
         Weighting::Max => {
-            let mut largest = vec![0.0_f64; n_docs];
+            let mut largest = vec![0.0_f64; by(x.n_rows(), x.n_cols()).0];
             for row in 0..x.n_rows() {
                 let (cols, values) = x.row(row);
                 for (&col, &v) in cols.iter().zip(values) {
@@ -129,8 +143,8 @@ pub fn weight(x: &Csr, weighting: Weighting, side: Side) -> Result<Vec<f32>> {
             let n = n_docs as f64;
             let idf = |df: &f64| (1.0 + (n - df + 0.5) / (df + 0.5)).ln();
             let idf: Vec<f64> = document_frequency().iter().map(idf).collect();
-            let lengths = sums(side, f64::from);
-            let mean = lengths.iter().sum::<f64>() / n;
+            let mean = sums(base, side, f64::from).iter().sum::<f64>() / n;
+            let lengths = sums(x, side, f64::from);
             x.map_values(|row, col, v| {
                 let (doc, term) = by(row, col);
                 let v = f64::from(v);

@@ -264,18 +264,21 @@ fn score_random<'py>(
 }
 
 #[pyfunction]
+#[pyo3(signature = (x, kind, by_items, bm25, reference, n_threads))]
 fn weight<'py>(
     py: Python<'py>,
     x: &Csr,
     kind: &str,
     by_items: bool,
     bm25: (f64, f64, f64),
+    reference: Option<&Csr>,
     n_threads: usize,
 ) -> PyResult<Bound<'py, PyArray1<f32>>> {
     let (k1, b, delta) = bm25;
     let weighting = Weighting::parse(kind, k1, b, delta).map_err(error::to_python)?;
     let side = if by_items { Side::Items } else { Side::Users };
-    let values = run(py, n_threads, None, |_| core_weight::weight(&x.inner, weighting, side))?;
+    let reference = reference.map(|r| &r.inner);
+    let values = run(py, n_threads, None, |_| core_weight::weight(&x.inner, weighting, side, reference))?;
     Ok(give(py, values))
 }
 

@@ -1,0 +1,29 @@
+"""The models: one file each. A new one is a file here and a line in `__all__`; the conformance tests of
+`ferrec.testing`, the CLI and `ferrec.load` find it by that line.
+"""
+
+from ferrec.models._base import Recommender
+from ferrec.models.bias import Bias
+from ferrec.models.item_knn import ItemKNN
+from ferrec.models.item_knn_regressor import ItemKNNRegressor
+from ferrec.models.p3alpha import P3Alpha
+from ferrec.models.popularity import Popularity
+from ferrec.models.random import Random
+from ferrec.models.rp3beta import RP3Beta
+from ferrec.models.user_knn import UserKNN
+from ferrec.models.user_knn_regressor import UserKNNRegressor
+
+__all__ = [
+    "Bias",
+    "ItemKNN",
+    "ItemKNNRegressor",
+    "P3Alpha",
+    "Popularity",
+    "RP3Beta",
+    "Random",
+    "UserKNN",
+    "UserKNNRegressor",
+]
+
+MODELS: dict[str, type[Recommender]] = {name: globals()[name] for name in __all__}
+"""Every model by its class name."""

@@ -1,0 +1,520 @@
+"""What every recommender has in common: the estimator's contract, and one way from labels to labels.
+
+A model is one file: a frozen `State` with what `fit` learned, and a `Recommender` with four hooks that see
+integers only (`_fit`, `_rank`, `_pairs`, `_parts`). Everything about ids, histories, exclusions, and files is
+here or in `ferrec.storage`.
+"""
+
+import dataclasses
+import inspect
+import os
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar, cast
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from ferrec import _rust
+from ferrec._progress import Callback, bar
+from ferrec.errors import DataError, NotFittedError, UnknownIdError, UnsupportedError
+from ferrec.explanation import Explanation, exact
+from ferrec.interactions import Interactions
+from ferrec.kernels import CsrParts, Filter, Progress, as_csr, as_int, threads, to_scipy
+from ferrec.labels import Labels
+from ferrec.recommendations import Recommendations
+
+Parts: TypeAlias = tuple[float, NDArray[np.int32], NDArray[np.float64]]
+"""`(base, items, contributions)` of an explanation."""
+
+
+def matrix(rows: str, cols: str) -> Any:
+    """A field of a state that is a sparse matrix of these sides ("users", "items")."""
+    return dataclasses.field(metadata={"shape": (rows, cols)})
+
+
+def vector(side: str) -> Any:
+    """A field of a state that is an array with an entry for each of a side."""
+    return dataclasses.field(metadata={"shape": (side,)})
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What `fit` learned; every model adds its own fields. Saved and loaded field by field."""
+
+    users: Labels
+    items: Labels
+    seen: _rust.Csr = matrix("users", "items")
+
+    def __post_init__(self) -> None:
+        """Check that the fields fit together: a loaded file may say anything."""
+        sizes = {"users": len(self.users), "items": len(self.items)}
+        for field in dataclasses.fields(self):
+            sides = field.metadata.get("shape")
+            if sides is None:
+                continue
+            got, expected = getattr(self, field.name).shape, tuple(sizes[side] for side in sides)
+            if got != expected:
+                raise DataError(f"{field.name} has shape {got}, but its {' × '.join(sides)} are {expected}")
+
+
+StateT = TypeVar("StateT", bound=State)
+
+
+@dataclass(frozen=True, eq=False)
+class Queries:
+    """Who asks and what they have touched."""
+
+    labels: NDArray[Any]
+    history: _rust.Csr
+    codes: NDArray[np.int32] | None
+    """The users' codes in the fitted data; None for newcomers."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def rows_of(handle: _rust.Csr, rows: NDArray[np.integer[Any]]) -> _rust.Csr:
+    """A handle to some rows of a matrix, in that order."""
+    return as_csr(to_scipy(handle)[rows])
+
+
+def unit_rows(codes: NDArray[np.int32], n: int) -> _rust.Csr:
+    """Rows with a single 1: multiplied with a matrix they pick its rows."""
+    count = len(codes)
+    return _rust.Csr(np.arange(count + 1), np.ascontiguousarray(codes), np.ones(count, np.float32), n)
+
+
+class Recommender(ABC, Generic[StateT]):
+    """A model that is fitted on interactions and recommends items.
+
+    The constructor stores keyword parameters and nothing else; `fit` checks them and returns the model. Users
+    and items are named by the caller's ids throughout.
+    """
+
+    _state: StateT | None = None
+    _state_type: ClassVar[type[State]]
+
+    n_threads: int | None
+
+    # -- the four hooks of a model, and two that it may have ------------------------------------------------
+
+    @abstractmethod
+    def _fit(self, data: Interactions, callback: Callback | None) -> StateT:
+        """Learn from the data, after checking the parameters."""
+
+    @abstractmethod
+    def _rank(
+        self, state: StateT, queries: Queries, n: int, chosen: Filter, callback: Callback | None
+    ) -> CsrParts:
+        """The best n items for each query."""
+
+    @abstractmethod
+    def _pairs(self, state: StateT, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
+        """The score at each entry of `pairs` (queries × items)."""
+
+    @abstractmethod
+    def _parts(self, state: StateT, queries: Queries, item: int) -> Parts:
+        """What the score of the one query for the item is made of."""
+
+    def _similar_items(self, state: StateT, codes: NDArray[np.int32], n: int) -> CsrParts:
+        raise UnsupportedError(f"{type(self).__name__} knows no similarity of items; ItemKNN does")
+
+    def _similar_users(self, state: StateT, codes: NDArray[np.int32], n: int) -> CsrParts:
+        raise UnsupportedError(f"{type(self).__name__} knows no similarity of users; UserKNN does")
+
+    # -- the estimator's contract ---------------------------------------------------------------------------
+
+    @classmethod
+    def _parameters(cls) -> list[str]:
+        return [name for name in inspect.signature(cls).parameters if name != "self"]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's parameters, as scikit-learn wants them.
+
+        Parameters
+        ----------
+        deep : bool
+            Ignored: no parameter is an estimator.
+
+        Returns
+        -------
+        dict
+            Names and values.
+        """
+        return {name: getattr(self, name) for name in self._parameters()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change parameters; they count at the next `fit`.
+
+        Raises
+        ------
+        ValueError
+            The model has no such parameter; says which it has.
+        """
+        known = self._parameters()
+        for name, value in params.items():
+            if name not in known:
+                raise ValueError(f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(known)}")
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        """The model with the parameters that differ from the defaults."""
+        defaults = {p.name: p.default for p in inspect.signature(type(self)).parameters.values()}
+        shown = [f"{k}={v!r}" for k, v in self.get_params().items() if v != defaults[k]]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def fit(self, data: Interactions, *, progress: Progress = False) -> Self:
+        """Learn from interactions.
+
+        Parameters
+        ----------
+        data : Interactions
+            Users × items.
+        progress : bool or callable
+            True draws a bar (extra ``progress``); a callable gets ``(done, total)``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            A parameter makes no sense, or `data` is no `Interactions`.
+        """
+        if not isinstance(data, Interactions):
+            hint = "build one with Interactions.from_table, from_parquet, from_arrays or from_csr"
+            raise TypeError(f"data: expected Interactions, got {type(data).__name__}; {hint}")
+        with bar(progress, f"fit {type(self).__name__}") as callback:
+            self._state = self._fit(data, callback)
+        return self
+
+    def _fitted(self) -> StateT:
+        if self._state is None:
+            raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit(interactions) first")
+        return self._state
+
+    @property
+    def users(self) -> Labels:
+        """The ids of the users it was fitted on."""
+        return self._fitted().users
+
+    @property
+    def items(self) -> Labels:
+        """The ids of the items it can recommend."""
+        return self._fitted().items
+
+    # -- what people ask ------------------------------------------------------------------------------------
+
+    def recommend(
+        self,
+        users: object = None,
+        n: int = 10,
+        *,
+        history: object = None,
+        exclude_seen: bool = True,
+        exclude_items: object = None,
+        allow_items: object = None,
+        progress: Progress = False,
+    ) -> Recommendations:
+        """The best n items for each user.
+
+        Parameters
+        ----------
+        users : id or array-like of ids, optional
+            Whose recommendations; by default every user's.
+        n : int
+            Items for each, at least 1. Fewer are given where fewer exist: never padding.
+        history : Interactions, sparse matrix, or sequence of lists of item ids, optional
+            What new users have touched, instead of `users`. A matrix has a row for each and the model's items
+            as columns; answers are then named 0, 1, … by row, or by the users of the `Interactions`. Items
+            that the model does not know are left out with a warning.
+        exclude_seen : bool
+            Leave out what the user has already touched.
+        exclude_items : array-like of ids, or mapping of user to ids, optional
+            Items to leave out for everybody, or by user.
+        allow_items : array-like of ids, or mapping of user to ids, optional
+            The only items to recommend. A mapping must have an entry for every user who asks.
+        progress : bool or callable
+            As in `fit`.
+
+        Returns
+        -------
+        Recommendations
+            Best first; equal scores in the order of the item ids.
+
+        Raises
+        ------
+        UnknownIdError
+            A user is not in the fitted data.
+        NotFittedError
+            Before `fit`.
+        ValueError, TypeError
+            An argument makes no sense.
+        """
+        state = self._fitted()
+        n = as_int("n", n, minimum=1)
+        queries = self._queries(state, users, history)
+        chosen = _item_filter(state, queries, exclude_seen, exclude_items, allow_items)
+        with bar(progress, "recommend") as callback:
+            indptr, items, scores = self._rank(state, queries, n, chosen, callback)
+        return Recommendations(queries.labels, state.items, indptr, items, scores)
+
+    def score(self, users: object, items: object, *, history: object = None) -> NDArray[np.float32]:
+        """The score of each pair of a user and an item.
+
+        Parameters
+        ----------
+        users, items : array-like of ids, shape (n,)
+            Aligned. With `history`, a user is the name of its row, as in `recommend`.
+        history
+            As in `recommend`.
+
+        Returns
+        -------
+        ndarray of float32, shape (n,)
+            What `recommend` shows for the item; 0 where the model has nothing to go by.
+
+        Raises
+        ------
+        UnknownIdError
+            A user or an item is not in the fitted data.
+        ValueError
+            `users` and `items` differ in length.
+        """
+        state = self._fitted()
+        item_codes = state.items.encode(_listed(items), name="items")
+        if history is None:
+            user_codes = state.users.encode(_listed(users), name="users")
+            distinct, rows = np.unique(user_codes, return_inverse=True)
+            queries = Queries(state.users.decode(distinct), rows_of(state.seen, distinct), distinct)
+        else:
+            queries = self._queries(state, None, history)
+            named = Labels.from_values(queries.labels)
+            rows = named.encode(_listed(users), name="users").astype(np.int64)
+        if len(rows) != len(item_codes):
+            raise ValueError(f"users and items differ in length: {len(rows)} and {len(item_codes)}")
+        n_items = max(len(state.items), 1)
+        keys, where = np.unique(rows.astype(np.int64) * n_items + item_codes, return_inverse=True)
+        counts = np.bincount(keys // n_items, minlength=len(queries))
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        columns = (keys % n_items).astype(np.int32)
+        pairs = _rust.Csr(indptr, columns, np.ones(len(keys), np.float32), len(state.items), name="pairs")
+        return self._pairs(state, queries, pairs)[where]
+
+    def explain(self, user: object, item: object, *, history: object = None) -> Explanation:
+        """What a score is made of.
+
+        Parameters
+        ----------
+        user, item : id
+            Whose score, for which item. With `history` (of one new user), `user` only names the answer.
+        history
+            As in `recommend`.
+
+        Returns
+        -------
+        Explanation
+            Its parts sum to the score exactly.
+
+        Raises
+        ------
+        UnknownIdError
+            The user or the item is not in the fitted data.
+        """
+        state = self._fitted()
+        code = int(state.items.encode(_listed([item]), name="item")[0])
+        queries = self._queries(state, None if history is not None else [user], history)
+        if len(queries) != 1:
+            raise ValueError(f"history: explain takes one user, got {len(queries)}")
+        pair = unit_rows(np.array([code], dtype=np.int32), len(state.items))
+        score = float(self._pairs(state, queries, pair)[0])
+        base, items, parts = self._parts(state, queries, code)
+        base, parts = exact(score, base, parts)
+        order = np.lexsort((items, -parts))
+        return Explanation(user, item, score, base, state.items.decode(items[order]), parts[order])
+
+    def similar_items(self, items: object = None, n: int = 10) -> Recommendations:
+        """The n most similar items of each item, itself left out.
+
+        Parameters
+        ----------
+        items : id or array-like of ids, optional
+            By default every item.
+        n : int
+            At least 1; no more are given than the model keeps (its `k`).
+
+        Returns
+        -------
+        Recommendations
+            Queries and answers are items; scores are similarities.
+
+        Raises
+        ------
+        UnsupportedError
+            The model knows no similarity of items.
+        UnknownIdError
+            An item is not in the fitted data.
+        """
+        state = self._fitted()
+        n = as_int("n", n, minimum=1)
+        codes = _encode(state.items, items, "items")
+        return Recommendations(state.items.decode(codes), state.items, *self._similar_items(state, codes, n))
+
+    def similar_users(self, users: object = None, n: int = 10) -> Recommendations:
+        """The n most similar users of each user, itself left out; as `similar_items`."""
+        state = self._fitted()
+        n = as_int("n", n, minimum=1)
+        codes = _encode(state.users, users, "users")
+        return Recommendations(state.users.decode(codes), state.users, *self._similar_users(state, codes, n))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a folder: `model.json` and arrays, no pickle; `ferrec.load` reads it.
+
+        The folder appears under its name only when it is complete. A model that is there is replaced; any
+        other folder or file is refused.
+
+        Parameters
+        ----------
+        path : path
+            The folder.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        FileExistsError
+            Something that is no model is there.
+        """
+        from ferrec import storage
+
+        storage.save(self, path)
+
+    # -- from labels to integers ----------------------------------------------------------------------------
+
+    def _queries(self, state: StateT, users: object, history: object) -> Queries:
+        if history is None:
+            codes = _encode(state.users, users, "users")
+            everybody = users is None
+            seen = state.seen if everybody else rows_of(state.seen, codes)
+            return Queries(state.users.values if everybody else state.users.decode(codes), seen, codes)
+        if users is not None:
+            raise ValueError("users and history: give one; history is for users who are not in the data")
+        labels, matrix = _read_history(state.items, history)
+        return Queries(labels, as_csr(matrix, "history"), None)
+
+    def _threads(self) -> int:
+        return threads(self.n_threads)
+
+
+def _listed(values: object) -> object:
+    """A single id as a list of one."""
+    scalar = isinstance(values, str | int | np.generic) or (isinstance(values, np.ndarray) and values.ndim == 0)
+    return [values] if scalar else values
+
+
+def _encode(labels: Labels, ids: object, name: str) -> NDArray[np.int32]:
+    if ids is None:
+        return np.arange(len(labels), dtype=np.int32)
+    return labels.encode(_listed(ids), name=name)
+
+
+def _read_history(items: Labels, history: object) -> tuple[NDArray[Any], Any]:
+    """The names of the queries, and their histories over the model's items."""
+    if isinstance(history, Interactions):
+        if history.items == items:
+            return history.users.values, history.csr
+        entries = history.matrix.tocoo()
+        names = history.items.decode(entries.col)
+        columns = _known(items, names, "history")
+        rows, values, labels = entries.row, entries.data, history.users.values
+    elif sp.issparse(history):
+        shape = cast(Any, history).shape
+        if shape[1] != len(items):
+            raise ValueError(f"history: has {shape[1]} columns, but the model has {len(items)} items")
+        return np.arange(shape[0]), history
+    else:
+        if isinstance(history, str | Mapping) or not isinstance(history, Sequence | np.ndarray):
+            raise TypeError(f"history: expected Interactions, a sparse matrix or lists of items, got {history!r}")
+        for at, one in enumerate(history):
+            if isinstance(one, str) or not isinstance(one, Iterable):
+                raise TypeError(f"history: expected a list of items for each user, got {one!r} at position {at}")
+        lists = [list(one) for one in history]
+        rows = np.repeat(np.arange(len(lists)), [len(one) for one in lists])
+        flat = list(chain.from_iterable(lists))
+        columns = _known(items, flat, "history")
+        values, labels = np.ones(len(rows), np.float32), np.arange(len(lists))
+    known = columns >= 0
+    matrix = sp.coo_array((values[known], (rows[known], columns[known])), shape=(len(labels), len(items)))
+    return labels, matrix.tocsr()
+
+
+def _known(items: Labels, ids: object, name: str) -> NDArray[np.int32]:
+    codes = items.encode(ids, name=name, missing="ignore")
+    unknown = int((codes < 0).sum())
+    if unknown:
+        _refuse_other_kind(items, ids, codes, name)
+        text = f"{name}: {unknown} of {len(codes)} entries name items that the model does not know; left out"
+        warnings.warn(text, UserWarning, stacklevel=5)
+    return codes
+
+
+def _refuse_other_kind(items: Labels, ids: object, codes: NDArray[np.int32], name: str) -> None:
+    """Strings where the ids are integers, or the reverse, would otherwise filter nothing without a word."""
+    if len(codes) and (codes < 0).all() and len(items):
+        text_ids = np.asarray(ids).dtype.kind not in "iu"
+        text_items = "ints" not in items.to_arrays()
+        if text_ids != text_items:
+            mine, theirs = ("strings", "integers") if text_items else ("integers", "strings")
+            raise UnknownIdError(f"{name}: the model's items are {mine}, these are {theirs}")
+
+
+def _item_filter(
+    state: State, queries: Queries, exclude_seen: bool, exclude_items: object, allow_items: object
+) -> Filter:
+    lists = [queries.history] if exclude_seen else []
+    allow, mask = None, None
+    if exclude_items is not None:
+        if isinstance(exclude_items, Mapping):
+            lists.append(_by_query(state.items, queries, exclude_items, "exclude_items"))
+        else:
+            mask = ~_item_mask(state.items, exclude_items, "exclude_items")
+    if allow_items is not None:
+        if isinstance(allow_items, Mapping):
+            missing = [label for label in queries.labels.tolist() if label not in allow_items]
+            if missing:
+                raise ValueError(f"allow_items: no list for {len(missing)} of the users; the first is {missing[0]!r}")
+            allow = _by_query(state.items, queries, allow_items, "allow_items")
+        else:
+            allowed = _item_mask(state.items, allow_items, "allow_items")
+            mask = allowed if mask is None else mask & allowed
+    return Filter(lists, allow, mask)
+
+
+def _item_mask(items: Labels, ids: object, name: str) -> NDArray[np.bool_]:
+    ids = _listed(ids)
+    codes = items.encode(ids, name=name, missing="ignore")
+    _refuse_other_kind(items, ids, codes, name)
+    mask = np.zeros(len(items), dtype=np.bool_)
+    mask[codes[codes >= 0]] = True
+    return mask
+
+
+def _by_query(items: Labels, queries: Queries, lists: Mapping[Any, Any], name: str) -> _rust.Csr:
+    """The lists of a mapping as a matrix with the queries' rows; items that the model does not know are none."""
+    labels = queries.labels.tolist()
+    per_query = [list(lists.get(label, ())) for label in labels]
+    flat = list(chain.from_iterable(per_query))
+    rows = np.repeat(np.arange(len(labels)), [len(one) for one in per_query])
+    codes = items.encode(flat, name=name, missing="ignore")
+    _refuse_other_kind(items, flat, codes, name)
+    known = codes >= 0
+    ones = np.ones(int(known.sum()), np.float32)
+    found = sp.coo_array((ones, (rows[known], codes[known])), shape=(len(labels), len(items)))
+    return as_csr(found.tocsr(), name)

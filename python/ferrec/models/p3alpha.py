@@ -1,0 +1,38 @@
+"""Random walk of three steps."""
+
+from ferrec import _rust
+from ferrec._progress import Callback
+from ferrec.kernels import CsrParts, as_int
+from ferrec.models._item_neighbors import ItemNeighbors
+
+
+class P3Alpha(ItemNeighbors):
+    """Recommends where a random walk user → item → user → item ends (Cooper et al., WWW 2014).
+
+    Parameters
+    ----------
+    k : int, default 100
+        Items kept for each item.
+    alpha : float, default 1
+        Exponent of the transition probabilities, at least 0.
+    n_threads : int, optional
+        By default what CPU affinity and cgroup quota allow.
+
+    Examples
+    --------
+    >>> import ferrec
+    >>> data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["tea", "milk", "tea", "milk", "tea"])
+    >>> ferrec.P3Alpha().fit(data).recommend(3)[3]
+    [('milk', 0.3333333432674408)]
+    """
+
+    def __init__(self, *, k: int = 100, alpha: float = 1.0, n_threads: int | None = None) -> None:
+        self.k = k
+        self.alpha = alpha
+        self.n_threads = n_threads
+
+    def _similarity(self, x: _rust.Csr, callback: Callback | None) -> CsrParts:
+        k = as_int("k", self.k, minimum=1)
+        return _rust.top_k_similar(
+            x, None, k, "p3alpha", "items", 0.0, self.alpha, None, None, self._threads(), callback
+        )

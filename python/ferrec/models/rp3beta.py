@@ -1,0 +1,43 @@
+"""Random walk of three steps with a penalty on popularity."""
+
+from ferrec import _rust
+from ferrec._progress import Callback
+from ferrec.kernels import CsrParts, as_int
+from ferrec.models._item_neighbors import ItemNeighbors
+
+
+class RP3Beta(ItemNeighbors):
+    """P3alpha divided by the target's popularity to the power of beta (Paudel et al., TiiS 2017).
+
+    Parameters
+    ----------
+    k : int, default 100
+        Items kept for each item.
+    alpha : float, default 1
+        Exponent of the transition probabilities, at least 0.
+    beta : float, default 0.5
+        Exponent of the popularity penalty (popularity is the number of users), at least 0.
+    n_threads : int, optional
+        By default what CPU affinity and cgroup quota allow.
+
+    Examples
+    --------
+    >>> import ferrec
+    >>> data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["tea", "milk", "tea", "milk", "tea"])
+    >>> ferrec.RP3Beta(beta=1.0).fit(data).recommend(3)[3]
+    [('milk', 0.1666666716337204)]
+    """
+
+    def __init__(
+        self, *, k: int = 100, alpha: float = 1.0, beta: float = 0.5, n_threads: int | None = None
+    ) -> None:
+        self.k = k
+        self.alpha = alpha
+        self.beta = beta
+        self.n_threads = n_threads
+
+    def _similarity(self, x: _rust.Csr, callback: Callback | None) -> CsrParts:
+        k = as_int("k", self.k, minimum=1)
+        return _rust.top_k_similar(
+            x, None, k, "rp3beta", "items", 0.0, self.alpha, self.beta, None, self._threads(), callback
+        )

@@ -1,0 +1,248 @@
+"""Models as folders: `model.json` and one `.npy` file an array. No pickle: nothing in a file is ever run.
+
+`model.json` names the model, its parameters, and for every array its dtype, shape, size and SHA-256. The names of
+the files follow from the fields of the model's state and are never taken from the file.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import typing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferrec import _rust
+from ferrec.errors import ModelFileError
+from ferrec.labels import Labels
+from ferrec.models import MODELS, Recommender
+
+__all__ = ["load", "save"]
+
+FORMAT = 1
+_CHUNK = 1 << 22
+_HEADER_LIMIT = 1 << 24
+"""Bytes of `model.json` that are read at most."""
+_INDEX = "model.json"
+
+
+def save(model: Recommender[Any], path: str | os.PathLike[str]) -> None:
+    """Write a fitted model; see `Recommender.save`."""
+    state = model._fitted()
+    target = Path(path)
+    if target.exists() and not (target / _INDEX).is_file():
+        raise FileExistsError(f"{target}: exists and is no saved model; choose another folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        files, scalars = {}, {}
+        for field in dataclasses.fields(state):
+            value = getattr(state, field.name)
+            arrays = _take_apart(value)
+            if arrays is None:
+                scalars[field.name] = value
+                continue
+            for part, array in arrays.items():
+                files[f"{field.name}.{part}"] = _write(made / f"{field.name}.{part}.npy", array)
+        index = {
+            "format": FORMAT,
+            "ferrec": _rust.__version__,
+            "model": type(model).__name__,
+            "params": model.get_params(),
+            "saved": datetime.now(UTC).isoformat(timespec="seconds"),
+            "scalars": scalars,
+            "files": files,
+        }
+        with (made / _INDEX).open("w", encoding="utf-8") as file:
+            json.dump(index, file, indent=1, default=_plain)
+            file.flush()
+            os.fsync(file.fileno())
+        made.chmod(0o755)
+        _put_in_place(made, target)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+
+
+def _put_in_place(made: Path, target: Path) -> None:
+    """Rename; a model that is there steps aside first and is removed last."""
+    if not target.exists():
+        made.rename(target)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent)) / "model"
+    target.rename(aside)
+    try:
+        made.rename(target)
+    except BaseException:
+        aside.rename(target)
+        raise
+    finally:
+        shutil.rmtree(aside.parent, ignore_errors=True)
+
+
+def _plain(value: object) -> object:
+    """NumPy scalars among the parameters as plain numbers."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"cannot save a parameter of type {type(value).__name__}: {value!r}")
+
+
+def _take_apart(value: object) -> dict[str, NDArray[Any]] | None:
+    if isinstance(value, Labels):
+        return value.to_arrays()
+    if isinstance(value, _rust.Csr):
+        return dict(zip(("indptr", "indices", "data"), value.parts(), strict=True)) | {
+            "shape": np.array(value.shape, dtype=np.int64)
+        }
+    if isinstance(value, np.ndarray):
+        return {"values": value}
+    return None
+
+
+def _write(path: Path, array: NDArray[Any]) -> dict[str, Any]:
+    with path.open("wb") as file:
+        np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+    return {
+        "dtype": array.dtype.str,
+        "shape": list(array.shape),
+        "bytes": path.stat().st_size,
+        "sha256": _digest(path),
+    }
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load(path: str | os.PathLike[str], *, verify: bool = True) -> Recommender[Any]:
+    """Read a model that `save` wrote; its arrays are memory-mapped.
+
+    Parameters
+    ----------
+    path : path
+        The folder.
+    verify : bool, default True
+        Compare every file with its checksum. Without it files are read only where they are needed; their
+        structure is checked all the same.
+
+    Returns
+    -------
+    Recommender
+        Ready to recommend.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such folder.
+    ModelFileError
+        A file is missing, truncated, altered, or of a version that this one cannot read; says which.
+
+    Examples
+    --------
+    >>> import ferrec, tempfile
+    >>> data = ferrec.Interactions.from_arrays([1, 1, 2], ["tea", "milk", "tea"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ferrec.ItemKNN(k=5).fit(data).save(folder + "/model")
+    ...     ferrec.load(folder + "/model")
+    ItemKNN(k=5)
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder")
+    index = _read_index(folder)
+    kind = MODELS[index["model"]]
+    try:
+        model = kind(**index["params"])
+    except TypeError as error:
+        raise ModelFileError(f"{folder / _INDEX}: parameters do not fit {kind.__name__}: {error}") from None
+    fields: dict[str, Any] = {}
+    types = typing.get_type_hints(kind._state_type)
+    for field in dataclasses.fields(kind._state_type):
+        name, wanted = field.name, types[field.name]
+        try:
+            fields[name] = _field(folder, index, name, wanted, verify)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise ModelFileError(f"{folder}: field {name!r} is damaged: {error}") from error
+    try:
+        model._state = kind._state_type(**fields)
+    except ValueError as error:
+        raise ModelFileError(f"{folder}: {error}") from error
+    return model
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    path = folder / _INDEX
+    try:
+        with path.open("rb") as file:
+            text = file.read(_HEADER_LIMIT)
+        index = json.loads(text)
+    except FileNotFoundError:
+        raise ModelFileError(f"{folder}: is no saved model, {_INDEX} is missing") from None
+    except (ValueError, RecursionError, OSError) as error:
+        raise ModelFileError(f"{path}: cannot be read: {error}") from error
+    expected = {"format": int, "ferrec": str, "model": str, "params": dict, "scalars": dict, "files": dict}
+    for key, kind in expected.items():
+        if not isinstance(index, dict) or not isinstance(index.get(key), kind):
+            raise ModelFileError(f"{path}: {key!r} is missing or no {kind.__name__}")
+    if index["format"] != FORMAT:
+        version = f"format {index['format']}, written by ferrec {index['ferrec'][:40]}"
+        raise ModelFileError(f"{path}: {version}; this is ferrec {_rust.__version__}, which reads format {FORMAT}")
+    if index["model"] not in MODELS:
+        known = ", ".join(MODELS)
+        raise ModelFileError(f"{path}: unknown model {index['model'][:80]!r}; there are {known}")
+    return typing.cast("dict[str, Any]", index)
+
+
+def _field(folder: Path, index: dict[str, Any], name: str, wanted: object, verify: bool) -> object:
+    def array(part: str, dtype: str | None = None) -> NDArray[Any]:
+        return _read(folder, index, f"{name}.{part}", dtype, verify)
+
+    if wanted is Labels:
+        parts = ("ints",) if f"{name}.ints" in index["files"] else ("offsets", "bytes")
+        return Labels.from_arrays({part: array(part) for part in parts})
+    if wanted is _rust.Csr:
+        shape = array("shape", "<i8")
+        indptr, indices, data = array("indptr", "<i8"), array("indices", "<i4"), array("data", "<f4")
+        if shape.shape != (2,) or len(indptr) != shape[0] + 1 or not 0 <= shape[1] < 2**31:
+            raise ValueError(f"shape {shape.tolist()} does not fit {len(indptr)} offsets")
+        return _rust.Csr(indptr, indices, data, int(shape[1]), name=name)
+    if typing.get_origin(wanted) is np.ndarray or wanted is np.ndarray:
+        values = array("values", "<f4")
+        if not np.isfinite(values).all():
+            raise ValueError("holds values that are not finite")
+        return values
+    value = index["scalars"].get(name)
+    if wanted is float and isinstance(value, int | float) and np.isfinite(value):
+        return float(value)
+    raise ValueError(f"expected {wanted}, got {value!r}")
+
+
+def _read(folder: Path, index: dict[str, Any], name: str, dtype: str | None, verify: bool) -> NDArray[Any]:
+    path, entry = folder / f"{name}.npy", index["files"].get(name)
+    if not isinstance(entry, dict):
+        raise ModelFileError(f"{folder / _INDEX}: says nothing of {name!r}")
+    try:
+        size = path.stat().st_size
+        if size != entry.get("bytes"):
+            raise ModelFileError(f"{path}: has {size} bytes, expected {entry.get('bytes')}: truncated or altered")
+        if verify and _digest(path) != entry.get("sha256"):
+            raise ModelFileError(f"{path}: does not match its checksum: altered")
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise ModelFileError(f"{path}: is missing") from None
+    except (OSError, ValueError, EOFError, SyntaxError, MemoryError, RecursionError) as error:
+        raise ModelFileError(f"{path}: is no array: {error}") from error
+    if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.hasobject:
+        raise ModelFileError(f"{path}: is no flat array of numbers")
+    if dtype is not None and array.dtype != np.dtype(dtype):
+        raise ModelFileError(f"{path}: has dtype {array.dtype}, expected {np.dtype(dtype)}")
+    return array
