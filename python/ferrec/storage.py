@@ -236,12 +236,14 @@ def _read(folder: Path, index: dict[str, Any], name: str, dtype: str | None, ver
             raise ModelFileError(f"{path}: has {size} bytes, expected {entry.get('bytes')}: truncated or altered")
         if verify and _digest(path) != entry.get("sha256"):
             raise ModelFileError(f"{path}: does not match its checksum: altered")
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise ModelFileError(f"{path}: is missing") from None
-    except (OSError, ValueError, EOFError, SyntaxError, MemoryError, RecursionError) as error:
+    except ModelFileError:
+        raise
+    except Exception as error:  # NumPy's header parser lets many kinds through, tokenize's among them
         raise ModelFileError(f"{path}: is no array: {error}") from error
-    if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.hasobject:
+    if array.ndim != 1 or array.dtype.hasobject:
         raise ModelFileError(f"{path}: is no flat array of numbers")
     if dtype is not None and array.dtype != np.dtype(dtype):
         raise ModelFileError(f"{path}: has dtype {array.dtype}, expected {np.dtype(dtype)}")

@@ -1,0 +1,18 @@
+"""The contract of a recommender as checks that any model can be held against, ferrec's own and yours.
+
+>>> import ferrec
+>>> from ferrec.testing import check_recommender
+>>> check_recommender(lambda: ferrec.ItemKNN(k=10))
+
+With pytest, one test for each check:
+
+.. code-block:: python
+
+    @pytest.mark.parametrize("check", CHECKS)
+    def test_my_model(check):
+        CHECKS[check](MyModel)
+"""
+
+from ferrec.testing._checks import CHECKS, checkerboard, check_recommender
+
+__all__ = ["CHECKS", "check_recommender", "checkerboard"]

@@ -1,0 +1,406 @@
+"""The checks, one function each: they take a factory of unfitted models and raise AssertionError."""
+
+import inspect
+import math
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ferrec.errors import NotFittedError, UnknownIdError, UnsupportedError
+from ferrec.interactions import Interactions
+from ferrec.models import Recommender
+from ferrec.recommendations import Recommendations
+from ferrec.storage import load
+
+Make: TypeAlias = Callable[[], Recommender[Any]]
+
+CHECKS: dict[str, Callable[[Make], None]] = {}
+"""Every check by its name."""
+
+
+def _check(function: Callable[[Make], None]) -> Callable[[Make], None]:
+    CHECKS[function.__name__] = function
+    return function
+
+
+def check_recommender(make: Make) -> None:
+    """Hold a model against every check of the contract.
+
+    Parameters
+    ----------
+    make : callable
+        Returns a new, unfitted model: a class that needs no arguments, or a function.
+
+    Raises
+    ------
+    AssertionError
+        The model breaks the contract; the traceback names the check.
+
+    Examples
+    --------
+    >>> import ferrec
+    >>> check_recommender(ferrec.Popularity)
+    """
+    for check in CHECKS.values():
+        check(make)
+
+
+def checkerboard(n: int = 12) -> Interactions:
+    """Users and items of the same colour meet, except a user and the item of the same number.
+
+    Whatever looks at behaviour recommends to user u exactly item u, the one of the colour that is missing.
+
+    Parameters
+    ----------
+    n : int
+        Number of users and of items, even.
+
+    Returns
+    -------
+    Interactions
+        n × n.
+
+    Examples
+    --------
+    >>> checkerboard(4).matrix.toarray().astype(int).tolist()
+    [[0, 0, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0], [0, 1, 0, 0]]
+    """
+    users, items = np.meshgrid(np.arange(n), np.arange(n), indexing="ij")
+    meet = ((users + items) % 2 == 0) & (users != items)
+    return Interactions.from_arrays(users[meet], items[meet])
+
+
+def sample(seed: int = 0, *, text: bool = False) -> Interactions:
+    """60 users × 40 items with ratings, times, a few heavy users, and ids that are not 0, 1, 2, …."""
+    rng = np.random.default_rng(seed)
+    n = 700
+    users = (rng.zipf(1.3, n) % 60) * 7 + 100
+    items = (rng.zipf(1.2, n) % 40) * 3 + 5
+    ids: tuple[Any, Any] = (users, items)
+    if text:  # zero-padded, so that the strings sort as the numbers do
+        ids = (np.char.mod("u%05d", users), np.char.mod("i%05d", items))
+    ratings = rng.integers(1, 6, n).astype(np.float32)
+    return Interactions.from_arrays(*ids, ratings, rng.integers(0, 10**6, n), duplicates="last")
+
+
+def _valid(recs: Recommendations, n: int) -> None:
+    scores, codes, indptr = recs.scores, recs.codes, recs.indptr
+    assert np.isfinite(scores).all(), "a score is not finite"
+    for start, end in zip(indptr[:-1], indptr[1:], strict=True):
+        row, row_scores = codes[start:end], scores[start:end]
+        assert len(row) <= n, f"{len(row)} results where at most {n} were asked for"
+        assert len(set(row.tolist())) == len(row), "an item comes twice"
+        order = np.lexsort((row, -row_scores))
+        assert (order == np.arange(len(row))).all(), "not best first, or ties not in the order of the items"
+
+
+def _same(a: Recommendations, b: Recommendations) -> None:
+    assert np.array_equal(a.queries, b.queries)
+    assert np.array_equal(a.indptr, b.indptr), "lists differ in length"
+    assert np.array_equal(a.items.decode(a.codes), b.items.decode(b.codes)), "lists differ"
+    assert np.array_equal(a.scores, b.scores), "scores differ"
+
+
+def _raises(kind: type[BaseException], call: Callable[[], object]) -> BaseException:
+    try:
+        call()
+    except kind as error:
+        return error
+    raise AssertionError(f"no {kind.__name__} was raised")
+
+
+@_check
+def constructor_only_stores(make: Make) -> None:
+    """Keyword parameters are stored as they are; get_params, set_params and a clone agree."""
+    model = make()
+    params = model.get_params()
+    signature = inspect.signature(type(model)).parameters.values()
+    assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in signature), "parameters are keyword-only"
+    assert "n_threads" in params
+    twin = type(model)(**params)
+    assert all(twin.get_params()[name] is value for name, value in params.items())
+    assert model.set_params(n_threads=2) is model
+    assert model.get_params()["n_threads"] == 2
+    assert "no_such" in str(_raises(ValueError, lambda: model.set_params(no_such=1)))
+    assert type(model).__name__ in repr(model)
+
+
+@_check
+def unfitted_says_so(make: Make) -> None:
+    """Everything that needs a fit raises NotFittedError before it."""
+    model = make()
+    calls: list[Callable[[], object]] = [
+        model.recommend,
+        model.similar_items,
+        model.similar_users,
+        lambda: model.score([1], [1]),
+        lambda: model.explain(1, 1),
+        lambda: model.save("never-written"),
+        lambda: model.users,
+        lambda: model.items,
+    ]
+    for call in calls:
+        _raises(NotFittedError, call)
+    _raises(TypeError, lambda: model.fit(np.eye(3)))  # type: ignore[arg-type]
+
+
+@_check
+def fit_returns_self(make: Make) -> None:
+    """`fit` returns the model, leaves the data alone, and starts anew each time."""
+    model, data = make(), sample()
+    before = [part.copy() for part in data.csr.parts()]
+    assert model.fit(data) is model
+    for part, copy in zip(data.csr.parts(), before, strict=True):
+        assert np.array_equal(part, copy), "fit changed its data"
+    assert model.users == data.users
+    assert model.items == data.items
+    first = model.recommend(n=5)
+    model.fit(checkerboard())
+    _same(model.fit(data).recommend(n=5), first)
+
+
+@_check
+def recommends_to_everybody(make: Make) -> None:
+    """A row for each user, best first, nothing seen, nothing twice, at most n."""
+    data = sample()
+    model = make().fit(data)
+    for n in (1, 3, 10, 1000):
+        recs = model.recommend(n=n)
+        assert len(recs) == data.n_users
+        assert np.array_equal(recs.queries, data.users.values)
+        _valid(recs, n)
+        rows = np.repeat(np.arange(len(recs)), np.diff(recs.indptr))
+        assert not data.matrix.tocoo().todok().keys() & set(zip(rows.tolist(), recs.codes.tolist(), strict=True))
+    short = model.recommend(n=3)
+    for user in data.users.values[:10]:
+        assert recs[user][:3] == short[user], "the first of many are not the few"
+
+
+@_check
+def may_recommend_the_seen(make: Make) -> None:
+    """Without exclude_seen the candidates only grow."""
+    model = make().fit(sample())
+    everything, unseen = model.recommend(n=1000, exclude_seen=False), model.recommend(n=1000)
+    _valid(everything, 1000)
+    assert (np.diff(everything.indptr) >= np.diff(unseen.indptr)).all()
+    assert everything.indptr[-1] > unseen.indptr[-1]
+
+
+@_check
+def batch_equals_single(make: Make) -> None:
+    """Any selection of users, in any order, gets what each gets alone."""
+    data = sample()
+    model = make().fit(data)
+    everybody = model.recommend(n=7)
+    some = np.concatenate([data.users.values[::-3], data.users.values[:2]])
+    batch = model.recommend(some, n=7)
+    assert np.array_equal(batch.queries, some)
+    for at, user in enumerate(some):
+        alone = model.recommend(user, n=7)
+        assert alone[user] == everybody[user]
+        start, end = batch.indptr[at], batch.indptr[at + 1]
+        assert batch.items.decode(batch.codes[start:end]).tolist() == [item for item, _ in alone[user]]
+
+
+@_check
+def threads_do_not_matter(make: Make) -> None:
+    """The same bits for any number of threads."""
+    data = sample()
+    one = make().set_params(n_threads=1).fit(data)
+    for n_threads in (2, 5):
+        many = make().set_params(n_threads=n_threads).fit(data)
+        _same(many.recommend(n=8), one.recommend(n=8))
+
+
+@_check
+def order_of_events_does_not_matter(make: Make) -> None:
+    """The same events in another order give the same model."""
+    data = sample()
+    events = data.events
+    assert events.weights is not None
+    assert events.times is not None
+    # The last of equal times would depend on the order; the sum of the others does not.
+    mixed = np.random.default_rng(1).permutation(len(events))
+    users, items = data.users.decode(events.users), data.items.decode(events.items)
+    columns = (users, items, events.weights, events.times)
+    a = Interactions.from_arrays(*columns, duplicates="max")
+    b = Interactions.from_arrays(*(column[mixed] for column in columns), duplicates="max")
+    _same(make().fit(a).recommend(n=8), make().fit(b).recommend(n=8))
+
+
+@_check
+def strings_equal_integers(make: Make) -> None:
+    """The type of the ids does not matter."""
+    numbers, texts = make().fit(sample()), make().fit(sample(text=True))
+    a, b = numbers.recommend(n=6), texts.recommend(n=6)
+    assert np.array_equal(a.codes, b.codes)
+    assert np.array_equal(a.scores, b.scores)
+    user, item = texts.users.values[0], texts.items.values[0]
+    assert texts.score([user], [item])[0] == numbers.score(numbers.users.values[:1], numbers.items.values[:1])[0]
+
+
+@_check
+def score_equals_recommend(make: Make) -> None:
+    """`score` gives what `recommend` shows, whatever the order of the pairs, repeated ones too."""
+    data = sample()
+    model = make().fit(data)
+    recs = model.recommend(n=9)
+    users = np.repeat(recs.queries, np.diff(recs.indptr))
+    items = recs.items.decode(recs.codes)
+    mixed = np.random.default_rng(2).integers(0, len(items), 2 * len(items))
+    assert np.array_equal(model.score(users[mixed], items[mixed]), recs.scores[mixed])
+    scores = model.score([users[0], users[0]], [items[0], items[0]])
+    assert scores.dtype == np.float32
+    assert scores[0] == scores[1]
+    assert len(model.score([], [])) == 0
+    _raises(ValueError, lambda: model.score([users[0]], [items[0], items[0]]))
+
+
+@_check
+def explanations_add_up(make: Make) -> None:
+    """The parts sum to the score exactly and name items of the user's history."""
+    data = sample()
+    model = make().fit(data)
+    recs = model.recommend(n=4)
+    rows = data.matrix
+    for at in range(0, len(recs), 5):
+        user = recs.queries[at]
+        history = set(data.items.decode(rows.indices[rows.indptr[at] : rows.indptr[at + 1]]).tolist())
+        for item, score in recs[user]:
+            why = model.explain(user, item)
+            assert why.score == score
+            assert math.fsum([why.base, *why.parts]) == score, "the parts do not sum to the score"
+            assert set(why.items.tolist()) <= history
+            assert (np.diff(why.parts) <= 0).all(), "not the greatest first"
+            assert len(repr(why))
+
+
+@_check
+def exclusions_hold(make: Make) -> None:
+    """exclude_items and allow_items, for everybody and by user."""
+    data = sample()
+    model = make().fit(data)
+    items, users = data.items.values, data.users.values
+    banned = items[::2]
+    recs = model.recommend(n=1000, exclude_items=banned)
+    assert not set(banned.tolist()) & set(recs.items.decode(recs.codes).tolist())
+    only = model.recommend(n=1000, allow_items=items[1::2])
+    _same(only, recs)
+    _valid(model.recommend(n=3, allow_items=items[:5], exclude_items=items[:2], exclude_seen=False), 3)
+    full = model.recommend(n=1000)
+    user = next(u for u in users.tolist() if len(full[u]) > 2)
+    first = full[user][0][0]
+    per_user = model.recommend(n=1000, exclude_items={user: [first]})
+    assert per_user[user] == full[user][1:]
+    other = next(u for u in users.tolist() if u != user)
+    assert per_user[other] == full[other]
+    allowed = {u: [item for item, _ in full[u][:2]] for u in users.tolist()}
+    assert all(model.recommend(n=1000, allow_items=allowed)[u] == full[u][:2] for u in users.tolist())
+    assert str(user) in str(_raises(ValueError, lambda: model.recommend(user, allow_items={other: [first]})))
+    assert len(model.recommend(user, allow_items=[])[user]) == 0
+    wrong = "no item has a text id"
+    _raises(UnknownIdError, lambda: model.recommend(exclude_items=[wrong]))
+
+
+@_check
+def newcomers_are_served(make: Make) -> None:
+    """`history` as lists, matrix or Interactions gives the same; nothing of the history comes back."""
+    data = sample()
+    model = make().fit(data)
+    items = data.items.values
+    lists = [items[[1, 5, 9]].tolist(), items[[0]].tolist(), []]
+    recs = model.recommend(history=lists, n=5)
+    assert recs.queries.tolist() == [0, 1, 2]
+    _valid(recs, 5)
+    assert not set(lists[0]) & {item for item, _ in recs[0]}
+    matrix = np.zeros((3, len(items)), np.float32)
+    matrix[0, [1, 5, 9]] = 1
+    matrix[1, 0] = 1
+    from scipy.sparse import csr_array
+
+    _same(model.recommend(history=csr_array(matrix), n=5), recs)
+    both = Interactions.from_arrays([0, 0, 0, 1], [*lists[0], *lists[1]])
+    table = model.recommend(history=both, n=5)
+    for row in (0, 1):
+        assert table[row] == recs[row]
+        assert model.recommend(history=[lists[row]], n=5)[0] == recs[row]
+    for item, score in recs[0]:
+        assert model.score([0], [item], history=lists)[0] == np.float32(score)
+        why = model.explain(0, item, history=[lists[0]])
+        assert math.fsum([why.base, *why.parts]) == score
+    _raises(ValueError, lambda: model.recommend(users=[data.users.values[0]], history=lists))
+    _raises(ValueError, lambda: model.recommend(history=csr_array(matrix[:, :-1])))
+    _raises(TypeError, lambda: model.recommend(history=["text is no list of items"]))
+
+
+@_check
+def bad_arguments_are_named(make: Make) -> None:
+    """Errors name the argument and the value."""
+    data = sample()
+    model = make().fit(data)
+    assert "999999" in str(_raises(UnknownIdError, lambda: model.recommend([999999])))
+    assert "999999" in str(_raises(UnknownIdError, lambda: model.score(data.users.values[:1], [999999])))
+    assert "n:" in str(_raises(ValueError, lambda: model.recommend(n=0)))
+    assert "n:" in str(_raises(TypeError, lambda: model.recommend(n=2.5)))  # type: ignore[arg-type]
+    assert "n_threads" in str(_raises(ValueError, lambda: model.set_params(n_threads=0).recommend()))
+
+
+@_check
+def similarities_are_valid(make: Make) -> None:
+    """Similar items and users, where the model knows any: itself left out, best first, batch equals single."""
+    data = sample()
+    model = make().fit(data)
+    for ask, labels in ((model.similar_items, data.items), (model.similar_users, data.users)):
+        try:
+            recs = ask(n=6)
+        except UnsupportedError as error:
+            assert type(model).__name__ in str(error)  # noqa: PT017
+            continue
+        _valid(recs, 6)
+        assert np.array_equal(recs.queries, labels.values)
+        for label in labels.values[:8].tolist():
+            assert label not in [other for other, _ in recs[label]]
+            assert ask(label, n=6)[label] == recs[label]
+
+
+@_check
+def survives_small_data(make: Make) -> None:
+    """One event; a user and an item without any; everything seen."""
+    one = Interactions.from_arrays([1], [2], [3.0], [4])
+    assert len(make().fit(one).recommend()[1]) == 0
+    data = sample()
+    mask = data.events.users != data.events.users[0]
+    thin = data.select(mask)
+    model = make().fit(thin)
+    recs = model.recommend(n=5)
+    assert len(recs) == data.n_users
+    _valid(recs, 5)
+    full = np.ones((3, 4), np.float32)
+    from scipy.sparse import csr_array
+
+    seen_all = make().fit(Interactions.from_csr(csr_array(full)))
+    if not getattr(seen_all, "window", None):
+        assert seen_all.recommend().indptr[-1] == 0
+
+
+@_check
+def files_give_it_back(make: Make) -> None:
+    """Saved and loaded, with and without checksums, it is the same model."""
+    for text in (False, True):
+        model = make().fit(sample(text=text))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model"
+            model.save(path)
+            model.save(path)  # a model that is there is replaced
+            for verify in (True, False):
+                twin = load(path, verify=verify)
+                assert type(twin) is type(model)
+                assert twin.get_params() == model.get_params()
+                _same(twin.recommend(n=5), model.recommend(n=5))
+                user = model.users.values[0]
+                _same(twin.recommend(user, n=5), model.recommend(user, n=5))
+            assert [p.name for p in Path(folder).iterdir()] == ["model"], "something was left beside the model"
+            del twin
