@@ -6,12 +6,11 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from ferrec import _tables
 from ferrec.errors import DataError, MissingExtraError, UnknownIdError, require
 from ferrec.labels import Labels
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 DTYPES = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
@@ -124,7 +123,7 @@ def test_the_same_from_every_container(arrow):
         pandas.Index(names),
         polars.Series(names),
         polars.Series(names, dtype=polars.Categorical),
-        polars.Series(names, dtype=polars.Enum(sorted(set(names)) + ["never used"])),
+        polars.Series(names, dtype=polars.Enum([*sorted(set(names)), "never used"])),
     ]
     if arrow is not None:
         array = arrow.array(names)
@@ -212,7 +211,12 @@ def test_empty(arrow):
         assert labels.encode(["a"], missing="ignore").tolist() == [-1]
         assert Labels.from_arrays(labels.to_arrays()) == labels
     if arrow is not None:
-        for kind in (arrow.null(), arrow.string(), arrow.int32(), arrow.dictionary(arrow.int32(), arrow.string())):
+        for kind in (
+            arrow.null(),
+            arrow.string(),
+            arrow.int32(),
+            arrow.dictionary(arrow.int32(), arrow.string()),
+        ):
             assert len(Labels.from_values(arrow.array([], kind))) == 0
             assert len(Labels.from_values(arrow.chunked_array([], kind))) == 0
     assert Labels.from_values([]) == Labels.from_values(np.empty(0, "U1"))
@@ -231,7 +235,10 @@ def test_empty(arrow):
         (["a", float("nan")], "1 of 2 rows are null"),
         (["a", 1, "b"], r"1 of 3 rows are not str; the first is row 1 \(1\); it mixes int, str"),
         ([1, True], "mixes bool, int"),
-        ([2**64], r"outside the 64-bit integers; the first is row 0 \(18446744073709551616\)|1 of 1 row is out"),
+        (
+            [2**64],
+            r"outside the 64-bit integers; the first is row 0 \(18446744073709551616\)|1 of 1 row is out",
+        ),
         ([-1, 2**63], "outside the 64-bit integers"),
         ([b"a"], "holds bytes"),
         (np.array([b"a"]), "holds bytes"),
@@ -250,7 +257,7 @@ def test_empty(arrow):
 def test_what_is_refused_and_why(values, message, arrow):
     with pytest.raises(DataError, match=message):
         Labels.from_values(values)
-    with pytest.raises(DataError, match="^users"):
+    with pytest.raises(DataError, match=r"^users"):
         Labels.from_values(["a"]).encode(values)
 
 
@@ -278,7 +285,9 @@ def test_unknown_ids_say_how_many_and_which_first():
         labels.encode(["a", "x", "y", "x"], name="items")
     assert str(caught.value) == "items: 3 of 4 ids are unknown: the first is 'x', at position 1"
     assert isinstance(caught.value, KeyError)
-    with pytest.raises(UnknownIdError, match="the first is 'a', .* The known ids are integers and these are str"):
+    with pytest.raises(
+        UnknownIdError, match=r"the first is 'a', .* The known ids are integers and these are str"
+    ):
         Labels.from_values([1, 2]).encode(["a"])
     with pytest.raises(UnknownIdError, match="The known ids are strings and these are integers"):
         labels.encode([1])
@@ -366,7 +375,9 @@ def test_equality_and_repr():
 
 def test_a_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingExtraError, match=r'pyarrow, which is not installed: pip install "ferrec\[parquet\]"'):
+    with pytest.raises(
+        MissingExtraError, match=r'pyarrow, which is not installed: pip install "ferrec\[parquet\]"'
+    ):
         require("pyarrow", "parquet")
     with pytest.raises(ImportError):
         require("pyarrow.parquet", "parquet")

@@ -302,6 +302,8 @@ def read_ids(values: object, what: str) -> Ints | Coded:
         return column.astype(column.dtype.newbyteorder("="), copy=False)
     if column.dtype.kind in "OUT":
         return _object_ids(column, what)
+    if not len(column):
+        return np.empty(0, np.int64)  # without rows, a table library may have guessed any type
     _refuse_nulls(_numpy_nulls(column), what)
     _refuse_ids(column.dtype.name, what, column if column.dtype.kind == "f" else None)
 
@@ -418,8 +420,6 @@ def _library_column(values: object) -> Any:
         # pandas' Index and Categorical, memory views, and anything else that NumPy can read.
         return np.asarray(values)
     if pyarrow is None:
-        if series.dtype in (narwhals.Categorical, narwhals.Enum):
-            series = series.cast(narwhals.String)
         return series.to_numpy()
     try:
         column = series.to_arrow()
@@ -435,6 +435,8 @@ def _arrow_ids(column: Arrow, what: str) -> Ints | Coded:
     pyarrow = require("pyarrow", _EXTRA)
     types, kind = pyarrow.types, column.type
     _refuse_arrow_nulls(column, what)
+    if not len(column):
+        return _no_ids(pyarrow, kind)
     if types.is_dictionary(kind):
         return _dictionary_ids(column, what)
     if types.is_integer(kind):
@@ -443,20 +445,25 @@ def _arrow_ids(column: Arrow, what: str) -> Ints | Coded:
         if types.is_string_view(kind):
             column = column.cast(pyarrow.large_string())
         return _dictionary_ids(column.dictionary_encode(), what)
-    if types.is_null(kind):
-        return np.empty(0, np.int64)  # null rows were refused, so there are none
     _refuse_ids(str(kind), what, _to_numpy(column) if types.is_floating(kind) else None)
 
 
+def _no_ids(pyarrow: ModuleType, kind: Arrow) -> Ints | Coded:
+    """The ids of a column without rows, which a table library may give any type."""
+    if pyarrow.types.is_dictionary(kind):
+        kind = kind.value_type
+    if _is_text(pyarrow, kind):
+        return Coded(np.empty(0, np.int32), Strings.from_list([]))
+    return np.empty(0, kind.to_pandas_dtype() if pyarrow.types.is_integer(kind) else np.int64)
+
+
 def _dictionary_ids(column: Arrow, what: str) -> Ints | Coded:
-    """A dictionary column without null rows, from Parquet, pandas' categories or `dictionary_encode`."""
+    """A dictionary column that has rows, none null: Parquet's, pandas' or from `dictionary_encode`."""
     pyarrow = require("pyarrow", _EXTRA)
     compute = require("pyarrow.compute", _EXTRA)
     try:
         column = column.unify_dictionaries()
     except pyarrow.ArrowException:  # dictionaries that hold nulls do not unify
-        return _arrow_ids(column.cast(column.type.value_type), what)
-    if not column.num_chunks:
         return _arrow_ids(column.cast(column.type.value_type), what)
     dictionary = column.chunk(0).dictionary
     codes = np.empty(len(column), np.int32)

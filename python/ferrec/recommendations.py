@@ -421,7 +421,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _vector(name: str, values: ArrayLike, dtype: type[Any]) -> NDArray[Any]:
-    """The values as a flat array of the dtype; whole numbers may become scores, but no score becomes a code."""
+    """The values as a flat array of the dtype; whole numbers may become scores, but no score a code."""
     array = np.ascontiguousarray(values)
     if array.size == 0:
         array = array.astype(dtype)

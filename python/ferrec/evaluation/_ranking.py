@@ -16,7 +16,7 @@ from ferrec.errors import DataError
 from ferrec.interactions import Interactions
 from ferrec.kernels import Progress, ranking_metrics, to_scipy
 from ferrec.labels import Labels
-from ferrec.models import Recommender
+from ferrec.models._base import Recommender
 
 __all__ = ["Comparison", "Evaluation", "compare", "evaluate"]
 
@@ -114,7 +114,8 @@ class Evaluation:
         width = max(map(len, self.metrics))
         lines = [f"Evaluation({_count(self.n_users, 'user')})"]
         lines += [f"  {name:<{width}}  {value:.4f}" for name, value in self.metrics.items()]
-        return "\n".join([*lines, *_not_counted(self)])
+        lines += [f"  not counted: {line}" for line in _not_counted(self)]
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -185,8 +186,9 @@ def evaluate(
         What should have been recommended.
     metrics : sequence of str
         A name and a cut-off each, such as ``"ndcg@10"``. There are ``precision``, ``recall``, ``f1``,
-        ``hit_rate``, ``ndcg``, ``map``, ``mrr`` (defined in [`ranking_metrics`][ferrec.kernels.ranking_metrics])
-        and ``coverage``, the share of the model's items in the lists of the users counted.
+        ``hit_rate``, ``ndcg``, ``map``, ``mrr``, defined in
+        [`ranking_metrics`][ferrec.kernels.ranking_metrics], and ``coverage``, the share of the model's items
+        in the lists of the users counted.
     exclude_seen : bool
         Do not recommend what the user had in training. True items that the user had in training then do not
         count as true either: nobody could find them. Use False where things are bought again.
@@ -220,9 +222,9 @@ def evaluate(
     >>> test = ferrec.Interactions.from_arrays([3], ["jam"])
     >>> evaluate(ferrec.ItemKNN(k=5).fit(train), test, ["ndcg@10", "hit_rate@1"]).metrics
     {'ndcg@10': 1.0, 'hit_rate@1': 1.0}
-    >>> evaluate(ferrec.ItemKNN(k=5).fit(train), test, ["ndgc@10"])
+    >>> evaluate(ferrec.ItemKNN(k=5).fit(train), test, ["ndgc@10"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: metrics: 'ndgc@10' is none; there are precision@k, recall@k, f1@k, hit_rate@k, ndcg@k, map@k, mrr@k, coverage@k for any k of at least 1, such as ndcg@10
+    ValueError: metrics: 'ndgc@10' is unknown; there are precision@k, recall@k, ..., coverage@k with k from 1
     """
     wanted = parse_metrics(metrics)
     if not isinstance(test, Interactions):
@@ -258,11 +260,15 @@ def evaluate(
                 callback(min(start + _BLOCK, len(aligned.users)), len(aligned.users))
 
     counted = np.concatenate(rows) if rows else np.empty(0, np.int32)
+    per_user = {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
+    means = {
+        name: float(recommended[k].mean() if kind == "coverage" else per_user[name].mean())
+        for name, (kind, k) in wanted.items()
+        if len(counted)
+    }
     result = Evaluation(
-        metrics={},
-        per_user={
-            name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())
-        },
+        metrics=means,
+        per_user=per_user,
         users=model.users.decode(counted),
         skipped_users=aligned.skipped_users,
         skipped_items=aligned.skipped_items,
@@ -271,11 +277,8 @@ def evaluate(
         empty_users=aligned.known_users - len(counted),
     )
     if not result.n_users:
-        reasons = " ".join(_not_counted(result)).strip() or "it has no events"
-        raise DataError(f"test: no user has a true item that the model could recommend; {reasons}")
-    for name, (kind, k) in wanted.items():
-        coverage = kind == "coverage"
-        result.metrics[name] = float(recommended[k].mean() if coverage else result.per_user[name].mean())
+        reasons = "; ".join(_not_counted(result)) or "it has no events"
+        raise DataError(f"test: no user has a true item that the model could recommend: {reasons}")
     return result
 
 
@@ -335,14 +338,14 @@ def compare(
 def parse_metrics(metrics: Sequence[str]) -> dict[str, tuple[str, int]]:
     """The kind and the cut-off of each metric, by its name."""
     listed = [metrics] if isinstance(metrics, str) else list(metrics)
-    exist = f"there are {', '.join(f'{name}@k' for name in _NAMES)} for any k of at least 1, such as ndcg@10"
+    exist = f"there are {', '.join(f'{name}@k' for name in _NAMES)} with k from 1"
     if not listed:
         raise ValueError(f"metrics: name at least one; {exist}")
     parsed = {}
     for metric in listed:
         found = re.fullmatch(r"([a-z0-9_]+)@([1-9][0-9]{0,8})", metric) if isinstance(metric, str) else None
         if found is None or found[1] not in _NAMES:
-            raise ValueError(f"metrics: {metric!r} is none; {exist}")
+            raise ValueError(f"metrics: {metric!r} is unknown; {exist}")
         parsed[metric] = (found[1], int(found[2]))
     return parsed
 
@@ -407,7 +410,7 @@ def without(truth: Any, seen: Any) -> tuple[Any, int]:
 
 
 def _not_counted(result: Evaluation) -> list[str]:
-    """Lines about what of the test data did not count, if anything."""
+    """What of the test data did not count, if anything."""
     lines = []
     if result.skipped_pairs:
         unknown = f"{_count(result.skipped_users, 'user')} and {_count(result.skipped_items, 'item')}"
@@ -416,7 +419,7 @@ def _not_counted(result: Evaluation) -> list[str]:
         lines.append(f"{_count(result.seen_pairs, 'pair')} already seen in training")
     if result.empty_users:
         lines.append(f"{_count(result.empty_users, 'user')} left without a true item")
-    return [f"  not counted: {line}" for line in lines]
+    return lines
 
 
 def _count(n: int, noun: str) -> str:

@@ -9,7 +9,7 @@ from ferrec.errors import DataError
 from ferrec.evaluation._ranking import align
 from ferrec.interactions import Interactions
 from ferrec.kernels import Progress
-from ferrec.models import Recommender
+from ferrec.models._base import Recommender
 
 __all__ = ["evaluate_ratings"]
 

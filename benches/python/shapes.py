@@ -1,0 +1,57 @@
+"""The named inputs of the benchmarks, generated once and kept outside the repository."""
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+from ferrec.datasets.synthetic import synthetic
+
+# name: users, items, interactions
+SHAPES = {
+    "1m": (6_040, 3_706, 1_000_000),  # MovieLens-1M's
+    "20m": (138_493, 26_744, 20_000_000),  # MovieLens-20M's
+    "long": (1_000_000, 200_000, 23_000_000),  # a long tail: 1.3 G multiply-adds in XᵀX
+}
+
+
+def cache() -> Path:
+    """The folder for generated files: `$XDG_CACHE_HOME/ferrec`, by default `~/.cache/ferrec`."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ferrec"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def save(path: Path, x: sp.csr_array) -> None:
+    """Writes the parts as they are (rows may be best first) under a temporary name, then renames."""
+    part = path.with_name(f"{path.stem}.{os.getpid()}.npz")
+    np.savez(part, data=x.data, indices=x.indices, indptr=x.indptr, shape=np.array(x.shape))
+    part.replace(path)
+
+
+def load(path: Path) -> sp.csr_array:
+    with np.load(path, allow_pickle=False) as parts:
+        return sp.csr_array(
+            (parts["data"], parts["indices"], parts["indptr"]), shape=tuple(parts["shape"].tolist())
+        )
+
+
+def path_of(shape: str) -> Path:
+    """The file of a named shape, generated where it is missing; another generator gives another file."""
+    n_users, n_items, nnz = SHAPES[shape]
+    source = Path(sys.modules[synthetic.__module__].__file__ or "").read_bytes()
+    version = hashlib.sha256(source + repr(SHAPES[shape]).encode()).hexdigest()[:10]
+    path = cache() / f"synthetic-{shape}-{version}.npz"
+    if not path.exists():
+        save(path, synthetic(n_users, n_items, nnz, seed=0))
+    return path
+
+
+def matrix(shape: str, *, ratings: bool = True) -> sp.csr_array:
+    """Users × items, float32 and int32; the same pairs with and without ratings."""
+    x = load(path_of(shape))
+    if not ratings:
+        x.data[:] = 1.0
+    return x
