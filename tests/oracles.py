@@ -204,13 +204,13 @@ def weighting(
     if axis == "items":
         return weighting(x.T, kind, k1=k1, b=b, delta=delta).T
     v, base = x.values, x if reference is None else reference
-    n, df = base.values.shape[0], base.stored.sum(axis=0)
+    n, df = np.float64(base.values.shape[0]), base.stored.sum(axis=0)
     total, euclid = np.abs(v).sum(axis=1, keepdims=True), np.sqrt((v**2).sum(axis=1, keepdims=True))
     peak = np.abs(v).max(axis=1, keepdims=True, initial=0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         if kind in ("bm25", "bm25+"):
             idf = np.log(1 + (n - df + 0.5) / (df + 0.5))
-            length = v.sum(axis=1, keepdims=True) / base.values.sum(axis=1).mean()
+            length = v.sum(axis=1, keepdims=True) / (base.values.sum() / n)
             out = idf * (v * (k1 + 1) / (v + k1 * (1 - b + b * length)) + (delta if kind == "bm25+" else 0.0))
             out = np.where(v == 0, 0.0, out)
         else:

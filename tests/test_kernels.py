@@ -1,18 +1,23 @@
 """The kernels against naive dense answers, on small odd matrices and on middling ones."""
 
+import importlib.util
+import json
+import os
+import subprocess
+import sys
 import warnings
 
 import numpy as np
 import oracles
 import pytest
 import scipy.sparse as sp
+from ferrec import _rust
+from ferrec.kernels import as_csr, ranking_metrics, top_k_neighbors, top_k_product, top_k_similar, weight
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from ferrec import _rust
-from ferrec.kernels import as_csr, ranking_metrics, top_k_neighbors, top_k_product, top_k_similar, weight
-
 properties = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+known = pytest.mark.xfail(strict=True, reason="reported to the authors of the kernels")
 AXES = ("items", "users")
 KINDS = ("tfidf", "bm25", "bm25+", "log", "sqrt", "binary", "l1", "l2", "max")
 NON_NEGATIVE_KINDS = ("bm25", "bm25+", "log", "sqrt")
@@ -91,7 +96,14 @@ def test_similar_equals_the_definition(measure, axis, data, k, threshold, n_thre
     queries = data.draw(matrices(n_cols=n_others, negative=negative), "queries") if ask else None
     before = fingerprint(x, queries)
     got = top_k_similar(
-        x, k, measure=measure, axis=axis, threshold=threshold, queries=queries, n_threads=n_threads, **parameters
+        x,
+        k,
+        measure=measure,
+        axis=axis,
+        threshold=threshold,
+        queries=queries,
+        n_threads=n_threads,
+        **parameters,
     )
     assert fingerprint(x, queries) == before
     asked = oracles.dense(queries) if ask else None
@@ -186,7 +198,9 @@ def test_weight_takes_its_statistics_from_the_reference(kind, data):
     assert itself.data.tobytes() == weight(reference, kind).data.tobytes()
 
 
-@pytest.mark.parametrize("kind", ["tfidf", "bm25", "bm25+"])
+@pytest.mark.parametrize(
+    "kind", ["tfidf", pytest.param("bm25", marks=known), pytest.param("bm25+", marks=known)]
+)
 @pytest.mark.parametrize("reference", [csr([], (0, 3)), csr([], (2, 3)), csr([(0, 1, 0.0)], (2, 3))])
 def test_weight_by_a_reference_without_weight_is_finite(kind, reference):
     x = csr([(0, 0, 2.0), (0, 1, 1.0), (1, 2, 3.0)], (2, 3))
@@ -207,7 +221,9 @@ def lists_and_truth(draw):
 
 
 @settings(properties, max_examples=150)
-@given(drawn=lists_and_truth(), cuts=st.lists(st.integers(1, 15), max_size=3, unique=True), n_threads=n_threads)
+@given(
+    drawn=lists_and_truth(), cuts=st.lists(st.integers(1, 15), max_size=3, unique=True), n_threads=n_threads
+)
 def test_metrics_equal_the_definition(drawn, cuts, n_threads):
     lists, recommended, truth = drawn
     before = fingerprint(recommended, truth)
@@ -219,7 +235,9 @@ def test_metrics_equal_the_definition(drawn, cuts, n_threads):
     for k in cuts:
         wanted = [oracles.metrics(lists[row], set(np.flatnonzero(stored[row]).tolist()), k) for row in rows]
         for name in _rust.metrics:
-            np.testing.assert_allclose(got[f"{name}@{k}"], [w[name] for w in wanted], rtol=1e-12, err_msg=name)
+            np.testing.assert_allclose(
+                got[f"{name}@{k}"], [w[name] for w in wanted], rtol=1e-12, err_msg=name
+            )
         shown = {item for row in lists for item in row[:k]}
         assert got[f"coverage@{k}"].tolist() == [len(shown) / max(truth.shape[1], 1)]
 
@@ -488,32 +506,48 @@ def test_norms_equal_scikit_learn(large, norm):
     np.testing.assert_allclose(weight(large, norm).toarray(), wanted.toarray(), rtol=1e-6)
 
 
+RANX = """
+import json, sys, warnings
+warnings.simplefilter("ignore")
+import ranx
+qrels, run, names = json.load(sys.stdin)
+scores = ranx.evaluate(ranx.Qrels(qrels), ranx.Run(run), names, return_mean=False, make_comparable=True)
+print(json.dumps({name: values.tolist() for name, values in scores.items()}))
+"""
+
+
 def test_metrics_equal_ranx():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        ranx = pytest.importorskip("ranx")
-        rng = np.random.default_rng(4)
-        truth = sp.random_array((25, 30), density=0.15, format="csr", dtype=np.float32, rng=rng)
-        recommended = top_k_product(
-            sp.random_array((25, 9), density=0.6, format="csr", dtype=np.float32, rng=rng),
-            sp.random_array((9, 30), density=0.4, format="csr", dtype=np.float32, rng=rng),
-            12,
-        )
-        qrels, run = {}, {}
-        for row in np.flatnonzero(np.diff(truth.indptr)):
-            lo, hi = truth.indptr[row : row + 2]
-            qrels[str(row)] = {str(item): 1 for item in truth.indices[lo:hi]}
-            lo, hi = recommended.indptr[row : row + 2]
-            run[str(row)] = {str(i): float(s) for i, s in zip(recommended.indices[lo:hi], recommended.data[lo:hi])}
-        cuts = [1, 5, 12]
-        names = [f"{name}@{k}" for name in _rust.metrics for k in cuts]
-        scores = ranx.evaluate(ranx.Qrels(qrels), ranx.Run(run), names, return_mean=False, make_comparable=True)
+    if importlib.util.find_spec("ranx") is None:
+        pytest.skip("ranx is not installed")
+    rng = np.random.default_rng(4)
+    truth = sp.random_array((25, 30), density=0.15, format="csr", dtype=np.float32, rng=rng)
+    history = sp.random_array((25, 9), density=0.6, format="csr", dtype=np.float32, rng=rng)
+    recommended = top_k_product(history, sp.random_array((9, 30), density=0.4, format="csr", rng=rng), 12)
+    qrels, run = {}, {}
+    for row in np.flatnonzero(np.diff(truth.indptr)):
+        lo, hi = truth.indptr[row : row + 2]
+        qrels[str(row)] = {str(item): 1 for item in truth.indices[lo:hi]}
+        lo, hi = recommended.indptr[row : row + 2]
+        scored = zip(recommended.indices[lo:hi], recommended.data[lo:hi], strict=True)
+        run[str(row)] = {str(item): float(score) for item, score in scored}
+    cuts = [1, 5, 12]
+    names = [f"{name}@{k}" for name in _rust.metrics for k in cuts]
+    # ranx compiles every metric for longer than this file takes; interpreted it says the same.
+    done = subprocess.run(
+        [sys.executable, "-c", RANX],
+        input=json.dumps([qrels, run, names]),
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    theirs = json.loads(done.stdout.splitlines()[-1])
     got = ranking_metrics(recommended, truth, cuts)
-    order = sorted(qrels)  # ranx puts queries in the order of their names
+    order = [int(row) for row in sorted(qrels)]  # ranx puts the queries in the order of their names
     at = {int(row): place for place, row in enumerate(got["rows"])}
     for name in names:
-        wanted = dict(zip(order, scores[name], strict=True))
-        np.testing.assert_allclose([got[name][at[int(q)]] for q in order], [wanted[q] for q in order], err_msg=name)
+        np.testing.assert_allclose(got[name][[at[row] for row in order]], theirs[name], err_msg=name)
 
 
 def test_cooccurrence_and_cosine_equal_similaripy(large):
@@ -539,7 +573,7 @@ def test_product_equals_sparse_dot_topn(large):
         warnings.simplefilter("ignore")
         topn = pytest.importorskip("sparse_dot_topn")
     b = large.T.tocsr()
-    theirs = topn.sp_matmul_topn(large, b, top_n=10, sort=True)
+    theirs = topn.sp_matmul_topn(sp.csr_matrix(large), sp.csr_matrix(b), top_n=10, sort=True)
     got = top_k_product(large, b, 10)
     np.testing.assert_array_equal(got.indptr, theirs.indptr)
     np.testing.assert_allclose(got.data, theirs.data, rtol=1e-5)  # ties may name other columns
@@ -573,7 +607,11 @@ BAD_MATRICES = [
     (broken(data=[1, 2, 3]), ValueError, "4 column indices but 3 values"),
     (broken(indices=[1, 4, 0, 1]), ValueError, "column 4 in row 0, but there are 4 columns"),
     (broken(indices=[1, 3, -1, 1]), ValueError, "column -1 in row 1, but there are 4 columns"),
-    (csr([(0, 2**40, 1.0)], (3, 4), index_dtype=np.int64), ValueError, f"column indices from {2**40}.*4 columns"),
+    (
+        csr([(0, 2**40, 1.0)], (3, 4), index_dtype=np.int64),
+        ValueError,
+        f"column indices from {2**40}.*4 columns",
+    ),
     (csr([(0, -(2**40), 1.0)], (3, 4), index_dtype=np.int64), ValueError, "column indices from -.*4 columns"),
     (GOOD.astype(np.complex64), TypeError, "expected real numbers, got dtype complex64"),
     (np.eye(3), TypeError, "expected a SciPy sparse matrix, got ndarray"),
@@ -629,6 +667,8 @@ BAD_SIMILAR = [
     ({"shrink": "5"}, TypeError, "shrink"),
     ({"threshold": np.nan}, ValueError, "threshold: is NaN"),
     ({"threshold": "high"}, TypeError, "threshold"),
+    pytest.param({"k": 2**70}, ValueError, "^k: ", marks=known),
+    pytest.param({"n_threads": 2**70}, ValueError, "^n_threads: ", marks=known),
     ({"n_threads": 0}, ValueError, "n_threads: must be at least 1, got 0"),
     ({"n_threads": True}, TypeError, "n_threads: expected an integer, got True"),
     ({"n_threads": 1.5}, TypeError, "n_threads: expected an integer, got 1.5"),
@@ -646,10 +686,20 @@ def test_a_bad_argument_of_similar_is_named(arguments, error, says):
 @pytest.mark.parametrize("measure", oracles.WALKS)
 def test_a_walk_refuses_negative_weights(measure):
     negative = csr([(0, 1, -2.0)], (3, 4))
-    with pytest.raises(ValueError, match="x: a walk needs weights of at least 0, got -2"):
+    says = "a walk needs weights of at least 0, got -2"
+    with pytest.raises(ValueError, match=says):
         top_k_similar(negative, 2, measure=measure)
-    with pytest.raises(ValueError, match="queries: a walk needs weights of at least 0, got -2"):
+    with pytest.raises(ValueError, match=f"^queries: {says}"):
         top_k_similar(GOOD, 2, measure=measure, axis="users", queries=negative)
+    with pytest.raises(ValueError, match=f"^x: {says}"):
+        top_k_similar(negative, 2, measure=measure, axis="users", queries=GOOD)
+
+
+@known
+@pytest.mark.parametrize("measure", oracles.WALKS)
+def test_a_walk_names_the_argument_that_was_given(measure):
+    with pytest.raises(ValueError, match="^x: "):
+        top_k_similar(csr([(0, 1, -2.0)], (3, 4)), 2, measure=measure)
 
 
 BAD_NEIGHBORS = [
@@ -718,6 +768,17 @@ BAD_METRICS = [
     ((broken(indices=[1, 4, 0, 1]), GOOD, [1]), ValueError, "recommended: column 4 of 4"),
     ((broken(indices=[1, -1, 0, 1]), GOOD, [1]), ValueError, "recommended: column -1 of 4"),
     ((broken(indptr=[0, 3, 2, 4]), GOOD, [1]), ValueError, "recommended: indptr"),
+    pytest.param((GOOD, [[1, 0, 0, 1]] * 3, [1]), TypeError, "truth: expected a SciPy", marks=known),
+    # 2**32 + 1 is column 1 in 32 bits.
+    pytest.param(
+        (csr([(0, 2**32 + 1, 1.0)], (3, 4), index_dtype=np.int64), GOOD, [1]),
+        ValueError,
+        "recommended: column",
+        marks=known,
+    ),
+    pytest.param(
+        (csr([(0, 1, 2.0), (0, 1, 1.0)], (3, 4)), GOOD, [2]), ValueError, "recommended: ", marks=known
+    ),
 ]
 
 
@@ -725,3 +786,58 @@ BAD_METRICS = [
 def test_a_bad_argument_of_metrics_is_named(arguments, error, says):
     with pytest.raises(error, match=says):
         ranking_metrics(*arguments)
+
+
+@known
+def test_a_cut_off_beyond_every_list_needs_no_memory_of_its_own():
+    got = ranking_metrics(GOOD, GOOD, [2**62])
+    assert got[f"recall@{2**62}"].tolist() == [1.0, 1.0, 1.0]
+
+
+# ---------------------------------------------------------------- the edge of float32
+
+
+@known
+def test_duplicates_that_add_up_beyond_float32_are_refused():
+    x = csr([(1, 2, 3e38), (1, 2, 3e38)], (3, 4))
+    with pytest.raises(ValueError, match="x: .*row 1, column 2"):
+        top_k_similar(x, 2)
+
+
+@known
+def test_a_product_beyond_float32_is_not_infinite():
+    a = csr([(0, 0, 1e20)], (1, 1))
+    assert np.isfinite(top_k_product(a, a, 1).data).all()
+
+
+# ---------------------------------------------------------------- the comparison itself
+
+
+def test_the_comparison_notices_every_kind_of_wrong_answer():
+    a = np.array([[1.0, 2.0]])
+    b = np.array([[1.0, 0.0, 2.0, 1.0, 0.5], [0.0, 0.0, 1.0, 0.0, 1.0]])
+    wanted = oracles.product(a, b)  # 1, 0, 4, 1, 2.5
+
+    def answer(cols, values):
+        return csr([(0, col, value) for col, value in zip(cols, values, strict=True)], (1, 5))
+
+    right = answer([2, 4, 0], [4.0, 2.5, 1.0])
+    oracles.assert_ranked(right, wanted, 3)
+    oracles.assert_ranked(top_k_product(sp.csr_array(a), sp.csr_array(b), 3), wanted, 3)
+    rules = {"threshold": 0.5, "permitted": np.array([[True, True, False, True, True]])}
+    oracles.assert_ranked(answer([4, 0, 3], [2.5, 1.0, 1.0]), wanted, 5, **rules)
+    for wrong, k, rule in [
+        (answer([2, 4], [4.0, 2.5]), 3, {}),  # too short
+        (right, 2, {}),  # too long
+        (answer([4, 2, 0], [2.5, 4.0, 1.0]), 3, {}),  # not best first
+        (answer([2, 4, 3, 0], [4.0, 2.5, 1.0, 1.0]), 4, {}),  # a tie the wrong way round
+        (answer([2, 2, 4], [4.0, 4.0, 2.5]), 3, {}),  # a duplicate
+        (answer([2, 0, 3], [4.0, 1.0, 1.0]), 3, {}),  # a better one left out
+        (answer([2, 4, 0], [4.0, 2.5, 1.001]), 3, {}),  # a wrong score
+        (answer([2, 4, 0], [4.0, np.nan, 1.0]), 3, {}),
+        (answer([2, 4, 0, 3, 1], [4.0, 2.5, 1.0, 1.0, 0.0]), 5, {}),  # padded with what is no candidate
+        (right, 3, rules),  # an excluded column
+        (right, 3, {"threshold": 1.0}),  # not above the threshold
+    ]:
+        with pytest.raises(AssertionError):
+            oracles.assert_ranked(wrong, wanted, k, **rule)

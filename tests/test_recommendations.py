@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from ferrec import DataError, Labels, Recommendations, UnknownIdError
 from ferrec.recommendations import parquet_writer
 
@@ -33,7 +32,7 @@ def strings() -> Recommendations:
 
 
 def integers(dtype: type[np.integer]) -> Recommendations:
-    items = Labels.from_values(np.array([100, 200], dtype))
+    items = Labels.from_values(np.array([100, 120], dtype))
     indptr = np.array([0, 1, 3])
     return Recommendations(
         np.array([9, 7], dtype), items, indptr, [1, 0, 1], np.array([1, 2, 1.5], np.float32)
@@ -57,7 +56,7 @@ def test_access() -> None:
 
 def test_access_by_any_integer_type() -> None:
     recs = integers(np.int32)
-    assert recs[9] == recs[np.int64(9)] == recs[np.uint8(9)] == [(200, 1.0)]
+    assert recs[9] == recs[np.int64(9)] == recs[np.uint8(9)] == [(120, 1.0)]
     assert type(recs[9][0][0]) is int and type(recs[9][0][1]) is float
 
 
@@ -116,7 +115,7 @@ def test_integer_ids_keep_their_type(dtype: type[np.integer]) -> None:
     recs = integers(dtype)
     table = recs.to_arrow()
     assert table.schema.types[:2] == [pyarrow.from_numpy_dtype(dtype)] * 2
-    assert table["user_id"].to_pylist() == [9, 7, 7] and table["item_id"].to_pylist() == [200, 100, 200]
+    assert table["user_id"].to_pylist() == [9, 7, 7] and table["item_id"].to_pylist() == [120, 100, 120]
     polars = pytest.importorskip("polars")
     pandas = pytest.importorskip("pandas")
     frame = recs.to_pandas()
@@ -195,18 +194,3 @@ def test_parts_that_do_not_fit(change: dict[str, list[object]], message: str) ->
     parts = {field.name: getattr(good, field.name) for field in dataclasses.fields(good)}
     with pytest.raises(DataError, match=message):
         Recommendations(**{**parts, **change})
-
-
-def test_large_strings_are_fast() -> None:
-    """A million answers with string ids in well under a second: nothing loops over them in Python."""
-    import time
-
-    n_users, n_items, k = 100_000, 20_000, 10
-    items = Labels.from_values([f"item-{i:06}" for i in range(n_items)])
-    queries = np.array([f"user-{i:06}" for i in range(n_users)], dtype=object)
-    codes = np.random.default_rng(0).integers(0, n_items, n_users * k)
-    recs = Recommendations(queries, items, np.arange(n_users + 1) * k, codes, np.ones(n_users * k))
-    start = time.perf_counter()
-    table = recs.to_arrow()
-    assert time.perf_counter() - start < 2.0
-    assert table.num_rows == n_users * k

@@ -1,11 +1,12 @@
 """ferrec and its peers, each doing the same work on the same input.
 
 A row of the table is a task. An engine is a function `(inputs, threads) -> run`; what it does before it
-returns `run` is preparation that a user does once (imports, building a model) and is not timed. Conversions that
-the engine needs (transposing, normalising, its own sparse type) are part of the work and timed, as ferrec's are.
+returns `run` is preparation that a user does once (imports, building a model) and is not timed. Conversions
+that the engine needs (transposing, normalising, its own sparse type) are part of the work and timed, as
+ferrec's are.
 
-Cosine: the peers count an item as its own neighbour, so they are asked for one more. Recommending: every engine
-gets the same similarity matrix, so that only recommending is timed and the answers can be compared exactly.
+Cosine: the peers count an item as its own neighbour, so they are asked for one more. Recommending: every
+engine gets the same similarity matrix, so that only recommending is timed and the answers are comparable.
 """
 
 from collections.abc import Callable
@@ -47,7 +48,7 @@ NEIGHBORS = 100
 RECOMMENDED = 10
 
 
-# --- The k most similar -------------------------------------------------------------------------------------
+# --- The k most similar -----------------------------------------------------------------------------------
 
 
 def ferrec_items(inputs: Inputs, threads: int) -> Run:
@@ -120,7 +121,7 @@ def implicit_items(inputs: Inputs, threads: int) -> Run:
     return run
 
 
-# --- Top 10 for every user, seen left out -------------------------------------------------------------------
+# --- Top 10 for every user, seen left out -----------------------------------------------------------------
 
 
 def ferrec_recommend(inputs: Inputs, threads: int) -> Run:

@@ -19,7 +19,8 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from types import NoneType
+from typing import Any, NoReturn, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ from ferrec._progress import bar
 from ferrec._rust import __version__
 from ferrec.errors import DataError, FerrecError, UnknownIdError, require
 from ferrec.evaluation import evaluate, evaluate_ratings
+from ferrec.evaluation._ranking import METRICS
 from ferrec.interactions import Interactions
 from ferrec.labels import Labels
 from ferrec.models import MODELS
@@ -180,9 +182,17 @@ def _make_model(args: argparse.Namespace) -> Recommender[Any]:
     if args.threads is not None:
         params["n_threads"] = args.threads
     try:
-        return kind().set_params(**params)
+        model = kind().set_params(**params)
     except ValueError as error:
         raise _UsageError(f"--param: {error}") from error
+    types = get_type_hints(kind.__init__)
+    for name, value in params.items():
+        allowed = get_args(types[name]) or (types[name],)
+        # A whole number will do for a float; True is no number.
+        if type(value) not in allowed and not (type(value) is int and float in allowed):
+            expected = " or ".join("none" if one is NoneType else one.__name__ for one in allowed)
+            raise _UsageError(f"--param: {name} must be {expected}, got {value!r}")
+    return model
 
 
 def _parse_param(text: str) -> tuple[str, Any]:
@@ -527,9 +537,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluation.add_argument("test", metavar="TEST", help="events, as for ferrec fit")
     evaluation.add_argument(
         "--metrics",
-        default="precision@10,recall@10,f1@10,hit_rate@10,ndcg@10,map@10,mrr@10,coverage@10",
+        default=",".join(METRICS),
         metavar="LIST",
-        help="separated by commas (default %(default)s)",
+        help="separated by commas (default: each of those below at 10)",
     )
     evaluation.add_argument(
         "--include-seen", action="store_true", help="recommend what users have touched, and count it"

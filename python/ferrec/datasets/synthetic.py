@@ -15,8 +15,8 @@ Floats: TypeAlias = NDArray[np.float64]
 Keys: TypeAlias = NDArray[np.int64]
 """Sorted cells of the matrix: user · n_items + item."""
 
-# Chosen so that at the shapes of MovieLens-1M and -20M the most popular item has about as many users as there:
-# 3,386 of 6,040 (MovieLens: 3,428), 65,221 of 138,493 (67,310).
+# Chosen so that at the shapes of MovieLens-1M and -20M the most popular item has about as many users as
+# there: 3,386 of 6,040 (MovieLens: 3,428), 65,221 of 138,493 (67,310).
 _ACTIVITY_SIGMA = 1.0
 _POPULARITY_EXPONENT = 1.5
 _POPULARITY_OFFSET = 100.0

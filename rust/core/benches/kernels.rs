@@ -53,14 +53,8 @@ fn synthetic() -> Csr {
 /// The rows of a kernel's answer in column order, as a matrix.
 fn similarity(x: &Csr, request: Request) -> Csr {
     let ranked = top_k_similar(x, None, NEIGHBOURS, request, None, &Control::new()).unwrap();
-    Csr::new(
-        "similarity",
-        ranked.indptr.into(),
-        ranked.indices.into(),
-        ranked.values.into(),
-        N_ITEMS,
-    )
-    .unwrap()
+    Csr::new("similarity", ranked.indptr.into(), ranked.indices.into(), ranked.values.into(), N_ITEMS)
+        .unwrap()
 }
 
 fn kernels(c: &mut Criterion) {

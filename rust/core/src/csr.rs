@@ -1,6 +1,7 @@
 //! The one sparse matrix type.
 
 use crate::error::{Error, Result};
+use crate::simd::prefetch;
 use rayon::prelude::*;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
@@ -376,5 +377,16 @@ impl<'a> View<'a> {
     pub(crate) fn row(self, row: usize) -> (&'a [i32], &'a [f32]) {
         let range = self.indptr[row] as usize..self.indptr[row + 1] as usize;
         (&self.indices[range.clone()], &self.values[range])
+    }
+
+    /// The same rows with other column ids.
+    #[inline(always)]
+    pub(crate) fn with_indices(self, indices: &'a [i32]) -> Self {
+        Self { indices, ..self }
+    }
+
+    #[inline(always)]
+    pub(crate) fn prefetch_offset(self, row: usize) {
+        prefetch(&self.indptr[row..row + 1], 1);
     }
 }

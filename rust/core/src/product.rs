@@ -4,9 +4,12 @@ use crate::control::Control;
 use crate::csr::{Csr, View};
 use crate::error::{Error, Result};
 use crate::simd::prefetch;
-use crate::topk::{Filter, Ranked, RowScorer, Scores, score_pairs, top_k};
+use crate::topk::{Filter, Order, Ranked, RowScorer, Scores, score_pairs, top_k};
 use rayon::prelude::*;
 
+/// Bringing the columns into the order of popularity costs a pass over the right matrix; it pays when the
+/// product is at least so many times larger.
+const REORDER_FROM: u64 = 4;
 /// Rows of the right matrix asked for ahead of their use: each lies at a random place in memory.
 const ROWS_AHEAD: usize = 4;
 /// Cache lines of each; the hardware follows from there.
@@ -16,6 +19,8 @@ const LINES_AHEAD: usize = 12;
 pub(crate) struct Product<'a> {
     a: View<'a>,
     b: View<'a>,
+    /// Columns of `b` in the order of popularity, where they are.
+    reordered: Option<(Order, Vec<i32>)>,
     n_rows: usize,
     n_cols: usize,
     /// Multiply-adds of each row.
@@ -32,21 +37,39 @@ impl<'a> Product<'a> {
             )));
         }
         let row_work = |row: usize| a.row(row).0.iter().map(|&mid| b.row_len(mid as usize) as u64).sum();
-        let work = (0..a.n_rows()).into_par_iter().with_min_len(256).map(row_work).collect();
-        Ok(Self { a: a.view(), b: b.view(), n_rows: a.n_rows(), n_cols: b.n_cols(), work })
+        let work: Vec<u64> = (0..a.n_rows()).into_par_iter().with_min_len(256).map(row_work).collect();
+        Ok(Self { a: a.view(), b: b.view(), reordered: None, n_rows: a.n_rows(), n_cols: b.n_cols(), work })
+    }
+
+    /// With the columns of `b` in the order of popularity, where that pays.
+    pub(crate) fn reordered(mut self, b: &Csr) -> Self {
+        if self.work.iter().sum::<u64>() >= REORDER_FROM * b.nnz() as u64 {
+            let order = Order::by_count(&b.column_counts());
+            let places =
+                b.indices().par_iter().with_min_len(1 << 14).map(|&c| order.places[c as usize]).collect();
+            self.reordered = Some((order, places));
+        }
+        self
     }
 
     /// Calls `add(columns, values, by)` for every row of `b` that the row of `a` names.
     #[inline(always)]
     pub(crate) fn for_each(&self, row: usize, mut add: impl FnMut(&[i32], &[f32], f32)) {
         let (mids, weights) = self.a.row(row);
+        let b = match &self.reordered {
+            Some((_, places)) => self.b.with_indices(places),
+            None => self.b,
+        };
         for (at, (&mid, &by)) in mids.iter().zip(weights).enumerate() {
+            if let Some(&ahead) = mids.get(at + 2 * ROWS_AHEAD) {
+                b.prefetch_offset(ahead as usize);
+            }
             if let Some(&ahead) = mids.get(at + ROWS_AHEAD) {
-                let (cols, values) = self.b.row(ahead as usize);
+                let (cols, values) = b.row(ahead as usize);
                 prefetch(cols, LINES_AHEAD);
                 prefetch(values, LINES_AHEAD);
             }
-            let (cols, values) = self.b.row(mid as usize);
+            let (cols, values) = b.row(mid as usize);
             add(cols, values, by);
         }
     }
@@ -67,6 +90,11 @@ impl RowScorer for Product<'_> {
     }
 
     #[inline(always)]
+    fn order(&self) -> Option<&Order> {
+        self.reordered.as_ref().map(|(order, _)| order)
+    }
+
+    #[inline(always)]
     fn score(&self, row: usize, scores: &mut Scores) {
         self.for_each(row, |cols, values, by| scores.add(cols, values, by));
     }
@@ -81,7 +109,7 @@ pub fn top_k_product(
     filter: &Filter<'_>,
     control: &Control,
 ) -> Result<Ranked> {
-    top_k(&Product::new(names, a, b)?, k, filter, control)
+    top_k(&Product::new(names, a, b)?.reordered(b), k, filter, control)
 }
 
 /// The entries of `a @ b` at the places that `pairs` names.

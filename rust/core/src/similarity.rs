@@ -13,7 +13,7 @@ use crate::control::Control;
 use crate::csr::Csr;
 use crate::error::{Error, Result};
 use crate::product::Product;
-use crate::topk::{Filter, Ranked, RowScorer, Scores, score_pairs, top_k};
+use crate::topk::{Filter, Order, Ranked, RowScorer, Scores, score_pairs, top_k};
 use rayon::prelude::*;
 
 /// How alike two entities are. `x` are values, `n` numbers of entries, `∩` entries in common; stored zeros
@@ -203,11 +203,10 @@ fn means(sums: &[f64], counts: impl Iterator<Item = usize>) -> Vec<f64> {
     sums.iter().zip(counts).map(|(s, n)| if n == 0 { 0.0 } else { s / n as f64 }).collect()
 }
 
-fn powers(
-    values: impl IntoParallelIterator<Item = f64, Iter: IndexedParallelIterator>,
-    exponent: f64,
-) -> Vec<f32> {
-    values.into_par_iter().map(|v| v.powf(exponent) as f32).collect()
+/// Factors of a denominator. That of an entity without anything is 1: its products are 0 anyway.
+fn powers(values: &[f64], exponent: f64) -> Vec<f32> {
+    let power = |&v: &f64| if v == 0.0 { 1.0 } else { v.powf(exponent) as f32 };
+    values.par_iter().with_min_len(1024).map(power).collect()
 }
 
 impl Prepared {
@@ -249,31 +248,31 @@ impl Prepared {
             match measure {
                 Measure::Dot | Measure::Cocount | Measure::P3Alpha { .. } => {}
                 Measure::Cosine | Measure::AdjustedCosine | Measure::Pearson => {
-                    formula.left_mul = powers(squares(rows), 0.5);
-                    formula.right_mul = powers(squares(&right), 0.5);
+                    formula.left_mul = powers(&squares(rows), 0.5);
+                    formula.right_mul = powers(&squares(&right), 0.5);
                 }
                 Measure::AsymmetricCosine { alpha } => {
                     if alpha > 1.0 {
                         return Err(Error::invalid("alpha", format_args!("must be in 0 to 1, got {alpha}")));
                     }
-                    formula.left_mul = powers(squares(rows), alpha);
-                    formula.right_mul = powers(squares(&right), 1.0 - alpha);
+                    formula.left_mul = powers(&squares(rows), alpha);
+                    formula.right_mul = powers(&squares(&right), 1.0 - alpha);
                 }
                 Measure::Jaccard => tversky(1.0, 1.0, 1.0),
                 Measure::Dice => tversky(0.5, 0.5, 2.0),
                 Measure::Tversky { alpha, beta } => tversky(alpha, beta, 1.0),
                 Measure::ConditionalProbability { alpha } => {
-                    formula.left_mul = powers(counts(rows), 1.0);
-                    formula.right_mul = powers(counts(&right), alpha);
+                    formula.left_mul = powers(&counts(rows), 1.0);
+                    formula.right_mul = powers(&counts(&right), alpha);
                 }
                 Measure::Lift => {
                     formula.scale = x.n_cols() as f32;
-                    formula.left_mul = powers(counts(rows), 1.0);
-                    formula.right_mul = powers(counts(&right), 1.0);
+                    formula.left_mul = powers(&counts(rows), 1.0);
+                    formula.right_mul = powers(&counts(&right), 1.0);
                 }
                 Measure::Rp3Beta { beta, .. } => {
                     formula.left_mul = vec![1.0; rows.n_rows()];
-                    formula.right_mul = powers(counts(&right), beta);
+                    formula.right_mul = powers(&counts(&right), beta);
                 }
             }
         }
@@ -324,10 +323,15 @@ impl RowScorer for Similarity<'_> {
     }
 
     #[inline(always)]
+    fn order(&self) -> Option<&Order> {
+        self.product.order()
+    }
+
+    #[inline(always)]
     fn score(&self, row: usize, scores: &mut Scores) {
         self.product.score(row, scores);
         if self.leave_out_self {
-            scores.remove(row);
+            scores.remove(self.product.order().map_or(row, |o| o.places[row] as usize));
         }
     }
 
@@ -339,14 +343,13 @@ impl RowScorer for Similarity<'_> {
         if !f.right_mul.is_empty() {
             let left = f.left_mul[row];
             for (s, &right) in sums.iter_mut().zip(&f.right_mul[range]) {
-                let score = *s * scale / (left * right + shrink);
-                *s = if *s == 0.0 { 0.0 } else { score };
+                *s = *s * scale / (left * right + shrink);
             }
         } else if !f.right_add.is_empty() {
             let left = f.left_add[row] + shrink;
             for (s, &right) in sums.iter_mut().zip(&f.right_add[range]) {
-                let score = *s * scale / (f.overlap * *s + left + right);
-                *s = if *s == 0.0 { 0.0 } else { score };
+                // Where nothing is in common the denominator may be 0 too.
+                *s = *s * scale / (f.overlap * *s + left + right).max(f32::MIN_POSITIVE);
             }
         }
     }
@@ -373,9 +376,16 @@ fn with_similarity<R>(
         Axis::Users => x.clone(),
         Axis::Items => x.transpose(),
     };
-    let prepared = Prepared::new(&entities, queries, request.measure, request.shrink)?;
+    let mut prepared = Prepared::new(&entities, queries, request.measure, request.shrink)?;
     drop(entities);
-    let product = Product::new(("x", "x"), &prepared.left, &prepared.right)?;
+    let product = Product::new(("x", "x"), &prepared.left, &prepared.right)?.reordered(&prepared.right);
+    if let Some(order) = product.order() {
+        for terms in [&mut prepared.formula.right_add, &mut prepared.formula.right_mul] {
+            if !terms.is_empty() {
+                *terms = order.columns.iter().map(|&c| terms[c as usize]).collect();
+            }
+        }
+    }
     then(&Similarity { product, formula: &prepared.formula, leave_out_self: queries.is_none() })
 }
 

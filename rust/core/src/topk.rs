@@ -7,6 +7,7 @@ use crate::control::Control;
 use crate::csr::Csr;
 use crate::error::{Error, Result};
 use crate::simd::{Job, Level, dispatch};
+use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -28,10 +29,44 @@ pub trait RowScorer: Sync {
     /// Adds up the row's scores.
     fn score(&self, row: usize, scores: &mut Scores);
 
+    /// The order in which the scorer keeps its columns, where that is not their own.
+    #[inline(always)]
+    fn order(&self) -> Option<&Order> {
+        None
+    }
+
     /// Turns sums into scores for the columns from `start` on; must leave what nothing was added to at 0, and
     /// may use only what stands at the same place (it is called with pieces of any size).
     #[inline(always)]
     fn finish(&self, _row: usize, _start: usize, _sums: &mut [f32], _weights: &[f32]) {}
+}
+
+/// Columns in the order of their popularity. What is often touched then lies together: a few cache lines take
+/// most of the products, and far fewer blocks are touched at all.
+pub struct Order {
+    /// Place of each column.
+    pub(crate) places: Vec<i32>,
+    /// Column at each place.
+    pub(crate) columns: Vec<i32>,
+}
+
+impl Order {
+    /// By descending counts, equal ones in their own order.
+    pub(crate) fn by_count(counts: &[i64]) -> Self {
+        let mut columns: Vec<i32> = (0..counts.len() as i32).collect();
+        columns.par_sort_by_key(|&c| std::cmp::Reverse(counts[c as usize]));
+        let mut places = vec![0; columns.len()];
+        for (place, &c) in columns.iter().enumerate() {
+            places[c as usize] = place as i32;
+        }
+        Self { places, columns }
+    }
+}
+
+/// Where the scorer keeps a column.
+#[inline(always)]
+fn place(order: Option<&Order>, col: usize) -> usize {
+    order.map_or(col, |o| o.places[col] as usize)
 }
 
 /// A dense row of sums, and which parts of it are in use.
@@ -94,45 +129,73 @@ impl Scores {
         }
     }
 
-    /// Takes a column out of the running.
+    /// Takes the column at this place out of the running.
     #[inline(always)]
-    pub fn remove(&mut self, col: usize) {
-        self.sums[col] = 0.0;
-        if let Some(weight) = self.weights.get_mut(col) {
+    pub fn remove(&mut self, place: usize) {
+        self.sums[place] = 0.0;
+        if let Some(weight) = self.weights.get_mut(place) {
             *weight = 0.0;
         }
     }
 
-    /// Calls `visit(first column, sums, weights)` on every part in use, in column order, and clears it.
+    /// Shows every part in use to `visit`, in column order, and clears it.
     #[inline(always)]
-    fn drain(&mut self, mut visit: impl FnMut(usize, &mut [f32], &[f32])) {
+    fn drain(&mut self, mut visit: impl Visit) {
         let n = self.sums.len();
-        let Self { sums, weights, touched, dense } = self;
-        let mut part = |range: Range<usize>| {
-            let two = if weights.is_empty() { 0..0 } else { range.clone() };
-            let start = range.start;
-            let piece = &mut sums[range];
-            visit(start, piece, &weights[two.clone()]);
-            piece.fill(0.0);
-            weights[two].fill(0.0);
-        };
-        if *dense {
+        if self.dense {
             for start in (0..n).step_by(TILE) {
-                part(start..(start + TILE).min(n));
+                self.part(start, TILE.min(n - start), &mut visit);
             }
             return;
         }
-        for (word, marks) in touched.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-            if u64::from_ne_bytes(*marks) == 0 {
+        for word in 0..self.touched.len() / 8 {
+            // The marks of eight blocks at once; a set byte is a touched block.
+            let marks = &mut self.touched[word * 8..word * 8 + 8];
+            let mut bits = u64::from_le_bytes(marks.try_into().unwrap_or([0; 8]));
+            if bits == 0 {
                 continue;
             }
-            for (byte, mark) in marks.iter_mut().enumerate().filter(|m| *m.1 != 0) {
-                let start = (word * 8 + byte) * BLOCK;
-                part(start..(start + BLOCK).min(n));
-                *mark = 0;
+            marks.fill(0);
+            while bits != 0 {
+                let start = (word * 8 + bits.trailing_zeros() as usize / 8) * BLOCK;
+                bits &= bits - 1;
+                if start + BLOCK <= n {
+                    // Its own call, so that the length is a constant there.
+                    self.part(start, BLOCK, &mut visit);
+                } else {
+                    self.part(start, n - start, &mut visit);
+                }
             }
         }
     }
+
+    #[inline(always)]
+    fn part(&mut self, start: usize, len: usize, visit: &mut impl Visit) {
+        let sums = &mut self.sums[start..start + len];
+        if self.weights.is_empty() {
+            visit.visit(start, sums, &[]);
+        } else {
+            let weights = &mut self.weights[start..start + len];
+            visit.visit(start, sums, weights);
+            weights.fill(0.0);
+        }
+        sums.fill(0.0);
+    }
+}
+
+/// What [`Scores::drain`] calls; a trait and no closure, since only functions can be told to inline, and what
+/// is not inlined is not compiled for the instruction set that [`dispatch`] chose.
+trait Visit {
+    /// Gets a run of columns from `start` on.
+    fn visit(&mut self, start: usize, sums: &mut [f32], weights: &[f32]);
+}
+
+/// Only clears.
+struct Discard;
+
+impl Visit for Discard {
+    #[inline(always)]
+    fn visit(&mut self, _start: usize, _sums: &mut [f32], _weights: &[f32]) {}
 }
 
 /// What may not, or only may, be recommended.
@@ -206,21 +269,27 @@ fn key_col(key: u64) -> i32 {
 pub(crate) struct Best {
     keys: Vec<u64>,
     k: usize,
+    /// Candidates must be above this key.
+    last: u64,
+    /// And so at least this good.
     floor: f32,
-    start_floor: f32,
+    start: (u64, f32),
 }
 
 impl Best {
     pub(crate) fn new(k: usize, threshold: Option<f32>) -> Self {
-        let floor = threshold.unwrap_or(f32::NEG_INFINITY);
-        Self { keys: Vec::new(), k, floor, start_floor: floor }
+        // Strictly above a threshold means at least the next number.
+        let floor = threshold.map_or(f32::NEG_INFINITY, f32::next_up);
+        let start = (key(floor, u32::MAX as usize), floor);
+        Self { keys: Vec::new(), k, last: start.0, floor: start.1, start }
     }
 
-    /// Offers a candidate whose column is above all those offered before with the same score.
+    /// Offers a candidate.
     #[inline(always)]
     pub(crate) fn offer(&mut self, score: f32, col: usize) {
-        if score > self.floor {
-            self.keys.push(key(score, col));
+        let key = key(score, col);
+        if key > self.last {
+            self.keys.push(key);
             if self.keys.len() >= 2 * self.k + 32 {
                 self.cut();
             }
@@ -231,7 +300,7 @@ impl Best {
         if self.keys.len() > self.k {
             let (_, &mut last, _) = self.keys.select_nth_unstable_by(self.k - 1, |a, b| b.cmp(a));
             self.keys.truncate(self.k);
-            self.floor = self.floor.max(key_score(last));
+            (self.last, self.floor) = (last, key_score(last));
         }
     }
 
@@ -244,7 +313,7 @@ impl Best {
         }
         let n = self.keys.len();
         self.keys.clear();
-        self.floor = self.start_floor;
+        (self.last, self.floor) = self.start;
         n
     }
 }
@@ -432,47 +501,65 @@ impl<S: RowScorer> Job for Row<'_, S> {
     fn run(self) {
         let Self { scorer, filter, row, scores, best } = self;
         Self::accumulate(scorer, row, scores);
+        let order = scorer.order();
         for lists in filter.exclude {
             for &col in lists.row(row).0 {
-                scores.remove(col as usize);
+                scores.remove(place(order, col as usize));
             }
         }
-        let allowed = |col: usize| filter.allowed.is_none_or(|mask| mask[col]);
         if let Some(lists) = filter.allow {
             for &col in lists.row(row).0 {
                 let col = col as usize;
-                let score = finished(scorer, row, col, scores);
-                if score != 0.0 && allowed(col) {
+                let score = finished(scorer, row, place(order, col), scores);
+                if score != 0.0 && filter.allowed.is_none_or(|mask| mask[col]) {
                     best.offer(score, col);
                 }
             }
-            scores.drain(|_, _, _| {});
+            scores.drain(Discard);
             return;
         }
-        scores.drain(|start, sums, weights| {
-            scorer.finish(row, start, sums, weights);
-            for (block, lanes) in sums.chunks(BLOCK).enumerate() {
-                // One vector comparison decides for nearly every block that nothing in it can be among the best.
-                let hit = lanes.iter().fold(false, |hit, &s| hit | ((s > best.floor) & (s != 0.0)));
-                if hit {
-                    for (lane, &score) in lanes.iter().enumerate() {
-                        let col = start + block * BLOCK + lane;
-                        if score != 0.0 && score > best.floor && allowed(col) {
-                            best.offer(score, col);
+        scores.drain(Offer { scorer, row, order, allowed: filter.allowed, best });
+    }
+}
+
+/// Finishes the scores and offers those that can be among the best.
+struct Offer<'a, S> {
+    scorer: &'a S,
+    row: usize,
+    order: Option<&'a Order>,
+    allowed: Option<&'a [bool]>,
+    best: &'a mut Best,
+}
+
+impl<S: RowScorer> Visit for Offer<'_, S> {
+    #[inline(always)]
+    fn visit(&mut self, start: usize, sums: &mut [f32], weights: &[f32]) {
+        self.scorer.finish(self.row, start, sums, weights);
+        for (block, lanes) in sums.chunks(BLOCK).enumerate() {
+            // One vector comparison decides for nearly every block that nothing in it can be among the best.
+            let floor = self.best.floor;
+            let hit = lanes.iter().fold(false, |hit, &s| hit | ((s >= floor) & (s != 0.0)));
+            if hit {
+                for (lane, &score) in lanes.iter().enumerate() {
+                    if score != 0.0 && score >= self.best.floor {
+                        let place = start + block * BLOCK + lane;
+                        let col = self.order.map_or(place, |o| o.columns[place] as usize);
+                        if self.allowed.is_none_or(|mask| mask[col]) {
+                            self.best.offer(score, col);
                         }
                     }
                 }
             }
-        });
+        }
     }
 }
 
-/// The finished score of one column.
+/// The finished score at one place.
 #[inline(always)]
-fn finished<S: RowScorer>(scorer: &S, row: usize, col: usize, scores: &mut Scores) -> f32 {
-    let weights = if S::TWO_SUMS { col..col + 1 } else { 0..0 };
-    scorer.finish(row, col, &mut scores.sums[col..col + 1], &scores.weights[weights]);
-    scores.sums[col]
+fn finished<S: RowScorer>(scorer: &S, row: usize, place: usize, scores: &mut Scores) -> f32 {
+    let weights = if S::TWO_SUMS { place..place + 1 } else { 0..0 };
+    scorer.finish(row, place, &mut scores.sums[place..place + 1], &scores.weights[weights]);
+    scores.sums[place]
 }
 
 /// The scores of given columns: `pairs` has a row for each row of the scorer, the answer one score for each
@@ -505,9 +592,9 @@ pub fn score_pairs<S: RowScorer>(scorer: &S, pairs: &Csr, control: &Control) -> 
                 if pairs.row_len(row) > 0 {
                     Row::accumulate(scorer, row, scores);
                     for (&col, slot) in pairs.row(row).0.iter().zip(&mut out) {
-                        *slot = finished(scorer, row, col as usize, scores);
+                        *slot = finished(scorer, row, place(scorer.order(), col as usize), scores);
                     }
-                    scores.drain(|_, _, _| {});
+                    scores.drain(Discard);
                     control.advance(work(row));
                 }
             }

@@ -6,8 +6,8 @@ use ferrec_core::build::{Duplicates, Events, build_csr};
 use ferrec_core::ids::encode_ints;
 use ferrec_core::product::{score_product, top_k_product};
 use ferrec_core::rating::{Baseline, Weights, score_ratings, top_k_ratings};
-use ferrec_core::similarity::{Axis, Measure, Request, score_similar, top_k_similar};
 use ferrec_core::simd::Level;
+use ferrec_core::similarity::{Axis, Measure, Request, score_similar, top_k_similar};
 use ferrec_core::stateless::{score_random, top_k_common, top_k_random};
 use ferrec_core::topk::{RowScorer, Scores, score_pairs, top_k_at};
 use ferrec_core::{Control, Csr, Error, Filter, Ranked};
@@ -139,7 +139,8 @@ fn check_ranked(
         }
         // Certain candidates, and those that rounding may make one.
         let candidates = (0..n_cols).filter_map(|col| score(row, col).map(|s| (col, s)));
-        let possible: Vec<_> = candidates.filter(|(_, s)| s.value + s.slack > floor && s.slack > 0.0).collect();
+        let possible: Vec<_> =
+            candidates.filter(|(_, s)| s.value + s.slack > floor && s.slack > 0.0).collect();
         let certain: Vec<_> =
             possible.iter().filter(|(_, s)| s.value - s.slack > floor && s.value.abs() > s.slack).collect();
         prop_assert!(list.len() >= k.min(certain.len()) && list.len() <= k.min(possible.len()), "{}", ctx());
@@ -287,7 +288,9 @@ fn naive_similarity(measure: Measure, shrink: f64, q: &Table, i: usize, x: &Tabl
     match measure {
         Measure::Dot => of_values(1.0),
         Measure::Cocount => of_counts(both, 1.0),
-        Measure::Cosine | Measure::AdjustedCosine | Measure::Pearson => of_values(norm(&a) * norm(&b) + shrink),
+        Measure::Cosine | Measure::AdjustedCosine | Measure::Pearson => {
+            of_values(norm(&a) * norm(&b) + shrink)
+        }
         Measure::AsymmetricCosine { alpha } => {
             of_values(norm(&a).powf(2.0 * alpha) * norm(&b).powf(2.0 * (1.0 - alpha)) + shrink)
         }
@@ -666,8 +669,7 @@ fn same_at_every_level<const TWO_SUMS: bool>(
             prop_assert_eq!(ranked_row(&ranked, row), wanted, "{} row {}", level.name(), row);
         }
     }
-    let pairs: Vec<BTreeSet<i32>> =
-        scorer.rows.iter().map(|row| row.iter().map(|e| e.0).collect()).collect();
+    let pairs: Vec<BTreeSet<i32>> = scorer.rows.iter().map(|row| row.iter().map(|e| e.0).collect()).collect();
     let indptr: Vec<i64> = (0..=n_rows).map(|r| pairs[..r].iter().map(|p| p.len() as i64).sum()).collect();
     let indices: Vec<i32> = pairs.into_iter().flatten().collect();
     let ones = vec![1.0_f32; indices.len()];
@@ -703,9 +705,8 @@ fn large(n_rows: usize, n_cols: usize, per_row: usize) -> Csr {
     };
     let (mut indptr, mut indices, mut values) = (vec![0_i64], Vec::new(), Vec::new());
     for _ in 0..n_rows {
-        let row: BTreeSet<i32> = (0..per_row)
-            .map(|_| ((next() % n_cols as u64).min(next() % n_cols as u64)) as i32)
-            .collect();
+        let row: BTreeSet<i32> =
+            (0..per_row).map(|_| ((next() % n_cols as u64).min(next() % n_cols as u64)) as i32).collect();
         values.extend(row.iter().map(|_| (next() % 1000) as f32 / 99.0 - 3.0));
         indices.extend(row);
         indptr.push(indices.len() as i64);
@@ -827,7 +828,10 @@ fn arguments_that_do_not_fit_are_named() {
     let product = |filter: &Filter<'_>, b: &Csr| top_k_product(("a", "b"), &x, b, 3, filter, &control);
     shape(product(&Filter::default(), &y), "a has shape (5, 6) and b (7, 8)");
     let b = large(6, 8, 3);
-    shape(product(&Filter { exclude: &[&y], ..Filter::default() }, &b), "exclude has shape (7, 8), expected (5, 8)");
+    shape(
+        product(&Filter { exclude: &[&y], ..Filter::default() }, &b),
+        "exclude has shape (7, 8), expected (5, 8)",
+    );
     shape(product(&Filter { allow: Some(&y), ..Filter::default() }, &b), "allow has shape (7, 8)");
     shape(product(&Filter { allowed: Some(&[true]), ..Filter::default() }, &b), "has length 1, expected 8");
     shape(product(&Filter { threshold: Some(f32::NAN), ..Filter::default() }, &b), "threshold");
@@ -879,9 +883,8 @@ fn a_running_kernel_hears_of_the_cancellation() {
     let x = Csr::new("x", indptr.into(), columns.into(), ones.into(), n).unwrap();
     let control = Control::new();
     let (result, waited) = std::thread::scope(|scope| {
-        let kernel = scope.spawn(|| {
-            in_pool(2, || top_k_product(("a", "b"), &x, &x, 5, &Filter::default(), &control))
-        });
+        let kernel =
+            scope.spawn(|| in_pool(2, || top_k_product(("a", "b"), &x, &x, 5, &Filter::default(), &control)));
         while control.progress().1 == 0 {
             std::thread::yield_now();
         }

@@ -1,0 +1,322 @@
+"""The command line, as people run it: a process, its output and its exit code."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import ferrec
+import numpy as np
+import pytest
+from ferrec import cli, split
+from ferrec.evaluation import evaluate, evaluate_ratings
+from ferrec.models import MODELS
+
+pyarrow = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+COMMAND = [sys.executable, "-m", "ferrec.cli"]
+TABLE = {"user": "who", "item": "what", "rating": "stars", "time": "ts"}
+COLUMNS = [word for name, column in TABLE.items() for word in (f"--{name}", column)]
+
+
+def ferrec_cli(*words: object, cwd: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, *map(str, words)]
+    return subprocess.run(command, cwd=cwd, input=stdin, capture_output=True, text=True, timeout=120)
+
+
+def answer(*words: object, cwd: Path, stdin: str = "") -> dict[str, Any]:
+    """The one JSON object of a command that succeeds, silently otherwise."""
+    done = ferrec_cli(*words, "--json", cwd=cwd, stdin=stdin)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert result["command"] == words[0] and done.stdout.count("\n") == 1
+    return result
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with events of 300 users (integers) and 80 items (strings), and a model fitted on them."""
+    folder = tmp_path_factory.mktemp("cli")
+    rng = np.random.default_rng(0)
+    n = 6000
+    table = pyarrow.table(
+        {
+            "who": pyarrow.array(rng.integers(1000, 1300, n), pyarrow.int32()),
+            "what": [f"item {i}" for i in rng.integers(0, 80, n)],
+            "stars": rng.integers(1, 6, n).astype(np.float64),
+            "ts": rng.integers(0, 10**6, n),
+        }
+    )
+    parquet.write_table(table.slice(0, 5000), folder / "train.parquet")
+    parquet.write_table(table.slice(5000), folder / "test.parquet")
+    done = ferrec_cli(
+        "fit", "--model", "item-knn", "--param", "k=20", "train.parquet", *COLUMNS, "-o", "model", cwd=folder
+    )
+    assert done.returncode == 0 and "ItemKNN(k=20) fitted and saved to model" in done.stdout, done
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(home: Path) -> ferrec.Recommender[Any]:
+    return ferrec.ItemKNN(k=20).fit(ferrec.Interactions.from_parquet(home / "train.parquet", **TABLE))
+
+
+def test_fit_says_what_it_did(home: Path, tmp_path: Path) -> None:
+    words = ["--param", "k=7", "--param", "measure=jaccard", "--param", "weighting=none", "--threads", 1]
+    result = answer(
+        "fit", "--model", "item-knn", home / "train.parquet", *words, *COLUMNS, "-o", "m", cwd=tmp_path
+    )
+    assert result["params"]["k"] == 7 and result["params"]["measure"] == "jaccard"
+    assert result["params"]["weighting"] is None and result["params"]["n_threads"] == 1
+    assert (result["model"], result["users"], result["items"], result["events"]) == ("ItemKNN", 300, 80, 5000)
+    assert set(result["seconds"]) == {"read", "fit", "save"}
+    assert repr(ferrec.load(tmp_path / "m")) == "ItemKNN(k=7, measure='jaccard', n_threads=1)"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_from_fit_to_recommend(name: str, home: Path, tmp_path: Path) -> None:
+    kebab = cli._kebab(name)
+    assert kebab == kebab.lower() and "-" not in (kebab[0], kebab[-1])
+    for spelled in (kebab, name):
+        argv = ["fit", "--model", spelled, str(home / "train.parquet"), *COLUMNS, "-o", str(tmp_path / "m")]
+        assert cli.main(argv) == 0
+    assert cli.main(["recommend", str(tmp_path / "m"), "-n", "3", "-o", str(tmp_path / "r.parquet")]) == 0
+    expected = ferrec.load(tmp_path / "m").recommend(n=3).to_arrow()
+    assert parquet.read_table(tmp_path / "r.parquet").equals(expected)
+
+
+def test_csv_and_event_types(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("user_id,item_id,type\n1,a,view\n1,b,buy\n2,a,buy\n2,b,view\n")
+    words = ["--event", "type", "--event-weight", "view=1", "--event-weight", "buy=5"]
+    result = answer("fit", "--model", "popularity", "log.csv", *words, "-o", "m", cwd=tmp_path)
+    assert (result["users"], result["items"], result["pairs"]) == (2, 2, 4)
+    (tmp_path / "log.tsv").write_text((tmp_path / "log.csv").read_text().replace(",", "\t"))
+    again = answer("fit", "--model", "popularity", "log.tsv", *words, "-o", "m", cwd=tmp_path)
+    assert again["pairs"] == 4
+
+
+@pytest.mark.parametrize("block", [1, 7, 300, 10_000])
+def test_recommend_equals_the_api(
+    block: int, home: Path, model: ferrec.Recommender[Any], tmp_path: Path
+) -> None:
+    """From another folder, in blocks of any size."""
+    result = answer(
+        "recommend", home / "model", "-n", 4, "-o", "r.parquet", "--block-size", block, cwd=tmp_path
+    )
+    table = parquet.read_table(tmp_path / "r.parquet")
+    assert table.equals(model.recommend(n=4).to_arrow())
+    assert result["users"] == 300 and result["rows"] == table.num_rows and result["output"] == "r.parquet"
+    assert [file.name for file in tmp_path.iterdir()] == ["r.parquet"]
+
+
+def test_recommend_for_some(home: Path, model: ferrec.Recommender[Any], tmp_path: Path) -> None:
+    some, gone = [1200, 1003, 1100], ["item 5", "item 7"]
+    expected = model.recommend(some, 5, exclude_items=gone, exclude_seen=False)
+    (tmp_path / "gone.txt").write_text("item 5\nitem 7\n\n", encoding="utf-8-sig")
+    parquet.write_table(pyarrow.table({"who": some}), tmp_path / "users.parquet")
+    words = [
+        "-n",
+        5,
+        "--exclude-items",
+        "gone.txt",
+        "--include-seen",
+        "--user-column",
+        "who",
+        "-o",
+        "r.parquet",
+    ]
+    for users in ("-", "users.parquet"):
+        stdin = "".join(f"{user}\n" for user in some)
+        result = answer(
+            "recommend",
+            home / "model",
+            "--users",
+            users,
+            *words,
+            "-o",
+            "r.parquet",
+            cwd=tmp_path,
+            stdin=stdin,
+        )
+        assert parquet.read_table(tmp_path / "r.parquet").equals(expected.to_arrow("who"))
+        assert result["users"] == 3
+    done = ferrec_cli("recommend", home / "model", "-o", "all.parquet", cwd=tmp_path)
+    assert done.returncode == 0 and "recommendations for 300 users written to all.parquet" in done.stdout
+
+
+def test_similar(home: Path, model: ferrec.Recommender[Any], tmp_path: Path) -> None:
+    result = answer("similar", home / "model", "--item", "item 3", "item 4", "-n", 2, cwd=tmp_path)
+    expected = model.similar_items(["item 3", "item 4"], 2)
+    found = {
+        row["item"]: [(one["item"], one["score"]) for one in row["similar"]] for row in result["results"]
+    }
+    assert found == dict(expected)
+    done = ferrec_cli("similar", home / "model", "--item", "item 3", "-n", 2, cwd=tmp_path)
+    assert done.stdout.splitlines()[0] == "similar to item item 3:" and len(done.stdout.splitlines()) == 3
+
+
+def test_similar_users_by_number(home: Path, tmp_path: Path) -> None:
+    answer("fit", "--model", "user-knn", home / "train.parquet", *COLUMNS, "-o", "m", cwd=tmp_path)
+    result = answer("similar", "m", "--user", "1003", "-n", 2, cwd=tmp_path)
+    assert result["results"][0]["user"] == 1003 and len(result["results"][0]["similar"]) == 2
+
+
+def test_evaluate(home: Path, model: ferrec.Recommender[Any], tmp_path: Path) -> None:
+    test = ferrec.Interactions.from_parquet(home / "test.parquet", **TABLE)
+    words = ["evaluate", home / "model", home / "test.parquet", *COLUMNS]
+    result = answer(*words, "--metrics", "ndcg@5, recall@20,rmse", cwd=tmp_path)
+    expected = evaluate(model, test, ["ndcg@5", "recall@20"])
+    assert result["metrics"] == {**expected.metrics, "rmse": evaluate_ratings(model, test)["rmse"]}
+    assert result["n_users"] == expected.n_users and result["seen_pairs"] == expected.seen_pairs
+    seen = answer(*words, "--metrics", "ndcg@5", "--include-seen", cwd=tmp_path)
+    assert seen["metrics"] == evaluate(model, test, ["ndcg@5"], exclude_seen=False).metrics
+    done = ferrec_cli(*words, cwd=tmp_path)
+    assert done.stdout.strip() == repr(evaluate(model, test))
+
+
+@pytest.mark.parametrize("command", ["fit", "recommend", "similar", "evaluate", "demo"])
+def test_help_has_examples(command: str, tmp_path: Path) -> None:
+    done = ferrec_cli(command, "--help", cwd=tmp_path)
+    assert done.returncode == 0 and done.stderr == ""
+    assert "examples:\n  " in done.stdout and f"ferrec {command}" in done.stdout
+    if command == "fit":
+        assert all(cli._kebab(name) in done.stdout for name in MODELS)
+
+
+def test_version_and_no_command(tmp_path: Path) -> None:
+    assert ferrec_cli("--version", cwd=tmp_path).stdout == f"ferrec {ferrec.__version__}\n"
+    assert ferrec_cli(cwd=tmp_path).returncode == 2
+
+
+FIT = ["fit", "--model", "item-knn", "-o", "new"]
+WRONG = {
+    "an unknown model": (
+        2,
+        ["fit", "--model", "nope", "-o", "x", "TRAIN"],
+        "'nope' is unknown; there are",
+    ),
+    "an unknown parameter": (
+        2,
+        [*FIT, "TRAIN", "--param", "kk=1"],
+        "ItemKNN has no parameter 'kk'",
+    ),
+    "a parameter without value": (2, [*FIT, "TRAIN", "--param", "k"], "expected NAME=VALUE, got 'k'"),
+    "a parameter out of range": (
+        2,
+        [*FIT, "TRAIN", "--param", "k=0", *COLUMNS],
+        "must be at least 1, got 0",
+    ),
+    "a parameter of the wrong type": (
+        2,
+        [*FIT, "TRAIN", "--param", "shrink=x"],
+        "shrink must be float",
+    ),
+    "two weights": (2, [*FIT, "TRAIN", "--rating", "stars", "--event", "ts"], "rating and event"),
+    "a weight that is none": (2, [*FIT, "TRAIN", "--event-weight", "buy=x"], "expected TYPE=NUMBER"),
+    "no output": (2, ["fit", "--model", "item-knn", "TRAIN"], "required: -o/--output"),
+    "a bad number": (2, ["recommend", "MODEL", "-o", "new", "-n", "0"], "at least 1, got '0'"),
+    "an unknown metric": (2, ["evaluate", "MODEL", "TEST", "--metrics", "x@1", *COLUMNS], "'x@1' is unknown"),
+    "clashing columns": (2, ["recommend", "MODEL", "-o", "new", "--user-column", "rank"], "one name"),
+    "a missing table": (1, [*FIT, "nowhere.parquet"], "nowhere.parquet: no such file"),
+    "a missing column": (1, [*FIT, "TRAIN"], "column 'user_id' is not in the table; its columns are 'who'"),
+    "no table at all": (1, [*FIT, "junk.parquet"], "junk.parquet: cannot be read as Parquet"),
+    "an output that is there": (
+        1,
+        ["fit", "--model", "bias", "-o", "junk.parquet", "TRAIN"],
+        "no saved model",
+    ),
+    "a missing model": (1, ["recommend", "nowhere", "-o", "new"], "nowhere: no such folder"),
+    "a folder that is no model": (1, ["similar", ".", "--item", "x"], "is no saved model"),
+    "an output in no folder": (1, ["recommend", "MODEL", "-o", "nowhere/new"], "nowhere: no such folder"),
+    "an output that is a folder": (1, ["recommend", "MODEL", "-o", "."], "is a folder"),
+    "an unknown user": (1, ["recommend", "MODEL", "-o", "new", "--users", "ids.txt"], "the first is 99999"),
+    "no list of users": (1, ["recommend", "MODEL", "-o", "new", "--users", "nowhere.txt"], "nowhere.txt"),
+    "a list that is no text": (1, ["recommend", "MODEL", "-o", "new", "--users", "junk.bin"], "is not UTF-8"),
+    "an unknown item": (1, ["similar", "MODEL", "--item", "x"], "the first is 'x'"),
+    "an id of another type": (1, ["similar", "MODEL", "--user", "x"], "the ids of this model are integers"),
+    "no similarity of users": (1, ["similar", "MODEL", "--user", "1003"], "UserKNN does"),
+    "nothing in common": (1, ["evaluate", "MODEL", "other.csv"], "that the model does not know"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_input(case: str, home: Path, tmp_path: Path) -> None:
+    code, words, message = WRONG[case]
+    (tmp_path / "junk.parquet").write_text("no Parquet")
+    (tmp_path / "junk.bin").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "ids.txt").write_text("1003\n99999\n")
+    (tmp_path / "other.csv").write_text("user_id,item_id\n5,soap\n")
+    before = sorted(tmp_path.iterdir())
+    places = {"TRAIN": home / "train.parquet", "TEST": home / "test.parquet", "MODEL": home / "model"}
+    done = ferrec_cli(*[places.get(word, word) for word in words], cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (code, ""), done
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("ferrec") and ": error: " in last and message in last
+    assert "Traceback" not in done.stderr and sorted(tmp_path.iterdir()) == before
+    # argparse shows the usage first; everything else is one line.
+    assert done.stderr.startswith("usage: ") or done.stderr.count("\n") == 1
+
+
+def test_progress_goes_to_standard_error(home: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tqdm")
+    done = ferrec_cli("recommend", home / "model", "-o", "r.parquet", "--progress", "--json", cwd=tmp_path)
+    assert "100%" in done.stderr and json.loads(done.stdout)["users"] == 300
+    quiet = ferrec_cli("recommend", home / "model", "-o", "r.parquet", cwd=tmp_path)
+    assert quiet.stderr == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    users = np.arange(40_000)
+    data = ferrec.Interactions.from_arrays(users, users % 50)
+    ferrec.Popularity().fit(data).save(tmp_path / "model")
+    older = tmp_path / "older.parquet"
+    older.write_text("as it was")
+    for output in ("new.parquet", "older.parquet"):
+        # One user at a time takes far longer than the test waits.
+        command = [*COMMAND, "recommend", "model", "-o", output, "--block-size", "1"]
+        process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        try:
+            limit = time.monotonic() + 60
+            while not list(tmp_path.glob(".*.tmp")):
+                assert process.poll() is None and time.monotonic() < limit
+                time.sleep(0.01)
+            process.send_signal(number)
+            _, stderr = process.communicate(timeout=30)
+        finally:
+            process.kill()
+        assert (process.returncode, stderr) == (128 + number, "ferrec: error: interrupted\n")
+        assert sorted(file.name for file in tmp_path.iterdir()) == ["model", "older.parquet"]
+    assert older.read_text() == "as it was"
+
+
+def test_a_reader_that_goes_away(home: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "similar", str(home / "model"), "--item", *[f"item {i}" for i in range(80)], "-n", "80"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait(timeout=60) == 1
+    process.stderr.close()
+
+
+def test_split_then_fit_and_evaluate_in_process(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`main` is also callable: it returns the code and does not exit."""
+    data = ferrec.Interactions.from_parquet(home / "train.parquet", **TABLE)
+    train, _ = split.random(data, 0.2)
+    ferrec.Popularity().fit(train).save(tmp_path / "m")
+    assert cli.main(["similar", str(tmp_path / "m"), "--item", "item 1"]) == 1
+    assert "Popularity knows no similarity of items" in capsys.readouterr().err
+    assert cli.main(["nonsense"]) == 2
+    assert cli.main(["--help"]) == 0

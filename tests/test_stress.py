@@ -1,0 +1,394 @@
+"""The kernels in a hostile process: forks, threads, signals, callbacks, memory, import time.
+
+Whatever forks, sends signals or measures a process runs in one of its own.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from ferrec import _rust
+from ferrec.kernels import ranking_metrics, top_k_neighbors, top_k_product, top_k_similar, weight
+
+posix = pytest.mark.skipif(os.name != "posix", reason="needs fork and signals")
+linux = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+
+MATRIX = """
+import numpy as np
+import scipy.sparse as sp
+
+def matrix(n_users=800, n_items=600, density=0.04, seed=0):
+    rng = np.random.default_rng(seed)
+    return sp.random_array((n_users, n_items), density=density, format="csr", dtype=np.float32, rng=rng)
+
+def digest(x):
+    import hashlib
+    return hashlib.sha256(x.indptr.tobytes() + x.indices.tobytes() + x.data.tobytes()).hexdigest()
+
+def full(n):
+    "Every cell is stored: n**3 multiply-adds in a product with itself."
+    x = sp.csr_array((n, n), dtype=np.float32)
+    x.indptr = np.arange(0, n * n + 1, n, dtype=np.int32)
+    x.indices = np.tile(np.arange(n, dtype=np.int32), n)
+    x.data = np.ones(n * n, dtype=np.float32)
+    return x
+"""
+LONG = 3500
+"""`full(LONG)` keeps two cores busy for about ten seconds or more."""
+
+helpers: dict = {}
+exec(MATRIX, helpers)
+matrix, digest, full = helpers["matrix"], helpers["digest"], helpers["full"]
+
+
+def python(tmp_path, body, **env):
+    """Runs a script in a process of its own; what its last line of output says, read as JSON."""
+    script = tmp_path / "script.py"
+    script.write_text(MATRIX + body)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", script],
+        env=os.environ | env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+# ---------------------------------------------------------------- processes
+
+
+@posix
+@pytest.mark.parametrize("used_before", [True, False])
+def test_kernels_work_after_a_fork(tmp_path, used_before):
+    """The parent's threads do not exist in the child."""
+    body = f"""
+import json, os, signal
+from ferrec.kernels import top_k_similar
+x = matrix()
+if {used_before}:
+    for n_threads in (None, 1, 2, 3):
+        top_k_similar(x, 10, n_threads=n_threads)
+reader, writer = os.pipe()
+child = os.fork()
+if child == 0:
+    signal.alarm(60)  # a child that hangs must not hang the suite
+    found = [digest(top_k_similar(x, 10, n_threads=n)) for n in (None, 1, 2, 3)]
+    grandchild = os.fork()
+    if grandchild == 0:
+        found.append(digest(top_k_similar(x, 10)))
+        os.write(writer, json.dumps(found).encode())
+        os._exit(0)
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1]))
+# The parent goes on with its own pool meanwhile.
+mine = [digest(top_k_similar(x, 10)) for _ in range(5)]
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+os.close(writer)
+theirs = json.loads(os.read(reader, 1 << 20) or b"[]")
+print(json.dumps([status, mine + theirs]))
+"""
+    status, found = python(tmp_path, body)
+    assert status == 0
+    assert set(found) == {digest(top_k_similar(matrix(), 10))} and len(found) == 10
+
+
+@posix
+def test_a_fork_while_other_threads_compute(tmp_path):
+    body = """
+import json, os, signal, threading
+from ferrec.kernels import top_k_similar
+x = matrix()
+wanted = digest(top_k_similar(x, 10))
+stop = threading.Event()
+def busy():
+    while not stop.is_set():
+        top_k_similar(x, 10)
+threads = [threading.Thread(target=busy) for _ in range(3)]
+for thread in threads:
+    thread.start()
+statuses = []
+for _ in range(8):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        os._exit(0 if digest(top_k_similar(x, 10)) == wanted else 1)
+    statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+stop.set()
+for thread in threads:
+    thread.join()
+print(json.dumps(statuses))
+"""
+    assert python(tmp_path, body) == [0] * 8
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_kernels_work_in_multiprocessing(tmp_path, method):
+    if method == "fork" and os.name != "posix":
+        pytest.skip("needs fork")
+    body = f"""
+import json, multiprocessing
+from ferrec.kernels import top_k_similar
+
+def work(seed):
+    return digest(top_k_similar(matrix(seed=seed), 10))
+
+if __name__ == "__main__":
+    mine = [work(seed) for seed in range(4)]
+    with multiprocessing.get_context({method!r}).Pool(2) as pool:
+        theirs = pool.map_async(work, range(4)).get(90)
+    print(json.dumps(mine == theirs))
+"""
+    assert python(tmp_path, body) is True
+
+
+# ---------------------------------------------------------------- threads
+
+
+def test_threads_may_call_at_the_same_time():
+    x = matrix(300, 250)
+    near = top_k_similar(x, 20)
+    calls = [
+        lambda: digest(top_k_similar(x, 10)),
+        lambda: digest(top_k_similar(x, 10, measure="pearson", axis="users", n_threads=2)),
+        lambda: digest(top_k_product(x, near, 10, n_threads=3)),
+        lambda: digest(top_k_neighbors(x, near, 10, exclude=x)),
+        lambda: digest(weight(x, "bm25")),
+        lambda: ranking_metrics(near, near, [5])["ndcg@5"].tobytes(),
+    ]
+    wanted = [call() for call in calls]
+    found: list = [None] * 6
+    start = threading.Barrier(len(found))
+
+    def work(at):
+        start.wait(30)
+        order = [(at + step) % len(calls) for step in range(len(calls) * 4)]
+        found[at] = all(calls[which]() == wanted[which] for which in order)
+
+    threads = [threading.Thread(target=work, args=(at,)) for at in range(len(found))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert found == [True] * len(found)
+
+
+def test_the_gil_is_free_while_a_kernel_runs():
+    x = full(1100)
+    running, over = threading.Event(), threading.Event()
+    ticks = 0
+
+    def other():
+        nonlocal ticks
+        running.set()
+        while not over.is_set():
+            time.sleep(0.001)
+            ticks += 1
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    running.wait(30)
+    before, start = ticks, time.perf_counter()
+    top_k_product(x, x, 5, n_threads=1)
+    took, during = time.perf_counter() - start, ticks - before
+    over.set()
+    thread.join(30)
+    # A kernel that held the GIL would let the other thread through once, or at its twenty looks a second.
+    assert during > 100 * took, (during, took)
+
+
+# ---------------------------------------------------------------- interruption and progress
+
+
+@posix
+def test_ctrl_c_stops_a_kernel_within_a_second(tmp_path):
+    body = f"""
+import signal
+from ferrec.kernels import top_k_product, top_k_similar
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
+x = full({LONG})
+for call in (lambda: top_k_product(x, x, 10, n_threads=2), lambda: top_k_similar(x, 10, axis="users", n_threads=2)):
+    try:
+        print("running", flush=True)
+        call()
+        print("finished", flush=True)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+# The pool is as good as new.
+print(digest(top_k_similar(matrix(), 10)), flush=True)
+"""
+    script = tmp_path / "script.py"
+    script.write_text(MATRIX + body)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as child:
+        try:
+            for _ in range(2):
+                assert child.stdout.readline() == "running\n"
+                time.sleep(1.0)
+                start = time.perf_counter()
+                child.send_signal(signal.SIGINT)
+                assert child.stdout.readline() == "interrupted\n"
+                assert time.perf_counter() - start < 1.0
+            assert child.stdout.readline().strip() == digest(top_k_similar(matrix(), 10))
+        finally:
+            child.kill()
+
+
+def test_progress_is_reported_and_does_not_change_the_result():
+    x = full(1100)
+    seen = []
+    got = top_k_product(x, x, 5, n_threads=1, progress=lambda done, total: seen.append((done, total)))
+    assert digest(got) == digest(top_k_product(x, x, 5))
+    assert seen
+    done = [d for d, _ in seen]
+    assert done == sorted(done)
+    assert all(0 <= d <= t for d, t in seen)
+    assert len({t for _, t in seen if t}) == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError("enough"), KeyboardInterrupt(), SystemExit(3)])
+def test_an_exception_in_the_callback_stops_the_kernel(error):
+    x = full(LONG)
+    calls = []
+
+    def stop(done, total):
+        calls.append((done, total))
+        raise error
+
+    start = time.perf_counter()
+    with pytest.raises(type(error)) as caught:
+        top_k_product(x, x, 5, n_threads=2, progress=stop)
+    assert caught.value is error
+    assert len(calls) == 1
+    assert time.perf_counter() - start < 4.0, "the kernel went on"
+    assert digest(top_k_similar(matrix(), 10)) == digest(top_k_similar(matrix(), 10, n_threads=1))
+
+
+def test_a_callback_may_call_a_kernel():
+    x, small = full(1100), matrix(100, 80)
+    wanted, found = digest(top_k_similar(small, 5)), []
+    top_k_product(x, x, 5, progress=lambda done, total: found.append(digest(top_k_similar(small, 5))))
+    assert found and set(found) == {wanted}
+
+
+# ---------------------------------------------------------------- instruction sets
+
+
+def test_every_instruction_set_gives_the_same_bits(tmp_path):
+    body = """
+import json
+from ferrec import _rust
+from ferrec.kernels import top_k_neighbors, top_k_product, top_k_similar
+x = matrix(300, 1300)
+found = [digest(top_k_similar(x, 20, measure=m, axis=a)) for m in _rust.measures for a in ("items", "users")]
+near = top_k_similar(x, 40)
+found.append(digest(top_k_product(x, near, 15, threshold=0.01)))
+found.append(digest(top_k_neighbors(x, near, 15, exclude=x, allow=list(range(0, 1300, 3)))))
+print(json.dumps([_rust.simd_level(), found]))
+"""
+    answers = {
+        level: python(tmp_path, body, FERREC_SIMD=level) for level in ("portable", "avx2", "avx512", "")
+    }
+    assert answers["portable"][0] == "portable"
+    best = answers[""][0]
+    assert best == _rust.simd_level() or "FERREC_SIMD" in os.environ
+    for level in ("avx2", "avx512"):  # one that the machine lacks falls back on the best
+        assert answers[level][0] in (level, best)
+    assert all(found == answers["portable"][1] for _, found in answers.values())
+
+
+# ---------------------------------------------------------------- import and memory
+
+HEAVY = (
+    "pandas",
+    "polars",
+    "pyarrow",
+    "narwhals",
+    "tensorflow",
+    "keras",
+    "ray",
+    "sklearn",
+    "matplotlib",
+    "tqdm",
+    "numba",
+)
+
+
+def test_import_loads_nothing_heavy_and_is_fast(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import json, sys, time\n"
+        "start = time.perf_counter()\n"
+        "import ferrec\n"
+        "took = time.perf_counter() - start\n"
+        "print(json.dumps([took, sorted(sys.modules)]))\n"
+    )
+    seconds, modules = [], set()
+    for _ in range(5):
+        done = subprocess.run(
+            [sys.executable, script], capture_output=True, text=True, check=True, timeout=60
+        )
+        took, loaded = json.loads(done.stdout)
+        seconds.append(took)
+        modules |= {name.split(".")[0] for name in loaded}
+    assert {"numpy", "scipy", "ferrec"} <= modules
+    assert not modules & set(HEAVY)
+    assert min(seconds) < 0.3, seconds
+
+
+@linux
+def test_similar_never_holds_a_dense_square(tmp_path):
+    body = """
+import json
+from ferrec.kernels import top_k_similar
+
+def status(key):
+    line = next(line for line in open("/proc/self/status") if line.startswith(key))
+    return int(line.split()[1]) * 1024
+
+rng = np.random.default_rng(0)
+n_items = 20_000
+# Built by hand: SciPy's own way of drawing places takes memory for every cell.
+pairs = np.unique(rng.integers(0, 4000 * n_items, 400_000))
+shape = (4000, n_items)
+x = sp.coo_array((np.ones(len(pairs), dtype=np.float32), (pairs // n_items, pairs % n_items)), shape=shape).tocsr()
+top_k_similar(x[:10], 10)
+before = status("VmRSS")
+near = top_k_similar(x, 20)
+print(json.dumps([status("VmHWM") - before, near.shape, near.nnz]))
+"""
+    grew, shape, nnz = python(tmp_path, body)
+    dense = 4 * 20_000**2
+    assert shape == [20_000, 20_000] and nnz > 300_000
+    assert grew < dense / 16, (
+        f"{grew / 1e6:.0f} MB more at the peak; the dense square is {dense / 1e6:.0f} MB"
+    )
+
+
+def test_memory_is_given_back():
+    """Many calls hold no more than a few do."""
+    pages = Path("/proc/self/statm")
+    if not pages.exists():
+        pytest.skip("needs /proc")
+    x = matrix(400, 2000, 0.02)
+
+    def resident():
+        return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    for _ in range(30):
+        top_k_similar(x, 50)
+    before = resident()
+    for _ in range(150):
+        near = top_k_similar(x, 50)
+    assert isinstance(near, sp.csr_array) and near.nnz > 50_000
+    one = near.data.nbytes + near.indices.nbytes
+    assert resident() - before < 30 * one, (resident() - before, one)
+    assert np.isfinite(near.data).all()
