@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import ferrec
 import numpy as np
 import pytest
+
+import ferrec
 from ferrec import cli, split
 from ferrec.evaluation import evaluate, evaluate_ratings
 from ferrec.models import MODELS

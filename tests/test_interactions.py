@@ -9,13 +9,14 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
 from ferrec import _tables
 from ferrec.errors import DataError, MissingExtraError
 from ferrec.interactions import Events, Interactions
 from ferrec.labels import Labels
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy import sparse
 
 POLICIES = ["sum", "last", "max", "count"]
 BERLIN = timezone(timedelta(hours=2))

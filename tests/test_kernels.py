@@ -11,10 +11,11 @@ import numpy as np
 import oracles
 import pytest
 import scipy.sparse as sp
-from ferrec import _rust
-from ferrec.kernels import as_csr, ranking_metrics, top_k_neighbors, top_k_product, top_k_similar, weight
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+
+from ferrec import _rust
+from ferrec.kernels import as_csr, ranking_metrics, top_k_neighbors, top_k_product, top_k_similar, weight
 
 properties = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 known = pytest.mark.xfail(strict=True, reason="reported to the authors of the kernels")
@@ -91,23 +92,15 @@ def draw_parameters(data, measure):
 def test_similar_equals_the_definition(measure, axis, data, k, threshold, n_threads, ask):
     negative = measure not in oracles.WALKS
     x = data.draw(matrices(negative=negative), "x")
-    parameters = draw_parameters(data, measure)
+    own = draw_parameters(data, measure)
     n_others, n = x.shape if axis == "items" else x.shape[::-1]
     queries = data.draw(matrices(n_cols=n_others, negative=negative), "queries") if ask else None
     before = fingerprint(x, queries)
-    got = top_k_similar(
-        x,
-        k,
-        measure=measure,
-        axis=axis,
-        threshold=threshold,
-        queries=queries,
-        n_threads=n_threads,
-        **parameters,
-    )
+    rest = {"threshold": threshold, "queries": queries, "n_threads": n_threads}
+    got = top_k_similar(x, k, measure=measure, axis=axis, **rest, **own)
     assert fingerprint(x, queries) == before
     asked = oracles.dense(queries) if ask else None
-    wanted = oracles.similarity(oracles.dense(x), measure, axis, queries=asked, **parameters)
+    wanted = oracles.similarity(oracles.dense(x), measure, axis, queries=asked, **own)
     permitted = None if ask else ~np.eye(n, dtype=bool)
     oracles.assert_ranked(got, wanted, k, threshold=threshold, permitted=permitted)
 
@@ -198,9 +191,7 @@ def test_weight_takes_its_statistics_from_the_reference(kind, data):
     assert itself.data.tobytes() == weight(reference, kind).data.tobytes()
 
 
-@pytest.mark.parametrize(
-    "kind", ["tfidf", pytest.param("bm25", marks=known), pytest.param("bm25+", marks=known)]
-)
+@pytest.mark.parametrize("kind", ["tfidf", *(pytest.param(k, marks=known) for k in ("bm25", "bm25+"))])
 @pytest.mark.parametrize("reference", [csr([], (0, 3)), csr([], (2, 3)), csr([(0, 1, 0.0)], (2, 3))])
 def test_weight_by_a_reference_without_weight_is_finite(kind, reference):
     x = csr([(0, 0, 2.0), (0, 1, 1.0), (1, 2, 3.0)], (2, 3))
@@ -698,7 +689,7 @@ def test_a_walk_refuses_negative_weights(measure):
 @known
 @pytest.mark.parametrize("measure", oracles.WALKS)
 def test_a_walk_names_the_argument_that_was_given(measure):
-    with pytest.raises(ValueError, match="^x: "):
+    with pytest.raises(ValueError, match=r"^x: "):
         top_k_similar(csr([(0, 1, -2.0)], (3, 4)), 2, measure=measure)
 
 
@@ -753,7 +744,7 @@ def test_a_bad_argument_of_weight_is_named(arguments, error, says):
 
 @pytest.mark.parametrize("kind", NON_NEGATIVE_KINDS)
 def test_a_weighting_that_allows_no_negative_values_says_so(kind):
-    with pytest.raises(ValueError, match="x: .*values of at least 0, got -2"):
+    with pytest.raises(ValueError, match=r"x: .*values of at least 0, got -2"):
         weight(csr([(0, 1, -2.0)], (3, 4)), kind)
 
 
@@ -800,7 +791,7 @@ def test_a_cut_off_beyond_every_list_needs_no_memory_of_its_own():
 @known
 def test_duplicates_that_add_up_beyond_float32_are_refused():
     x = csr([(1, 2, 3e38), (1, 2, 3e38)], (3, 4))
-    with pytest.raises(ValueError, match="x: .*row 1, column 2"):
+    with pytest.raises(ValueError, match=r"x: .*row 1, column 2"):
         top_k_similar(x, 2)
 
 

@@ -6,11 +6,12 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ferrec import _tables
 from ferrec.errors import DataError, MissingExtraError, UnknownIdError, require
 from ferrec.labels import Labels
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 DTYPES = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)

@@ -12,7 +12,9 @@ from ferrec.testing import CHECKS, check_recommender, checkerboard
 from ferrec.testing._checks import sample
 
 VARIANTS = {
-    "ItemKNN-bm25-jaccard": lambda: ferrec.ItemKNN(k=20, weighting="bm25", measure="asymmetric_cosine", alpha=0.3),
+    "ItemKNN-bm25-jaccard": lambda: ferrec.ItemKNN(
+        k=20, weighting="bm25", measure="asymmetric_cosine", alpha=0.3
+    ),
     "ItemKNN-pearson": lambda: ferrec.ItemKNN(k=15, measure="pearson", shrink=2.0),
     "UserKNN-tfidf": lambda: ferrec.UserKNN(k=20, weighting="tfidf"),
     "UserKNN-pearson": lambda: ferrec.UserKNN(k=20, measure="pearson"),
@@ -156,9 +158,9 @@ def test_popularity_windows_and_decay():
     assert windowed[4] == [("new", 1.0)]
     decayed = ferrec.Popularity(half_life=50).fit(data).recommend(4, exclude_seen=False)
     assert decayed[4] == [("new", 1.0), ("old", 0.75)]
-    with pytest.raises(ferrec.DataError, match="window.*times"):
+    with pytest.raises(ferrec.DataError, match=r"window.*times"):
         ferrec.Popularity(window=50).fit(checkerboard())
-    with pytest.raises(ValueError, match="half_life.*-1"):
+    with pytest.raises(ValueError, match=r"half_life.*-1"):
         ferrec.Popularity(half_life=-1).fit(data)
 
 
@@ -179,9 +181,7 @@ def test_unknown_items_of_a_history_are_left_out_with_a_warning():
 
 
 def test_explanation_of_a_user_based_score_names_shared_items():
-    data = ferrec.Interactions.from_arrays(
-        [1, 1, 2, 2, 2, 3, 3], ["a", "b", "a", "b", "c", "b", "d"]
-    )
+    data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 2, 3, 3], ["a", "b", "a", "b", "c", "b", "d"])
     why = ferrec.UserKNN(k=5).fit(data).explain(1, "c")
     assert set(why.items.tolist()) == {"a", "b"}
     assert math.isclose(why.parts[0], why.parts[1], rel_tol=1e-6)

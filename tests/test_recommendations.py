@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from ferrec import DataError, Labels, Recommendations, UnknownIdError
 from ferrec.recommendations import parquet_writer
 

@@ -4,11 +4,12 @@ from datetime import date, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ferrec import split
 from ferrec.errors import DataError
 from ferrec.interactions import Interactions
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 @st.composite

@@ -220,7 +220,11 @@ def test_another_process_reads_it(name, tmp_path):
         "print(r.codes.tobytes().hex(), r.scores.tobytes().hex())"
     )
     out = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "model"], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code, tmp_path / "model"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     recs = model.recommend(n=5)
     assert out.stdout.split() == [recs.codes.tobytes().hex(), recs.scores.tobytes().hex()]

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
+
 from ferrec import _rust
 from ferrec.kernels import ranking_metrics, top_k_neighbors, top_k_product, top_k_similar, weight
 
@@ -216,7 +217,7 @@ import signal
 from ferrec.kernels import top_k_product, top_k_similar
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
 x = full({LONG})
-for call in (lambda: top_k_product(x, x, 10, n_threads=2), lambda: top_k_similar(x, 10, axis="users", n_threads=2)):
+for call in (lambda: top_k_product(x, x, 10, n_threads=2), lambda: top_k_similar(x, 10, n_threads=2)):
     try:
         print("running", flush=True)
         call()
@@ -307,41 +308,56 @@ print(json.dumps([_rust.simd_level(), found]))
 
 # ---------------------------------------------------------------- import and memory
 
-HEAVY = (
+HEAVY = {
+    "keras",
+    "matplotlib",
+    "narwhals",
+    "numba",
     "pandas",
     "polars",
     "pyarrow",
-    "narwhals",
-    "tensorflow",
-    "keras",
     "ray",
     "sklearn",
-    "matplotlib",
+    "tensorflow",
     "tqdm",
-    "numba",
-)
+}
+IMPORT = """
+import json, sys, time
+start = time.perf_counter()
+import numpy, scipy.sparse
+between = time.perf_counter()
+import ferrec
+end = time.perf_counter()
+print(json.dumps([end - start, end - between, sorted({name.split(".")[0] for name in sys.modules})]))
+"""
 
 
-def test_import_loads_nothing_heavy_and_is_fast(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import json, sys, time\n"
-        "start = time.perf_counter()\n"
-        "import ferrec\n"
-        "took = time.perf_counter() - start\n"
-        "print(json.dumps([took, sorted(sys.modules)]))\n"
+def imported(body=IMPORT):
+    done = subprocess.run(
+        [sys.executable, "-c", body], capture_output=True, text=True, check=True, timeout=60
     )
-    seconds, modules = [], set()
-    for _ in range(5):
-        done = subprocess.run(
-            [sys.executable, script], capture_output=True, text=True, check=True, timeout=60
-        )
-        took, loaded = json.loads(done.stdout)
-        seconds.append(took)
-        modules |= {name.split(".")[0] for name in loaded}
-    assert {"numpy", "scipy", "ferrec"} <= modules
-    assert not modules & set(HEAVY)
-    assert min(seconds) < 0.3, seconds
+    return json.loads(done.stdout)
+
+
+def test_import_loads_nothing_heavy():
+    loaded = set(imported(IMPORT.replace("import numpy, scipy.sparse", ""))[2])
+    assert {"numpy", "scipy", "ferrec"} <= loaded
+    assert not loaded & HEAVY
+
+
+def test_import_is_fast():
+    """The least of several, since whatever else the machine does only adds."""
+    whole, own = [], []
+    for attempt in range(20):
+        seconds, share, _ = imported()
+        whole.append(seconds)
+        own.append(share)
+        if attempt >= 4 and min(whole) < 0.3:
+            break
+    assert min(own) < 0.15, own
+    if min(whole) >= 0.3 and hasattr(os, "getloadavg") and os.getloadavg()[0] > os.cpu_count():
+        pytest.skip(f"the machine is too busy to tell: NumPy, SciPy and ferrec took {min(whole):.2f} s")
+    assert min(whole) < 0.3, whole
 
 
 @linux
@@ -359,7 +375,8 @@ n_items = 20_000
 # Built by hand: SciPy's own way of drawing places takes memory for every cell.
 pairs = np.unique(rng.integers(0, 4000 * n_items, 400_000))
 shape = (4000, n_items)
-x = sp.coo_array((np.ones(len(pairs), dtype=np.float32), (pairs // n_items, pairs % n_items)), shape=shape).tocsr()
+ones = np.ones(len(pairs), dtype=np.float32)
+x = sp.coo_array((ones, (pairs // n_items, pairs % n_items)), shape=shape).tocsr()
 top_k_similar(x[:10], 10)
 before = status("VmRSS")
 near = top_k_similar(x, 20)

@@ -33,9 +33,10 @@ from typing import Any
 
 import numpy as np
 from engines import ROWS, Inputs
-from ferrec.datasets.synthetic import synthetic
 from results import DRIFT, differing_rows, is_best_first, ranking
 from shapes import SHAPES, load, matrix, path_of, save
+
+from ferrec.datasets.synthetic import synthetic
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RECORD = REPOSITORY / "benches" / "record"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+
 from ferrec.datasets.synthetic import synthetic
 
 # name: users, items, interactions

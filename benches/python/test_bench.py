@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from engines import NEIGHBORS, ROWS, Inputs
-from ferrec.kernels import top_k_similar
 from results import Ranking, differing_rows, is_best_first, ranking
 from shapes import load, matrix, save
+
+from ferrec.kernels import top_k_similar
 
 THREADS = 2
 

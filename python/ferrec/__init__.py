@@ -10,7 +10,7 @@ Build an [`Interactions`][ferrec.Interactions], fit a model, ask for recommendat
 The kernels under the models are in [`ferrec.kernels`][ferrec.kernels].
 """
 
-from ferrec import kernels
+from ferrec import kernels, split
 from ferrec._rust import __version__
 from ferrec.errors import (
     DataError,
@@ -21,6 +21,7 @@ from ferrec.errors import (
     UnknownIdError,
     UnsupportedError,
 )
+from ferrec.evaluation import Comparison, Evaluation, compare, evaluate, evaluate_ratings
 from ferrec.explanation import Explanation
 from ferrec.interactions import Interactions
 from ferrec.labels import Labels
@@ -41,7 +42,9 @@ from ferrec.storage import load
 
 __all__ = [
     "Bias",
+    "Comparison",
     "DataError",
+    "Evaluation",
     "Explanation",
     "FerrecError",
     "Interactions",
@@ -62,6 +65,10 @@ __all__ = [
     "UserKNN",
     "UserKNNRegressor",
     "__version__",
+    "compare",
+    "evaluate",
+    "evaluate_ratings",
     "kernels",
     "load",
+    "split",
 ]

@@ -17,7 +17,12 @@ def bar(progress: bool | Callback, label: str) -> Iterator[Callback | None]:
         yield None
     else:
         tqdm = require("tqdm", extra="progress").tqdm
-        with tqdm(desc=label, total=100.0, unit="%", bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}") as t:
+        with tqdm(
+            desc=label,
+            total=100.0,
+            unit="%",
+            bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}",
+        ) as t:
 
             def draw(done: int, total: int) -> None:
                 if total:

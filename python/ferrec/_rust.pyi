@@ -14,6 +14,7 @@ _U64: TypeAlias = NDArray[np.uint64]
 _CsrParts: TypeAlias = tuple[_I64, _I32, _F32]
 _Progress: TypeAlias = Callable[[int, int], object] | None
 
+__all__: list[str]
 __version__: str
 build_profile: str
 measures: list[str]

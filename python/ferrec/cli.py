@@ -223,37 +223,34 @@ def _flat(name: str) -> str:
 def _recommend(args: argparse.Namespace) -> tuple[Result, str]:
     clock = _Clock()
     model = _load(args)
-    codes = None
+    users = None
     if args.users is not None:
-        # All at once, so that an unknown user is reported before the work and not after half of it.
-        codes = model.users.encode(
-            _read_ids(args.users, model.users, "users", args.user_column), name="users"
-        )
+        users = _read_ids(args.users, model.users, "users", args.user_column)
     excluded = None
     if args.exclude_items is not None:
         excluded = _read_ids(args.exclude_items, model.items, "exclude-items", args.item_column)
     clock.lap("load")
 
-    n_users = len(model.users) if codes is None else len(codes)
     names = args.user_column, args.item_column
     nobody = Recommendations(*_no_queries(model))
     with _arguments():
         schema = nobody.to_arrow(*names).schema
-    rows = 0
+        # An unknown user is reported here, before the work and not after half of it.
+        blocks = model.iter_recommend(
+            users,
+            args.n,
+            block_size=args.block_size,
+            exclude_seen=not args.include_seen,
+            exclude_items=excluded,
+        )
+    n_users = len(model.users) if users is None else len(users)
+    rows = done = 0
     with parquet_writer(args.output, schema) as writer, bar(_progress(args), "recommend") as callback:
-        for start in range(0, n_users, args.block_size):
-            stop = min(start + args.block_size, n_users)
-            block = np.arange(start, stop) if codes is None else codes[start:stop]
-            recs = model.recommend(
-                model.users.decode(block),
-                args.n,
-                exclude_seen=not args.include_seen,
-                exclude_items=excluded,
-            )
+        for recs in blocks:
             writer.write_table(recs.to_arrow(*names))
-            rows += len(recs.codes)
+            rows, done = rows + len(recs.codes), done + len(recs)
             if callback is not None:
-                callback(stop, n_users)
+                callback(done, n_users)
     clock.lap("recommend")
     text = f"{rows:,} recommendations for {n_users:,} users written to {args.output}\n{clock}"
     return {

@@ -67,7 +67,10 @@ def as_csr(x: Matrix, name: str = "x") -> _rust.Csr:
     if isinstance(x, _rust.Csr):
         return x
     if not sp.issparse(x):
-        raise TypeError(f"{name}: expected a SciPy sparse matrix, got {type(x).__name__}; wrap it in scipy.sparse.csr_array")
+        raise TypeError(
+            f"{name}: expected a SciPy sparse matrix, got {type(x).__name__}; wrap it in scipy.sparse.csr_array"
+        )
+    x = cast(Any, x)
     if len(x.shape) != 2:
         raise ValueError(f"{name}: expected 2 dimensions, got shape {x.shape}")
     if x.format != "csr":
@@ -81,7 +84,9 @@ def as_csr(x: Matrix, name: str = "x") -> _rust.Csr:
     indices = x.indices
     if indices.dtype != np.int32:
         if indices.size and (indices.max() > _INT32_MAX or indices.min() < 0):
-            raise ValueError(f"{name}: column indices from {indices.min()} to {indices.max()} with {x.shape[1]} columns")
+            raise ValueError(
+                f"{name}: column indices from {indices.min()} to {indices.max()} with {x.shape[1]} columns"
+            )
         indices = indices.astype(np.int32)
     with np.errstate(over="ignore"):  # float64 values beyond float32 become inf, which the handle refuses
         data = np.ascontiguousarray(x.data, dtype=np.float32)
@@ -94,9 +99,9 @@ def to_scipy(parts: _rust.Csr | CsrParts, shape: tuple[int, int] | None = None) 
     if isinstance(parts, _rust.Csr):
         shape, parts = parts.shape, parts.parts()
     assert shape is not None
-    indptr, indices, data = parts
+    indptr, indices, data = cast(tuple[Any, Any, Any], parts)
     if indptr[-1] <= _INT32_MAX:
-        indptr = indptr.astype(np.int32)  # type: ignore[assignment]  # SciPy wants one index type
+        indptr = indptr.astype(np.int32)  # SciPy wants one index type
     return cast(Csr, sp.csr_array((data, indices, indptr), shape=shape))
 
 
@@ -122,7 +127,10 @@ def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
 
 
 def column_filter(
-    n_cols: int, exclude: "Matrix | ArrayLike | None", allow: "Matrix | ArrayLike | None", threshold: float | None
+    n_cols: int,
+    exclude: "Matrix | ArrayLike | None",
+    allow: "Matrix | ArrayLike | None",
+    threshold: float | None,
 ) -> Filter:
     """A [`Filter`] from what the kernels accept: a matrix is row by row, a list of columns is for every row."""
     lists, allowed, allow_rows = [], None, None
@@ -465,13 +473,17 @@ def ranking_metrics(
     [0.5]
     """
     if not sp.issparse(recommended) or recommended.format != "csr":
-        raise TypeError(f"recommended: expected a csr_array with best-first rows, got {type(recommended).__name__}")
+        raise TypeError(
+            f"recommended: expected a csr_array with best-first rows, got {type(recommended).__name__}"
+        )
     if recommended.shape != truth.shape:
         raise ValueError(f"recommended has shape {recommended.shape} but truth {truth.shape}")
     cuts = [as_int("ks", k, minimum=1) for k in ks]
     indptr = np.ascontiguousarray(recommended.indptr, dtype=np.int64)
     indices = np.ascontiguousarray(recommended.indices, dtype=np.int32)
-    values, rows, distinct = _rust.ranking_metrics(indptr, indices, as_csr(truth, "truth"), cuts, threads(n_threads))
+    values, rows, distinct = _rust.ranking_metrics(
+        indptr, indices, as_csr(truth, "truth"), cuts, threads(n_threads)
+    )
     table = values.reshape(len(rows), len(cuts), len(_rust.metrics))
     result: dict[str, NDArray[Any]] = {"rows": rows}
     for at, k in enumerate(cuts):

@@ -97,9 +97,9 @@ def _take_apart(value: object) -> dict[str, NDArray[Any]] | None:
     if isinstance(value, Labels):
         return value.to_arrays()
     if isinstance(value, _rust.Csr):
-        return dict(zip(("indptr", "indices", "data"), value.parts(), strict=True)) | {
-            "shape": np.array(value.shape, dtype=np.int64)
-        }
+        indptr, indices, data = value.parts()
+        shape = np.array(value.shape, dtype=np.int64)
+        return {"indptr": indptr, "indices": indices, "data": data, "shape": shape}
     if isinstance(value, np.ndarray):
         return {"values": value}
     return None
@@ -195,7 +195,9 @@ def _read_index(folder: Path) -> dict[str, Any]:
             raise ModelFileError(f"{path}: {key!r} is missing or no {kind.__name__}")
     if index["format"] != FORMAT:
         version = f"format {index['format']}, written by ferrec {index['ferrec'][:40]}"
-        raise ModelFileError(f"{path}: {version}; this is ferrec {_rust.__version__}, which reads format {FORMAT}")
+        raise ModelFileError(
+            f"{path}: {version}; this is ferrec {_rust.__version__}, which reads format {FORMAT}"
+        )
     if index["model"] not in MODELS:
         known = ", ".join(MODELS)
         raise ModelFileError(f"{path}: unknown model {index['model'][:80]!r}; there are {known}")
@@ -233,7 +235,9 @@ def _read(folder: Path, index: dict[str, Any], name: str, dtype: str | None, ver
     try:
         size = path.stat().st_size
         if size != entry.get("bytes"):
-            raise ModelFileError(f"{path}: has {size} bytes, expected {entry.get('bytes')}: truncated or altered")
+            raise ModelFileError(
+                f"{path}: has {size} bytes, expected {entry.get('bytes')}: truncated or altered"
+            )
         if verify and _digest(path) != entry.get("sha256"):
             raise ModelFileError(f"{path}: does not match its checksum: altered")
         array = np.lib.format.open_memmap(path, mode="r")

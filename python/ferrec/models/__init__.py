@@ -2,6 +2,8 @@
 `ferrec.testing`, the CLI and `ferrec.load` find it by that line.
 """
 
+from typing import Any
+
 from ferrec.models._base import Recommender
 from ferrec.models.bias import Bias
 from ferrec.models.item_knn import ItemKNN
@@ -21,9 +23,12 @@ __all__ = [
     "Popularity",
     "RP3Beta",
     "Random",
+    "Recommender",
     "UserKNN",
     "UserKNNRegressor",
 ]
 
-MODELS: dict[str, type[Recommender]] = {name: globals()[name] for name in __all__}
+MODELS: dict[str, type[Recommender[Any]]] = {
+    name: globals()[name] for name in __all__ if name != "Recommender"
+}
 """Every model by its class name."""

@@ -5,15 +5,14 @@ integers only (`_fit`, `_rank`, `_pairs`, `_parts`). Everything about ids, histo
 here or in `ferrec.storage`.
 """
 
-import dataclasses
 import inspect
 import os
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeAlias, TypeVar, cast, get_type_hints
 
 import numpy as np
 import scipy.sparse as sp
@@ -32,14 +31,17 @@ Parts: TypeAlias = tuple[float, NDArray[np.int32], NDArray[np.float64]]
 """`(base, items, contributions)` of an explanation."""
 
 
-def matrix(rows: str, cols: str) -> Any:
-    """A field of a state that is a sparse matrix of these sides ("users", "items")."""
-    return dataclasses.field(metadata={"shape": (rows, cols)})
+class Sides(tuple[str, ...]):
+    """Marks a field of a state with what its dimensions are: "users" or "items" each."""
+
+    __slots__ = ()
 
 
-def vector(side: str) -> Any:
-    """A field of a state that is an array with an entry for each of a side."""
-    return dataclasses.field(metadata={"shape": (side,)})
+UserItem: TypeAlias = Annotated[_rust.Csr, Sides(("users", "items"))]
+UserUser: TypeAlias = Annotated[_rust.Csr, Sides(("users", "users"))]
+ItemItem: TypeAlias = Annotated[_rust.Csr, Sides(("items", "items"))]
+PerUser: TypeAlias = Annotated[NDArray[np.float32], Sides(("users",))]
+PerItem: TypeAlias = Annotated[NDArray[np.float32], Sides(("items",))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,18 +50,16 @@ class State:
 
     users: Labels
     items: Labels
-    seen: _rust.Csr = matrix("users", "items")
+    seen: UserItem
 
     def __post_init__(self) -> None:
         """Check that the fields fit together: a loaded file may say anything."""
         sizes = {"users": len(self.users), "items": len(self.items)}
-        for field in dataclasses.fields(self):
-            sides = field.metadata.get("shape")
-            if sides is None:
-                continue
-            got, expected = getattr(self, field.name).shape, tuple(sizes[side] for side in sides)
-            if got != expected:
-                raise DataError(f"{field.name} has shape {got}, but its {' × '.join(sides)} are {expected}")
+        for name, hint in get_type_hints(type(self), include_extras=True).items():
+            for sides in (mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Sides)):
+                got, expected = getattr(self, name).shape, tuple(sizes[side] for side in sides)
+                if got != expected:
+                    raise DataError(f"{name} has shape {got}, but its {' × '.join(sides)} are {expected}")
 
 
 StateT = TypeVar("StateT", bound=State)
@@ -159,7 +159,9 @@ class Recommender(ABC, Generic[StateT]):
         known = self._parameters()
         for name, value in params.items():
             if name not in known:
-                raise ValueError(f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(known)}")
+                raise ValueError(
+                    f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(known)}"
+                )
             setattr(self, name, value)
         return self
 
@@ -265,6 +267,58 @@ class Recommender(ABC, Generic[StateT]):
         with bar(progress, "recommend") as callback:
             indptr, items, scores = self._rank(state, queries, n, chosen, callback)
         return Recommendations(queries.labels, state.items, indptr, items, scores)
+
+    def iter_recommend(
+        self,
+        users: object = None,
+        n: int = 10,
+        *,
+        block_size: int = 8192,
+        exclude_seen: bool = True,
+        exclude_items: object = None,
+        allow_items: object = None,
+    ) -> Iterator[Recommendations]:
+        """`recommend` in blocks of users, so that memory does not grow with their number.
+
+        Parameters
+        ----------
+        users, n, exclude_seen, exclude_items, allow_items
+            As in `recommend`.
+        block_size : int
+            Users in a block, at least 1.
+
+        Yields
+        ------
+        Recommendations
+            Of the next users, in the order asked for; together the same as one `recommend`.
+
+        Raises
+        ------
+        UnknownIdError, NotFittedError, ValueError, TypeError
+            As `recommend`, before the first block.
+
+        Examples
+        --------
+        >>> import ferrec
+        >>> data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["tea", "milk", "tea", "milk", "tea"])
+        >>> model = ferrec.ItemKNN().fit(data)
+        >>> sum(len(block) for block in model.iter_recommend(block_size=2))
+        3
+        """
+        state = self._fitted()
+        n, size = as_int("n", n, minimum=1), as_int("block_size", block_size, minimum=1)
+        codes = _encode(state.users, users, "users")
+
+        def blocks() -> Iterator[Recommendations]:
+            for start in range(0, len(codes), size):
+                some = codes[start : start + size]
+                queries = Queries(state.users.decode(some), rows_of(state.seen, some), some)
+                chosen = _item_filter(state, queries, exclude_seen, exclude_items, allow_items)
+                yield Recommendations(
+                    queries.labels, state.items, *self._rank(state, queries, n, chosen, None)
+                )
+
+        return blocks()
 
     def score(self, users: object, items: object, *, history: object = None) -> NDArray[np.float32]:
         """The score of each pair of a user and an item.
@@ -415,7 +469,9 @@ class Recommender(ABC, Generic[StateT]):
 
 def _listed(values: object) -> object:
     """A single id as a list of one."""
-    scalar = isinstance(values, str | int | np.generic) or (isinstance(values, np.ndarray) and values.ndim == 0)
+    scalar = isinstance(values, str | int | np.generic) or (
+        isinstance(values, np.ndarray) and values.ndim == 0
+    )
     return [values] if scalar else values
 
 
@@ -441,10 +497,14 @@ def _read_history(items: Labels, history: object) -> tuple[NDArray[Any], Any]:
         return np.arange(shape[0]), history
     else:
         if isinstance(history, str | Mapping) or not isinstance(history, Sequence | np.ndarray):
-            raise TypeError(f"history: expected Interactions, a sparse matrix or lists of items, got {history!r}")
+            raise TypeError(
+                f"history: expected Interactions, a sparse matrix or lists of items, got {history!r}"
+            )
         for at, one in enumerate(history):
             if isinstance(one, str) or not isinstance(one, Iterable):
-                raise TypeError(f"history: expected a list of items for each user, got {one!r} at position {at}")
+                raise TypeError(
+                    f"history: expected a list of items for each user, got {one!r} at position {at}"
+                )
         lists = [list(one) for one in history]
         rows = np.repeat(np.arange(len(lists)), [len(one) for one in lists])
         flat = list(chain.from_iterable(lists))
@@ -489,7 +549,9 @@ def _item_filter(
         if isinstance(allow_items, Mapping):
             missing = [label for label in queries.labels.tolist() if label not in allow_items]
             if missing:
-                raise ValueError(f"allow_items: no list for {len(missing)} of the users; the first is {missing[0]!r}")
+                raise ValueError(
+                    f"allow_items: no list for {len(missing)} of the users; the first is {missing[0]!r}"
+                )
             allow = _by_query(state.items, queries, allow_items, "allow_items")
         else:
             allowed = _item_mask(state.items, allow_items, "allow_items")

@@ -11,14 +11,14 @@ from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.interactions import Interactions
 from ferrec.kernels import CsrParts, Filter, to_scipy
-from ferrec.models._base import Parts, Queries, Recommender, State, matrix, unit_rows
+from ferrec.models._base import ItemItem, Parts, Queries, Recommender, State, unit_rows
 
 
 @dataclass(frozen=True, eq=False)
 class ItemNeighborsState(State):
     """Row j holds the items that j speaks for."""
 
-    similarity: _rust.Csr = matrix("items", "items")
+    similarity: ItemItem
 
 
 class ItemNeighbors(Recommender[ItemNeighborsState]):
@@ -52,9 +52,7 @@ class ItemNeighbors(Recommender[ItemNeighborsState]):
         counts = parts != 0.0
         return 0.0, seen[counts], parts[counts]
 
-    def _similar_items(
-        self, state: ItemNeighborsState, codes: NDArray[np.int32], n: int
-    ) -> CsrParts:
+    def _similar_items(self, state: ItemNeighborsState, codes: NDArray[np.int32], n: int) -> CsrParts:
         picked = unit_rows(codes, len(state.items))
         names = ("items", "similarity")
         return _rust.top_k_product(picked, state.similarity, n, Filter(), names, self._threads(), None)

@@ -12,7 +12,7 @@ from ferrec._progress import Callback
 from ferrec.errors import DataError
 from ferrec.interactions import Interactions
 from ferrec.kernels import CsrParts, Filter, as_int, one_of, to_scipy
-from ferrec.models._base import Parts, Queries, Recommender, State, StateT, vector
+from ferrec.models._base import Parts, PerItem, PerUser, Queries, Recommender, State, StateT
 
 CENTERS = ("baseline", "mean")
 
@@ -21,8 +21,8 @@ CENTERS = ("baseline", "mean")
 class RatingState(State):
     """The baseline of a rating is `user_base[u] + item_base[i]`; `item_base` holds the overall mean."""
 
-    user_base: NDArray[np.float32] = vector("users")
-    item_base: NDArray[np.float32] = vector("items")
+    user_base: PerUser
+    item_base: PerItem
     lowest: float
     highest: float
 
@@ -36,13 +36,16 @@ class Baseline:
     range: tuple[float, float]
 
 
-def means(sums: NDArray[np.float64], counts: NDArray[np.int64], otherwise: float) -> NDArray[np.float32]:
+def means(sums: NDArray[Any], counts: NDArray[Any], otherwise: float) -> NDArray[np.float32]:
     """Sums over counts; `otherwise` where there is nothing to average."""
     full = np.full(len(sums), otherwise, np.float64)
-    return np.divide(sums, counts, out=full, where=counts > 0).astype(np.float32)
+    result: NDArray[np.float32] = np.divide(sums, counts, out=full, where=counts > 0).astype(np.float32)
+    return result
 
 
-def deviations(ratings: _rust.Csr, user_base: NDArray[np.float32], item_base: NDArray[np.float32]) -> _rust.Csr:
+def deviations(
+    ratings: _rust.Csr, user_base: NDArray[np.float32], item_base: NDArray[np.float32]
+) -> _rust.Csr:
     """The ratings less their baselines."""
     indptr, indices, values = ratings.parts()
     base = np.repeat(user_base, np.diff(indptr)).astype(np.float64) + item_base[indices]
@@ -69,7 +72,9 @@ class RatingModel(Recommender[StateT]):
         wide = values.astype(np.float64)
         if self.center == "baseline":
             epochs = as_int("epochs", self.epochs, minimum=0)
-            mean, users, items = _rust.biases(data.csr, self.reg_users, self.reg_items, epochs, self._threads())
+            mean, users, items = _rust.biases(
+                data.csr, self.reg_users, self.reg_items, epochs, self._threads()
+            )
             users, items = users, (items + mean).astype(np.float32)
         elif self._mean_side == "items":
             sums = np.bincount(indices, wide, minlength=data.n_items)
@@ -78,7 +83,9 @@ class RatingModel(Recommender[StateT]):
             items = means(sums, counts, float(wide.mean()))
         else:
             rows = np.repeat(np.arange(data.n_users), np.diff(indptr))
-            users = means(np.bincount(rows, wide, minlength=data.n_users), np.diff(indptr), float(wide.mean()))
+            users = means(
+                np.bincount(rows, wide, minlength=data.n_users), np.diff(indptr), float(wide.mean())
+            )
             items = np.zeros(data.n_items, np.float32)
         return {
             "users": data.users,
@@ -145,7 +152,9 @@ class NeighborRatings(RatingModel[StateT]):
         base = np.repeat(frame.rows, np.diff(indptr)) + frame.cols[items]
         return np.where(scores == 0.0, np.clip(base, *frame.range), scores).astype(np.float32)
 
-    def _shares(self, state: StateT, queries: Queries, item: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    def _shares(
+        self, state: StateT, queries: Queries, item: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """The neighbours that have a say in the item, and what each adds to the baseline."""
         left, right = self._factors(state, queries)
         _, neighbours, by = left.parts()
@@ -158,7 +167,12 @@ class NeighborRatings(RatingModel[StateT]):
         return neighbours[counts], (by * column)[counts] / (total if total else 1.0)
 
     def _anchored(
-        self, state: RatingState, queries: Queries, item: int, items: NDArray[np.int32], parts: NDArray[np.float64]
+        self,
+        state: RatingState,
+        queries: Queries,
+        item: int,
+        items: NDArray[np.int32],
+        parts: NDArray[np.float64],
     ) -> Parts:
         """With the baseline; what cutting to the range of ratings takes off is part of it."""
         base = float(self._user_base(state, queries)[0] + state.item_base[item])

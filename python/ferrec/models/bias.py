@@ -69,7 +69,8 @@ class Bias(RatingModel[RatingState]):
     ) -> NDArray[np.float32]:
         frame = self._frame(state, queries)
         base = np.repeat(frame.rows, np.diff(indptr)) + frame.cols[items]
-        return np.clip(base, *frame.range).astype(np.float32)
+        predicted: NDArray[np.float32] = np.clip(base, *frame.range).astype(np.float32)
+        return predicted
 
     def _pairs(self, state: RatingState, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
         indptr, items, _ = pairs.parts()

@@ -62,5 +62,15 @@ class ItemKNN(ItemNeighbors):
         if self.weighting is not None:
             x = as_csr(weight(x, self.weighting, axis="items", n_threads=self.n_threads))
         return _rust.top_k_similar(
-            x, None, k, self.measure, "items", self.shrink, self.alpha, self.beta, None, self._threads(), callback
+            x,
+            None,
+            k,
+            self.measure,
+            "items",
+            self.shrink,
+            self.alpha,
+            self.beta,
+            None,
+            self._threads(),
+            callback,
         )

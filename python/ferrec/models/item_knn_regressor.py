@@ -9,7 +9,7 @@ from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.interactions import Interactions
 from ferrec.kernels import CsrParts, Filter
-from ferrec.models._base import Parts, Queries, matrix, unit_rows
+from ferrec.models._base import ItemItem, Parts, Queries, unit_rows
 from ferrec.models._ratings import NeighborRatings, RatingState, deviations
 
 
@@ -17,7 +17,7 @@ from ferrec.models._ratings import NeighborRatings, RatingState, deviations
 class ItemKNNRegressorState(RatingState):
     """Row j holds, at column i, the weight of j in the prediction of i: the neighbours of i are in column i."""
 
-    voters: _rust.Csr = matrix("items", "items")
+    voters: ItemItem
 
 
 class ItemKNNRegressor(NeighborRatings[ItemKNNRegressorState]):
@@ -108,9 +108,7 @@ class ItemKNNRegressor(NeighborRatings[ItemKNNRegressorState]):
     def _parts(self, state: ItemKNNRegressorState, queries: Queries, item: int) -> Parts:
         return self._anchored(state, queries, item, *self._shares(state, queries, item))
 
-    def _similar_items(
-        self, state: ItemKNNRegressorState, codes: NDArray[np.int32], n: int
-    ) -> CsrParts:
+    def _similar_items(self, state: ItemKNNRegressorState, codes: NDArray[np.int32], n: int) -> CsrParts:
         picked, similarity = unit_rows(codes, len(state.items)), state.voters.transpose()
         names = ("items", "similarity")
         return _rust.top_k_product(picked, similarity, n, Filter(), names, self._threads(), None)

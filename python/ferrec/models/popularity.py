@@ -10,14 +10,14 @@ from ferrec._progress import Callback
 from ferrec.errors import DataError
 from ferrec.interactions import Interactions
 from ferrec.kernels import CsrParts, Filter
-from ferrec.models._base import Parts, Queries, Recommender, State, vector
+from ferrec.models._base import Parts, PerItem, Queries, Recommender, State
 
 
 @dataclass(frozen=True, eq=False)
 class PopularityState(State):
     """How popular each item is."""
 
-    popularity: NDArray[np.float32] = vector("items")
+    popularity: PerItem
 
 
 class Popularity(Recommender[PopularityState]):

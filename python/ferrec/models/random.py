@@ -57,7 +57,8 @@ class Random(Recommender[RandomState]):
         # The sum of the items' hashes, on the side of the key space that no user's code is in.
         hashes = (items.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
         sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(hashes, dtype=np.uint64)])
-        return (sums[indptr[1:]] - sums[indptr[:-1]]) | np.uint64(1 << 63)
+        keys: NDArray[np.uint64] = (sums[indptr[1:]] - sums[indptr[:-1]]) | np.uint64(1 << 63)
+        return keys
 
     def _rank(
         self, state: RandomState, queries: Queries, n: int, chosen: Filter, callback: Callback | None

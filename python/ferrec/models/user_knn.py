@@ -10,7 +10,7 @@ from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.interactions import Interactions
 from ferrec.kernels import CsrParts, Filter, as_csr, as_int, one_of, to_scipy, weight
-from ferrec.models._base import Parts, Queries, Recommender, State, matrix, rows_of, unit_rows
+from ferrec.models._base import Parts, Queries, Recommender, State, UserUser, rows_of, unit_rows
 
 _SETS = ("cocount", "jaccard", "dice", "tversky", "conditional_probability", "lift")
 _WALKS = ("p3alpha", "rp3beta")
@@ -20,7 +20,7 @@ _WALKS = ("p3alpha", "rp3beta")
 class UserKNNState(State):
     """Row u holds the users most similar to u."""
 
-    similarity: _rust.Csr = matrix("users", "users")
+    similarity: UserUser
 
 
 class UserKNN(Recommender[UserKNNState]):

@@ -10,7 +10,7 @@ from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.interactions import Interactions
 from ferrec.kernels import CsrParts, Filter, to_scipy
-from ferrec.models._base import Parts, Queries, matrix, rows_of, unit_rows
+from ferrec.models._base import Parts, Queries, UserItem, UserUser, rows_of, unit_rows
 from ferrec.models._ratings import NeighborRatings, RatingState, deviations
 
 
@@ -18,8 +18,8 @@ from ferrec.models._ratings import NeighborRatings, RatingState, deviations
 class UserKNNRegressorState(RatingState):
     """Row u holds the users most similar to u; deviations are the ratings less their baselines."""
 
-    similarity: _rust.Csr = matrix("users", "users")
-    deviations: _rust.Csr = matrix("users", "items")
+    similarity: UserUser
+    deviations: UserItem
 
 
 class UserKNNRegressor(NeighborRatings[UserKNNRegressorState]):
@@ -126,9 +126,7 @@ class UserKNNRegressor(NeighborRatings[UserKNNRegressorState]):
         items = np.flatnonzero(parts).astype(np.int32)
         return self._anchored(state, queries, item, items, parts[items])
 
-    def _similar_users(
-        self, state: UserKNNRegressorState, codes: NDArray[np.int32], n: int
-    ) -> CsrParts:
+    def _similar_users(self, state: UserKNNRegressorState, codes: NDArray[np.int32], n: int) -> CsrParts:
         picked = unit_rows(codes, len(state.users))
         names = ("users", "similarity")
         return _rust.top_k_product(picked, state.similarity, n, Filter(), names, self._threads(), None)

@@ -13,6 +13,6 @@ With pytest, one test for each check:
         CHECKS[check](MyModel)
 """
 
-from ferrec.testing._checks import CHECKS, checkerboard, check_recommender
+from ferrec.testing._checks import CHECKS, check_recommender, checkerboard
 
 __all__ = ["CHECKS", "check_recommender", "checkerboard"]

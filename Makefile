@@ -1,0 +1,79 @@
+# Everything runs in a virtual environment of its own; `make VENV=…` puts it elsewhere.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock pyproject.toml
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+# An extra is installed when the sources that it was built from are newer.
+$(VENV)/.installed-%: $(BIN)/python $(SOURCES)
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.installed-dev ## Build ferrec into .venv with everything for development
+
+.PHONY: demo
+demo: $(VENV)/.installed-demo ## Install and run the main job on a year of grocery purchases (no server, under a minute)
+	$(BIN)/ferrec demo
+
+.PHONY: test
+test: setup test-rust test-python ## Install and run every test
+
+.PHONY: test-rust
+test-rust: ## Tests of the Rust core
+	cargo test --quiet --package ferrec-core
+
+.PHONY: test-python
+test-python: setup ## Tests of the Python package, its docstrings, and the README
+	$(BIN)/python -m pytest -q --doctest-modules python/ferrec tests
+
+.PHONY: lint
+lint: setup ## Formatting, types, stubs, clippy; warnings are errors
+	cargo fmt --all --check
+	cargo clippy --quiet --all-targets -- --deny warnings
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	MYPYPATH=python $(BIN)/python -m mypy.stubtest ferrec._rust --mypy-config-file pyproject.toml
+	$(BIN)/python tests/house_rules.py
+
+.PHONY: format
+format: setup ## Format everything
+	cargo fmt --all
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: package
+package: setup ## Build sdist and wheel; install the wheel into an empty environment and use it there
+	rm -rf dist
+	$(BIN)/python -m pip install --quiet build
+	$(BIN)/python -m build --outdir dist .
+	rm -rf target/empty && $(PYTHON) -m venv target/empty
+	target/empty/bin/python -m pip install --quiet dist/*.whl
+	cd target && empty/bin/python ../tests/smoke.py
+
+.PHONY: bench
+bench: $(VENV)/.installed-bench ## Compare with implicit, similaripy and sparse_dot_topn; prints ratios
+	$(BIN)/python benches/python/compare.py
+
+.PHONY: bench-record
+bench-record: $(VENV)/.installed-bench ## The same, recorded in benches/record
+	$(BIN)/python benches/python/compare.py --record
+
+.PHONY: bench-rust
+bench-rust: ## Criterion benchmarks of the core
+	cargo bench --package ferrec-core
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf target dist $(VENV)
