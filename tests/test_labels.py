@@ -380,5 +380,6 @@ def test_a_missing_package_names_the_extra(monkeypatch):
         MissingExtraError, match=r'pyarrow, which is not installed: pip install "ferrec\[parquet\]"'
     ):
         require("pyarrow", "parquet")
+    monkeypatch.delitem(sys.modules, "pyarrow.parquet", raising=False)  # another test may have imported it
     with pytest.raises(ImportError):
         require("pyarrow.parquet", "parquet")

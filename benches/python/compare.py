@@ -222,8 +222,8 @@ def measure(name: str, shape: str, engines: list[str], options: argparse.Namespa
                 for key in ("seconds", "cpu_seconds", "others_busy")
             )
             say(
-                f"  {shape:5} {name:13} {engine:16} {seconds:8.3f} s ({len(timing['timings'])} runs, {used:.2f} s"
-                f" of CPU, others use {busy:.1f} cores)  +{timing['peak_mib']:.0f} MiB"
+                f"  {shape:5} {name:13} {engine:16} {seconds:8.3f} s ({len(timing['timings'])} runs,"
+                f" {used:.2f} s of CPU, others use {busy:.1f} cores)  +{timing['peak_mib']:.0f} MiB"
                 f"  differs in {timing.get('differing_rows', '-')} rows"
             )
     for timing in measured.values():

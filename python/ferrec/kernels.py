@@ -35,6 +35,7 @@ CsrParts: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.flo
 """`(indptr, indices, data)` of a compiled kernel's answer."""
 
 _INT32_MAX = np.iinfo(np.int32).max
+_MOST_THREADS = 4096  # each has a stack and a row of scores; more is a slip, not a machine
 
 
 @dataclass(frozen=True)
@@ -81,17 +82,21 @@ def as_csr(x: Matrix, name: str = "x") -> _rust.Csr:
         raise TypeError(f"{name}: expected real numbers, got dtype {x.dtype}")
     if max(x.shape) > _INT32_MAX:
         raise ValueError(f"{name}: shape {x.shape} exceeds {_INT32_MAX} rows or columns")
-    indices = x.indices
-    if indices.dtype != np.int32:
-        if indices.size and (indices.max() > _INT32_MAX or indices.min() < 0):
-            raise ValueError(
-                f"{name}: column indices from {indices.min()} to {indices.max()} with {x.shape[1]} columns"
-            )
-        indices = indices.astype(np.int32)
+    indices = _int32(name, x.indices, x.shape[1])
     with np.errstate(over="ignore"):  # float64 values beyond float32 become inf, which the handle refuses
         data = np.ascontiguousarray(x.data, dtype=np.float32)
     indptr = np.ascontiguousarray(x.indptr, dtype=np.int64)
     return _rust.Csr(indptr, np.ascontiguousarray(indices), data, x.shape[1], name=name)
+
+
+def _int32(name: str, indices: NDArray[Any], n_cols: int) -> NDArray[np.int32]:
+    """Column indices as int32, after a look at those that do not fit."""
+    if indices.dtype == np.int32:
+        return indices
+    if indices.size and (indices.max() > _INT32_MAX or indices.min() < 0):
+        span = f"{indices.min()} to {indices.max()}"
+        raise ValueError(f"{name}: column indices from {span}, but there are {n_cols} columns")
+    return indices.astype(np.int32)
 
 
 def to_scipy(parts: _rust.Csr | CsrParts, shape: tuple[int, int] | None = None) -> Csr:
@@ -105,18 +110,20 @@ def to_scipy(parts: _rust.Csr | CsrParts, shape: tuple[int, int] | None = None) 
     return cast(Csr, sp.csr_array((data, indices, indptr), shape=shape))
 
 
-def as_int(name: str, value: object, *, minimum: int) -> int:
-    """The value as an int of at least `minimum`; TypeError or ValueError names the argument and the value."""
+def as_int(name: str, value: object, *, minimum: int, maximum: int = 2**63 - 1) -> int:
+    """The value as an int in the range; TypeError or ValueError names the argument and the value."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name}: expected an integer, got {value!r}")
     if value < minimum:
         raise ValueError(f"{name}: must be at least {minimum}, got {value}")
+    if value > maximum:
+        raise ValueError(f"{name}: must be at most {maximum}, got {value}")
     return int(value)
 
 
 def threads(n_threads: int | None) -> int:
     """The number for the compiled side: 0 stands for what CPU affinity and cgroup quota allow."""
-    return 0 if n_threads is None else as_int("n_threads", n_threads, minimum=1)
+    return 0 if n_threads is None else as_int("n_threads", n_threads, minimum=1, maximum=_MOST_THREADS)
 
 
 def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
@@ -476,18 +483,19 @@ def ranking_metrics(
         raise TypeError(
             f"recommended: expected a csr_array with best-first rows, got {type(recommended).__name__}"
         )
-    if recommended.shape != truth.shape:
-        raise ValueError(f"recommended has shape {recommended.shape} but truth {truth.shape}")
+    relevant = as_csr(truth, "truth")
+    if recommended.shape != relevant.shape:
+        raise ValueError(f"recommended has shape {recommended.shape} but truth {relevant.shape}")
     cuts = [as_int("ks", k, minimum=1) for k in ks]
     indptr = np.ascontiguousarray(recommended.indptr, dtype=np.int64)
-    indices = np.ascontiguousarray(recommended.indices, dtype=np.int32)
+    indices = np.ascontiguousarray(_int32("recommended", recommended.indices, relevant.shape[1]))
     values, rows, distinct = _rust.ranking_metrics(
-        indptr, indices, as_csr(truth, "truth"), cuts, threads(n_threads)
+        indptr, indices, relevant, cuts, threads(n_threads)
     )
     table = values.reshape(len(rows), len(cuts), len(_rust.metrics))
     result: dict[str, NDArray[Any]] = {"rows": rows}
     for at, k in enumerate(cuts):
         for which, name in enumerate(_rust.metrics):
             result[f"{name}@{k}"] = table[:, at, which]
-        result[f"coverage@{k}"] = np.array([distinct[at] / max(truth.shape[1], 1)])
+        result[f"coverage@{k}"] = np.array([distinct[at] / max(relevant.shape[1], 1)])
     return result

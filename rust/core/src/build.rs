@@ -100,15 +100,16 @@ pub fn build_csr(
         }
     }
 
-    // Event numbers, grouped by user in their given order.
+    // Items and event numbers packed into one word each, grouped by user: sorting a user's words sorts by item,
+    // then by position, without looking anything up.
     let mut starts = vec![0_usize; n_users + 1];
     events.users.iter().for_each(|&u| starts[u as usize + 1] += 1);
     (0..n_users).for_each(|u| starts[u + 1] += starts[u]);
-    let mut order = vec![0_u32; n];
+    let mut order = vec![0_u64; n];
     let mut next = starts.clone();
     for (event, &user) in events.users.iter().enumerate() {
         let slot = &mut next[user as usize];
-        order[*slot] = event as u32;
+        order[*slot] = (events.items[event] as u64) << 32 | event as u64;
         *slot += 1;
     }
     drop(next);
@@ -169,27 +170,33 @@ pub fn build_csr(
     Ok(Built { indptr, indices, values, times })
 }
 
-fn merge_user(user: i32, own: &mut [u32], events: &Events<'_>, duplicates: Duplicates, out: &mut Merged) {
-    let item = |event: u32| events.items[event as usize];
-    let time = |event: u32| events.times.map_or(0, |t| t[event as usize]);
-    let weight = |event: u32| events.weights.map_or(1.0, |w| w[event as usize]);
-    own.sort_unstable_by_key(|&e| (item(e), time(e), e));
+/// `own`: the user's words of item and event number.
+fn merge_user(user: i32, own: &mut [u64], events: &Events<'_>, duplicates: Duplicates, out: &mut Merged) {
+    let item = |word: u64| (word >> 32) as i32;
+    let event = |word: u64| word as u32 as usize;
+    let weight = |word: &u64| events.weights.map_or(1.0, |w| w[event(*word)]);
+    own.sort_unstable();
     let before = out.indices.len();
     for group in own.chunk_by(|&a, &b| item(a) == item(b)) {
-        let (first, last) = (group[0], group[group.len() - 1]);
-        out.indices.push(item(first));
+        // The last of the latest, since the words ascend by position.
+        let latest = match events.times {
+            Some(times) => group.iter().copied().max_by_key(|&word| times[event(word)]),
+            None => group.last().copied(),
+        };
+        let latest = latest.unwrap_or(group[0]);
+        out.indices.push(item(group[0]));
         out.values.push(match duplicates {
             Duplicates::Count => group.len() as f32,
-            Duplicates::Max => group.iter().map(|&e| weight(e)).fold(f32::NEG_INFINITY, f32::max),
-            Duplicates::Last | Duplicates::Error => weight(last),
-            Duplicates::Sum => group.iter().map(|&e| f64::from(weight(e))).sum::<f64>() as f32,
+            Duplicates::Max => group.iter().map(weight).fold(f32::NEG_INFINITY, f32::max),
+            Duplicates::Last | Duplicates::Error => weight(&latest),
+            Duplicates::Sum => group.iter().map(|word| f64::from(weight(word))).sum::<f64>() as f32,
         });
-        if events.times.is_some() {
-            out.times.push(time(last));
+        if let Some(times) = events.times {
+            out.times.push(times[event(latest)]);
         }
         if group.len() > 1 {
             out.repeats += group.len() - 1;
-            out.first_repeat.get_or_insert((user, item(first)));
+            out.first_repeat.get_or_insert((user, item(group[0])));
         }
     }
     out.counts.push((out.indices.len() - before) as i64);

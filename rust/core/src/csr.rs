@@ -85,7 +85,7 @@ impl Csr {
         }
         let csr = Self { indptr, indices, values, n_cols };
         let sorted = csr.check_entries(name)?;
-        Ok(if sorted { csr } else { csr.canonical() })
+        if sorted { Ok(csr) } else { csr.canonical(name) }
     }
 
     /// Column ids in range and values finite; returns whether every row ascends strictly.
@@ -122,7 +122,7 @@ impl Csr {
         Ok(pieces?.into_iter().all(|s| s))
     }
 
-    fn canonical(&self) -> Self {
+    fn canonical(&self, name: &str) -> Result<Self> {
         let mut indptr = Vec::with_capacity(self.indptr.len());
         let (mut indices, mut values) = (Vec::with_capacity(self.nnz()), Vec::with_capacity(self.nnz()));
         let mut row_entries: Vec<(i32, f32)> = Vec::new();
@@ -134,11 +134,17 @@ impl Csr {
             row_entries.sort_by_key(|e| e.0); // stable: duplicates are summed in their given order
             for group in row_entries.chunk_by(|a, b| a.0 == b.0) {
                 indices.push(group[0].0);
-                values.push(group.iter().map(|e| f64::from(e.1)).sum::<f64>() as f32);
+                let sum = group.iter().map(|e| f64::from(e.1)).sum::<f64>() as f32;
+                if !sum.is_finite() {
+                    let col = group[0].0;
+                    let text = format!("duplicates at row {row}, column {col} add up beyond float32");
+                    return Err(Error::invalid(name, text));
+                }
+                values.push(sum);
             }
             indptr.push(indices.len() as i64);
         }
-        Self { indptr: indptr.into(), indices: indices.into(), values: values.into(), n_cols: self.n_cols }
+        Ok(Self::trusted(indptr, indices, values, self.n_cols))
     }
 
     /// From parts that this crate made and that hold the invariants.

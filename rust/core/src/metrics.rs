@@ -28,6 +28,22 @@ impl Lists<'_> {
         Ok(())
     }
 
+    fn check_distinct(&self) -> Result<()> {
+        let n_rows = self.indptr.len() - 1;
+        (0..n_rows).into_par_iter().with_min_len(256).try_for_each_init(Vec::new, |sorted, row| {
+            sorted.clear();
+            sorted.extend_from_slice(self.row(row));
+            sorted.sort_unstable();
+            match sorted.windows(2).find(|w| w[0] == w[1]) {
+                Some(twice) => Err(Error::invalid(
+                    "recommended",
+                    format_args!("row {row} holds column {} twice", twice[0]),
+                )),
+                None => Ok(()),
+            }
+        })
+    }
+
     fn row(&self, row: usize) -> &[i32] {
         &self.indices[self.indptr[row] as usize..self.indptr[row + 1] as usize]
     }
@@ -65,7 +81,10 @@ pub fn ranking_metrics(recommended: Lists<'_>, truth: &Csr, ks: &[usize]) -> Res
         return Err(Error::invalid("ks", "a cut-off must be at least 1, got 0"));
     }
     let rows: Vec<i64> = (0..n_rows as i64).filter(|&r| truth.row_len(r as usize) > 0).collect();
-    let deepest = ks.iter().copied().max().unwrap_or(0);
+    // No list and no set of true items reaches deeper than this.
+    let longest = (0..n_rows).map(|r| recommended.row(r).len().max(truth.row_len(r))).max().unwrap_or(0);
+    let deepest = ks.iter().copied().max().unwrap_or(0).min(longest);
+    recommended.check_distinct()?;
     let discounts: Vec<f64> = (0..deepest).map(|rank| 1.0 / (rank as f64 + 2.0).log2()).collect();
     let mut ideal = vec![0.0];
     ideal.extend(discounts.iter().scan(0.0, |sum, d| {

@@ -237,6 +237,14 @@ impl Prepared {
         {
             let rows = left.as_ref().unwrap_or(&right);
             let squares = |m: &Csr| m.row_sums(|v| f64::from(v) * f64::from(v));
+            // No product of two entities is larger than the larger of their squared lengths.
+            for (name, m) in [("queries", left.as_ref()), ("x", Some(&right))] {
+                let largest = m.map_or(0.0, |m| squares(m).into_iter().fold(0.0, f64::max));
+                if largest > f64::from(f32::MAX) {
+                    let text = format!("values too large: a squared length of {largest:e} exceeds float32");
+                    return Err(Error::invalid(name, text));
+                }
+            }
             let mut tversky = |alpha: f64, beta: f64, scale: f32| {
                 formula.scale = scale;
                 formula.overlap = scale * (1.0 - alpha - beta) as f32;
@@ -278,7 +286,8 @@ impl Prepared {
         }
         if let Measure::P3Alpha { alpha } | Measure::Rp3Beta { alpha, .. } = measure {
             let rows = left.as_ref().unwrap_or(&right);
-            for (name, m) in [("queries", rows), ("x", &right)] {
+            let left_name = if queries.is_some() { "queries" } else { "x" };
+            for (name, m) in [(left_name, rows), ("x", &right)] {
                 if let Some(v) = m.values().iter().find(|v| **v < 0.0) {
                     return Err(Error::invalid(
                         name,

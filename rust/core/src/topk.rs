@@ -265,6 +265,12 @@ fn key_col(key: u64) -> i32 {
     !(key as u32) as i32
 }
 
+/// A sum beyond the range of f32 as the number next to infinity: results are finite.
+#[inline(always)]
+fn within_f32(score: f32) -> f32 {
+    score.clamp(f32::MIN, f32::MAX)
+}
+
 /// The best k seen so far: an unordered buffer that is cut back to k when full.
 pub(crate) struct Best {
     keys: Vec<u64>,
@@ -309,7 +315,7 @@ impl Best {
         self.cut();
         self.keys.sort_unstable_by(|a, b| b.cmp(a));
         for ((&key, c), s) in self.keys.iter().zip(cols).zip(scores) {
-            (*c, *s) = (key_col(key), key_score(key));
+            (*c, *s) = (key_col(key), within_f32(key_score(key)));
         }
         let n = self.keys.len();
         self.keys.clear();
@@ -559,7 +565,7 @@ impl<S: RowScorer> Visit for Offer<'_, S> {
 fn finished<S: RowScorer>(scorer: &S, row: usize, place: usize, scores: &mut Scores) -> f32 {
     let weights = if S::TWO_SUMS { place..place + 1 } else { 0..0 };
     scorer.finish(row, place, &mut scores.sums[place..place + 1], &scores.weights[weights]);
-    scores.sums[place]
+    within_f32(scores.sums[place])
 }
 
 /// The scores of given columns: `pairs` has a row for each row of the scorer, the answer one score for each

@@ -571,7 +571,7 @@ proptest! {
             with_filter(&rules, |f| top_k_random(seed, &keys, n_cols, k, f, &Control::new()).unwrap());
         check_ranked(&ranked, (keys.len(), n_cols), k, rules.threshold, |row, col| {
             let score = f64::from(scores[row * n_cols + col]);
-            rules.permits(row, col).then(|| Score { value: score, slack: f64::MIN_POSITIVE })
+            rules.permits(row, col).then_some(Score { value: score, slack: f64::MIN_POSITIVE })
         })?;
     }
 }
