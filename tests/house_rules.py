@@ -9,7 +9,12 @@ RULES = [
     ("pyo3 and numpy stay out of the core", "rust/core", r"\b(pyo3|numpy)\b(?!, no)", r"^\s*//"),
     (".detach( only in run.rs", "rust/py/src", r"\.detach\(", r"^$"),
     ("unsafe only in simd/ and arrays.rs", "rust", r"\bunsafe\b", r"^\s*//|unsafe_op_in_unsafe_fn"),
-    ("no unwrap, expect, panic or assert in the binding", "rust/py", r"\.unwrap\(\)|\.expect\(|panic!|assert!", r"^$"),
+    (
+        "no unwrap, expect, panic or assert in the binding",
+        "rust/py",
+        r"\.unwrap\(\)|\.expect\(|panic!|assert!",
+        r"^$",
+    ),
     ("no hasattr(self", "python", r"hasattr\(self", r"^$"),
     (
         "optional packages are imported inside functions",

@@ -24,4 +24,6 @@ except ferrec.MissingExtraError as error:
     assert "ferrec[parquet]" in str(error)
 else:
     raise AssertionError("Parquet was read without pyarrow")
-print(f"ferrec {ferrec.__version__} works on Python {sys.version.split()[0]} with nothing but NumPy and SciPy")
+print(
+    f"ferrec {ferrec.__version__} works on Python {sys.version.split()[0]} with nothing but NumPy and SciPy"
+)

@@ -489,9 +489,7 @@ def ranking_metrics(
     cuts = [as_int("ks", k, minimum=1) for k in ks]
     indptr = np.ascontiguousarray(recommended.indptr, dtype=np.int64)
     indices = np.ascontiguousarray(_int32("recommended", recommended.indices, relevant.shape[1]))
-    values, rows, distinct = _rust.ranking_metrics(
-        indptr, indices, relevant, cuts, threads(n_threads)
-    )
+    values, rows, distinct = _rust.ranking_metrics(indptr, indices, relevant, cuts, threads(n_threads))
     table = values.reshape(len(rows), len(cuts), len(_rust.metrics))
     result: dict[str, NDArray[Any]] = {"rows": rows}
     for at, k in enumerate(cuts):

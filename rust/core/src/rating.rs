@@ -7,7 +7,7 @@ use crate::control::Control;
 use crate::csr::Csr;
 use crate::error::{Error, Result};
 use crate::product::Product;
-use crate::topk::{Filter, Ranked, RowScorer, Scores, score_pairs, top_k};
+use crate::topk::{Filter, Lanes, Ranked, RowScorer, Scores, lanes, score_pairs, top_k};
 
 /// Which factor of the product holds the similarities; the other holds the deviations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,17 @@ struct Rating<'a> {
     product: Product<'a>,
     weights: Weights,
     baseline: Baseline<'a>,
+    /// The columns' part of the baseline in blocks.
+    biases: Vec<Lanes>,
+}
+
+impl<'a> Rating<'a> {
+    fn new(a: &'a Csr, b: &'a Csr, weights: Weights, baseline: Baseline<'a>) -> Result<Self> {
+        let product = Product::new(("history", "similarity"), a, b)?;
+        baseline.check(a.n_rows(), b.n_cols())?;
+        let biases = lanes(baseline.cols.iter().copied(), 0.0);
+        Ok(Self { product, weights, baseline, biases })
+    }
 }
 
 impl RowScorer for Rating<'_> {
@@ -81,16 +92,16 @@ impl RowScorer for Rating<'_> {
     }
 
     #[inline(always)]
-    fn finish(&self, row: usize, start: usize, sums: &mut [f32], weights: &[f32]) {
+    fn finish(&self, row: usize, block: usize, mut sums: Lanes, weights: &Lanes) -> Lanes {
         let base = self.baseline.rows[row];
         let (low, high) = self.baseline.range;
-        let biases = &self.baseline.cols[start..start + sums.len()];
-        for ((s, &w), &bias) in sums.iter_mut().zip(weights).zip(biases) {
+        for ((s, &w), bias) in sums.iter_mut().zip(weights).zip(&self.biases[block]) {
             let rating = (base + bias + *s / w).clamp(low, high);
             // 0 means "no candidate", so a predicted 0 becomes the next number.
             let rating = if rating == 0.0 { f32::MIN_POSITIVE } else { rating };
             *s = if w == 0.0 { 0.0 } else { rating };
         }
+        sums
     }
 }
 
@@ -104,9 +115,7 @@ pub fn top_k_ratings(
     filter: &Filter<'_>,
     control: &Control,
 ) -> Result<Ranked> {
-    let product = Product::new(("history", "similarity"), a, b)?;
-    baseline.check(a.n_rows(), b.n_cols())?;
-    top_k(&Rating { product, weights, baseline }, k, filter, control)
+    top_k(&Rating::new(a, b, weights, baseline)?, k, filter, control)
 }
 
 /// The predicted ratings at the places that `pairs` names, 0 where no neighbour rated the item.
@@ -118,7 +127,5 @@ pub fn score_ratings(
     pairs: &Csr,
     control: &Control,
 ) -> Result<Vec<f32>> {
-    let product = Product::new(("history", "similarity"), a, b)?;
-    baseline.check(a.n_rows(), b.n_cols())?;
-    score_pairs(&Rating { product, weights, baseline }, pairs, control)
+    score_pairs(&Rating::new(a, b, weights, baseline)?, pairs, control)
 }

@@ -13,7 +13,7 @@ use crate::control::Control;
 use crate::csr::Csr;
 use crate::error::{Error, Result};
 use crate::product::Product;
-use crate::topk::{Filter, Order, Ranked, RowScorer, Scores, score_pairs, top_k};
+use crate::topk::{Filter, Lanes, Order, Ranked, RowScorer, Scores, lanes, score_pairs, top_k};
 use rayon::prelude::*;
 
 /// How alike two entities are. `x` are values, `n` numbers of entries, `∩` entries in common; stored zeros
@@ -314,6 +314,9 @@ impl Prepared {
 struct Similarity<'a> {
     product: Product<'a>,
     formula: &'a Formula,
+    /// The columns' terms of the formula, where it has them, in blocks and in the product's order.
+    right_add: Vec<Lanes>,
+    right_mul: Vec<Lanes>,
     leave_out_self: bool,
 }
 
@@ -345,22 +348,21 @@ impl RowScorer for Similarity<'_> {
     }
 
     #[inline(always)]
-    fn finish(&self, row: usize, start: usize, sums: &mut [f32], _weights: &[f32]) {
+    fn finish(&self, row: usize, block: usize, mut sums: Lanes, _weights: &Lanes) -> Lanes {
         let f = self.formula;
-        let (scale, shrink) = (f.scale, f.shrink);
-        let range = start..start + sums.len();
-        if !f.right_mul.is_empty() {
+        if let Some(right) = self.right_mul.get(block) {
             let left = f.left_mul[row];
-            for (s, &right) in sums.iter_mut().zip(&f.right_mul[range]) {
-                *s = *s * scale / (left * right + shrink);
+            for (s, right) in sums.iter_mut().zip(right) {
+                *s = *s * f.scale / (left * right + f.shrink);
             }
-        } else if !f.right_add.is_empty() {
-            let left = f.left_add[row] + shrink;
-            for (s, &right) in sums.iter_mut().zip(&f.right_add[range]) {
+        } else if let Some(right) = self.right_add.get(block) {
+            let left = f.left_add[row] + f.shrink;
+            for (s, right) in sums.iter_mut().zip(right) {
                 // Where nothing is in common the denominator may be 0 too.
-                *s = *s * scale / (f.overlap * *s + left + right).max(f32::MIN_POSITIVE);
+                *s = *s * f.scale / (f.overlap * *s + left + right).max(f32::MIN_POSITIVE);
             }
         }
+        sums
     }
 }
 
@@ -385,17 +387,16 @@ fn with_similarity<R>(
         Axis::Users => x.clone(),
         Axis::Items => x.transpose(),
     };
-    let mut prepared = Prepared::new(&entities, queries, request.measure, request.shrink)?;
+    let prepared = Prepared::new(&entities, queries, request.measure, request.shrink)?;
     drop(entities);
     let product = Product::new(("x", "x"), &prepared.left, &prepared.right)?.reordered(&prepared.right);
-    if let Some(order) = product.order() {
-        for terms in [&mut prepared.formula.right_add, &mut prepared.formula.right_mul] {
-            if !terms.is_empty() {
-                *terms = order.columns.iter().map(|&c| terms[c as usize]).collect();
-            }
-        }
-    }
-    then(&Similarity { product, formula: &prepared.formula, leave_out_self: queries.is_none() })
+    let in_order = |terms: &[f32]| match product.order() {
+        Some(order) if !terms.is_empty() => lanes(order.columns.iter().map(|&c| terms[c as usize]), 1.0),
+        _ => lanes(terms.iter().copied(), 1.0),
+    };
+    let formula = &prepared.formula;
+    let (right_add, right_mul) = (in_order(&formula.right_add), in_order(&formula.right_mul));
+    then(&Similarity { product, formula, right_add, right_mul, leave_out_self: queries.is_none() })
 }
 
 /// The `k` most similar entities of every entity of `x` (itself left out), or of every row of `queries`

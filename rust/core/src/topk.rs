@@ -6,7 +6,7 @@
 use crate::control::Control;
 use crate::csr::Csr;
 use crate::error::{Error, Result};
-use crate::simd::{Job, Level, dispatch};
+use crate::simd::{Isa, Job, Level, dispatch};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -35,10 +35,13 @@ pub trait RowScorer: Sync {
         None
     }
 
-    /// Turns sums into scores for the columns from `start` on; must leave what nothing was added to at 0, and
-    /// may use only what stands at the same place (it is called with pieces of any size).
+    /// Turns the sums of a block of columns into scores, lane by lane (in a plain loop: closures are not sure to
+    /// be compiled for the instruction set in force); must leave what nothing was added to at
+    /// 0, the lanes beyond the last column among them.
     #[inline(always)]
-    fn finish(&self, _row: usize, _start: usize, _sums: &mut [f32], _weights: &[f32]) {}
+    fn finish(&self, _row: usize, _block: usize, sums: Lanes, _weights: &Lanes) -> Lanes {
+        sums
+    }
 }
 
 /// Columns in the order of their popularity. What is often touched then lies together: a few cache lines take
@@ -69,28 +72,41 @@ fn place(order: Option<&Order>, col: usize) -> usize {
     order.map_or(col, |o| o.places[col] as usize)
 }
 
-/// A dense row of sums, and which parts of it are in use.
+/// Columns of one cache line of f32: the unit of the touched marks, of finishing and of the filter.
+pub const BLOCK: usize = 16;
+
+/// A block of columns. Passed by value, so that it lives in vector registers.
+pub type Lanes = [f32; BLOCK];
+
+/// The values in blocks, the last filled up with `filling`.
+pub(crate) fn lanes(values: impl ExactSizeIterator<Item = f32>, filling: f32) -> Vec<Lanes> {
+    let mut out = vec![[filling; BLOCK]; values.len().div_ceil(BLOCK)];
+    out.as_flattened_mut().iter_mut().zip(values).for_each(|(slot, v)| *slot = v);
+    out
+}
+
+/// A dense row of sums, and which blocks of it are in use.
 pub struct Scores {
-    sums: Vec<f32>,
-    weights: Vec<f32>,
-    /// One byte per block of [`BLOCK`] columns; empty use when `dense`.
+    n_cols: usize,
+    sums: Vec<Lanes>,
+    /// The second sums; empty where the scorer needs none.
+    weights: Vec<Lanes>,
+    /// One byte per block, not used when `dense`.
     touched: Vec<u8>,
     dense: bool,
 }
 
-/// Columns of one cache line of f32: the unit of the touched marks and of the filter.
-const BLOCK: usize = 16;
-/// Columns finished and filtered at a time; a tile stays in L1.
-const TILE: usize = 1024;
 /// Below one product for this many columns, visiting only the touched blocks is cheaper than a scan.
 const COLUMNS_PER_PRODUCT: u64 = 8;
 
 impl Scores {
     fn new(n_cols: usize, two_sums: bool) -> Self {
+        let blocks = n_cols.div_ceil(BLOCK);
         Self {
-            sums: vec![0.0; n_cols],
-            weights: vec![0.0; if two_sums { n_cols } else { 0 }],
-            touched: vec![0; n_cols.div_ceil(BLOCK).next_multiple_of(8)],
+            n_cols,
+            sums: vec![[0.0; BLOCK]; blocks],
+            weights: vec![[0.0; BLOCK]; if two_sums { blocks } else { 0 }],
+            touched: vec![0; blocks.next_multiple_of(8)],
             dense: true,
         }
     }
@@ -99,21 +115,23 @@ impl Scores {
     #[inline(always)]
     pub fn dense(&mut self) -> &mut [f32] {
         self.dense = true;
-        &mut self.sums
+        &mut self.sums.as_flattened_mut()[..self.n_cols]
     }
 
     /// `sums[cols] += by · values`.
     #[inline(always)]
     pub fn add(&mut self, cols: &[i32], values: &[f32], by: f32) {
+        let sums = self.sums.as_flattened_mut();
         if self.dense {
             for (&c, &v) in cols.iter().zip(values) {
-                self.sums[c as usize] += by * v;
+                sums[c as usize] += by * v;
             }
         } else {
+            let touched = &mut self.touched[..];
             for (&c, &v) in cols.iter().zip(values) {
                 let c = c as usize;
-                self.sums[c] += by * v;
-                self.touched[c / BLOCK] = 1;
+                sums[c] += by * v;
+                touched[c / BLOCK] = 1;
             }
         }
     }
@@ -121,10 +139,11 @@ impl Scores {
     /// `sums[cols] += by · values` and `weights[cols] += weight(by, value)`.
     #[inline(always)]
     pub fn add_weighted(&mut self, cols: &[i32], values: &[f32], by: f32, weight: impl Fn(f32, f32) -> f32) {
+        let (sums, weights) = (self.sums.as_flattened_mut(), self.weights.as_flattened_mut());
         for (&c, &v) in cols.iter().zip(values) {
             let c = c as usize;
-            self.sums[c] += by * v;
-            self.weights[c] += weight(by, v);
+            sums[c] += by * v;
+            weights[c] += weight(by, v);
             self.touched[c / BLOCK] = 1;
         }
     }
@@ -132,19 +151,18 @@ impl Scores {
     /// Takes the column at this place out of the running.
     #[inline(always)]
     pub fn remove(&mut self, place: usize) {
-        self.sums[place] = 0.0;
-        if let Some(weight) = self.weights.get_mut(place) {
-            *weight = 0.0;
+        self.sums[place / BLOCK][place % BLOCK] = 0.0;
+        if let Some(weights) = self.weights.get_mut(place / BLOCK) {
+            weights[place % BLOCK] = 0.0;
         }
     }
 
-    /// Shows every part in use to `visit`, in column order, and clears it.
+    /// Shows every block in use to `visit`, in order, and clears it.
     #[inline(always)]
     fn drain(&mut self, mut visit: impl Visit) {
-        let n = self.sums.len();
         if self.dense {
-            for start in (0..n).step_by(TILE) {
-                self.part(start, TILE.min(n - start), &mut visit);
+            for block in 0..self.sums.len() {
+                self.take(block, &mut visit);
             }
             return;
         }
@@ -157,37 +175,25 @@ impl Scores {
             }
             marks.fill(0);
             while bits != 0 {
-                let start = (word * 8 + bits.trailing_zeros() as usize / 8) * BLOCK;
+                self.take(word * 8 + bits.trailing_zeros() as usize / 8, &mut visit);
                 bits &= bits - 1;
-                if start + BLOCK <= n {
-                    // Its own call, so that the length is a constant there.
-                    self.part(start, BLOCK, &mut visit);
-                } else {
-                    self.part(start, n - start, &mut visit);
-                }
             }
         }
     }
 
     #[inline(always)]
-    fn part(&mut self, start: usize, len: usize, visit: &mut impl Visit) {
-        let sums = &mut self.sums[start..start + len];
-        if self.weights.is_empty() {
-            visit.visit(start, sums, &[]);
-        } else {
-            let weights = &mut self.weights[start..start + len];
-            visit.visit(start, sums, weights);
-            weights.fill(0.0);
-        }
-        sums.fill(0.0);
+    fn take(&mut self, block: usize, visit: &mut impl Visit) {
+        let sums = std::mem::take(&mut self.sums[block]);
+        let weights = self.weights.get_mut(block).map(std::mem::take).unwrap_or_default();
+        visit.visit(block, sums, &weights);
     }
 }
 
 /// What [`Scores::drain`] calls; a trait and no closure, since only functions can be told to inline, and what
 /// is not inlined is not compiled for the instruction set that [`dispatch`] chose.
 trait Visit {
-    /// Gets a run of columns from `start` on.
-    fn visit(&mut self, start: usize, sums: &mut [f32], weights: &[f32]);
+    /// Gets the sums of a block of columns.
+    fn visit(&mut self, block: usize, sums: Lanes, weights: &Lanes);
 }
 
 /// Only clears.
@@ -195,7 +201,7 @@ struct Discard;
 
 impl Visit for Discard {
     #[inline(always)]
-    fn visit(&mut self, _start: usize, _sums: &mut [f32], _weights: &[f32]) {}
+    fn visit(&mut self, _block: usize, _sums: Lanes, _weights: &Lanes) {}
 }
 
 /// What may not, or only may, be recommended.
@@ -504,7 +510,7 @@ impl<S: RowScorer> Job for Row<'_, S> {
     type Out = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<I: Isa>(self, isa: I) {
         let Self { scorer, filter, row, scores, best } = self;
         Self::accumulate(scorer, row, scores);
         let order = scorer.order();
@@ -524,12 +530,13 @@ impl<S: RowScorer> Job for Row<'_, S> {
             scores.drain(Discard);
             return;
         }
-        scores.drain(Offer { scorer, row, order, allowed: filter.allowed, best });
+        scores.drain(Offer { isa, scorer, row, order, allowed: filter.allowed, best });
     }
 }
 
 /// Finishes the scores and offers those that can be among the best.
-struct Offer<'a, S> {
+struct Offer<'a, S, I> {
+    isa: I,
     scorer: &'a S,
     row: usize,
     order: Option<&'a Order>,
@@ -537,24 +544,20 @@ struct Offer<'a, S> {
     best: &'a mut Best,
 }
 
-impl<S: RowScorer> Visit for Offer<'_, S> {
+impl<S: RowScorer, I: Isa> Visit for Offer<'_, S, I> {
     #[inline(always)]
-    fn visit(&mut self, start: usize, sums: &mut [f32], weights: &[f32]) {
-        self.scorer.finish(self.row, start, sums, weights);
-        for (block, lanes) in sums.chunks(BLOCK).enumerate() {
-            // One vector comparison decides for nearly every block that nothing in it can be among the best.
-            let floor = self.best.floor;
-            let hit = lanes.iter().fold(false, |hit, &s| hit | ((s >= floor) & (s != 0.0)));
-            if hit {
-                for (lane, &score) in lanes.iter().enumerate() {
-                    if score != 0.0 && score >= self.best.floor {
-                        let place = start + block * BLOCK + lane;
-                        let col = self.order.map_or(place, |o| o.columns[place] as usize);
-                        if self.allowed.is_none_or(|mask| mask[col]) {
-                            self.best.offer(score, col);
-                        }
-                    }
-                }
+    fn visit(&mut self, block: usize, sums: Lanes, weights: &Lanes) {
+        let scores = self.scorer.finish(self.row, block, sums, weights);
+        let floor = self.best.floor;
+        // One vector comparison decides for nearly every block that nothing in it can be among the best.
+        let mut bits = self.isa.hits(&scores, floor);
+        while bits != 0 {
+            let lane = bits.trailing_zeros() as usize;
+            bits &= bits - 1;
+            let place = block * BLOCK + lane;
+            let col = self.order.map_or(place, |o| o.columns[place] as usize);
+            if self.allowed.is_none_or(|mask| mask[col]) {
+                self.best.offer(scores[lane], col);
             }
         }
     }
@@ -562,10 +565,10 @@ impl<S: RowScorer> Visit for Offer<'_, S> {
 
 /// The finished score at one place.
 #[inline(always)]
-fn finished<S: RowScorer>(scorer: &S, row: usize, place: usize, scores: &mut Scores) -> f32 {
-    let weights = if S::TWO_SUMS { place..place + 1 } else { 0..0 };
-    scorer.finish(row, place, &mut scores.sums[place..place + 1], &scores.weights[weights]);
-    within_f32(scores.sums[place])
+fn finished<S: RowScorer>(scorer: &S, row: usize, place: usize, scores: &Scores) -> f32 {
+    let (block, lane) = (place / BLOCK, place % BLOCK);
+    let weights = scores.weights.get(block).copied().unwrap_or_default();
+    within_f32(scorer.finish(row, block, scores.sums[block], &weights)[lane])
 }
 
 /// The scores of given columns: `pairs` has a row for each row of the scorer, the answer one score for each

@@ -151,7 +151,9 @@ pub fn weight(x: &Csr, weighting: Weighting, side: Side, reference: Option<&Csr>
                 if v == 0.0 {
                     return 0.0;
                 }
-                let damping = k1 * (1.0 - b + b * lengths[doc] / mean);
+                // Where the mean is 0 nothing says what a long document is.
+                let relative = if mean > 0.0 { lengths[doc] / mean } else { 1.0 };
+                let damping = k1 * (1.0 - b + b * relative);
                 (idf[term] * (v * (k1 + 1.0) / (v + damping) + delta)) as f32
             })
         }

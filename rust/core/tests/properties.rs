@@ -9,7 +9,7 @@ use ferrec_core::rating::{Baseline, Weights, score_ratings, top_k_ratings};
 use ferrec_core::simd::Level;
 use ferrec_core::similarity::{Axis, Measure, Request, score_similar, top_k_similar};
 use ferrec_core::stateless::{score_random, top_k_common, top_k_random};
-use ferrec_core::topk::{RowScorer, Scores, score_pairs, top_k_at};
+use ferrec_core::topk::{BLOCK, Lanes, RowScorer, Scores, score_pairs, top_k_at};
 use ferrec_core::{Control, Csr, Error, Filter, Ranked};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -609,13 +609,17 @@ impl<const TWO_SUMS: bool> RowScorer for Listed<TWO_SUMS> {
     }
 
     #[inline(always)]
-    fn finish(&self, row: usize, start: usize, sums: &mut [f32], weights: &[f32]) {
-        for (at, sum) in sums.iter_mut().enumerate() {
-            if *sum != 0.0 {
-                let scale = weights.get(at).copied().unwrap_or(1.0) + (row + (start + at) % 7) as f32;
-                *sum /= scale;
-            }
-        }
+    fn finish(&self, row: usize, block: usize, sums: Lanes, weights: &Lanes) -> Lanes {
+        std::array::from_fn(|lane| self.finished(row, block * BLOCK + lane, sums[lane], weights[lane]))
+    }
+}
+
+impl<const TWO_SUMS: bool> Listed<TWO_SUMS> {
+    /// Depends on the row, the column and the second sum, so that a mix-up of any of them shows.
+    #[inline(always)]
+    fn finished(&self, row: usize, col: usize, sum: f32, weight: f32) -> f32 {
+        let weight = if TWO_SUMS { weight } else { 1.0 };
+        if sum == 0.0 { 0.0 } else { sum / (weight + (row + col % 7) as f32) }
     }
 }
 
@@ -645,11 +649,7 @@ fn same_at_every_level<const TWO_SUMS: bool>(
                 let sum = sums.entry(col).or_insert((0.0, 0.0));
                 *sum = (sum.0 + 1.5 * v, sum.1 + 1.5 * v.abs());
             }
-            let finish = |(col, (mut sum, weight)): (i32, (f32, f32))| {
-                let weight = if TWO_SUMS { &[weight][..] } else { &[] };
-                scorer.finish(row, col as usize, std::slice::from_mut(&mut sum), weight);
-                (col, sum)
-            };
+            let finish = |(col, (sum, weight))| (col, scorer.finished(row, col as usize, sum, weight));
             sums.into_iter().map(finish).collect()
         })
         .collect();

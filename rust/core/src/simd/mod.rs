@@ -64,10 +64,74 @@ impl Level {
     }
 }
 
+/// The few operations that the compiler does not find in plain loops; a value of the type is the proof that the
+/// machine has the instructions.
+pub(crate) trait Isa: Copy {
+    /// One bit per lane: is the score at least `floor`, and not 0?
+    fn hits(self, scores: &[f32; 16], floor: f32) -> u32;
+}
+
+/// Whatever the target's baseline offers.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable(());
+
+impl Isa for Portable {
+    #[inline(always)]
+    fn hits(self, scores: &[f32; 16], floor: f32) -> u32 {
+        let mut bits = 0;
+        for (lane, &s) in scores.iter().enumerate() {
+            bits |= u32::from((s >= floor) & (s != 0.0)) << lane;
+        }
+        bits
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Isa;
+    use std::arch::x86_64::*;
+
+    /// Made only by [`super::dispatch`], inside a function compiled for AVX2.
+    #[derive(Clone, Copy)]
+    pub(super) struct Avx2(pub(super) ());
+
+    impl Isa for Avx2 {
+        #[inline(always)]
+        fn hits(self, scores: &[f32; 16], floor: f32) -> u32 {
+            // SAFETY: `self` proves AVX2; both loads lie inside the array, and need no alignment.
+            unsafe {
+                let (floor, zero) = (_mm256_set1_ps(floor), _mm256_setzero_ps());
+                let half = |at: usize| {
+                    let s = _mm256_loadu_ps(scores.as_ptr().add(at));
+                    let good = _mm256_cmp_ps::<_CMP_GE_OQ>(s, floor);
+                    _mm256_movemask_ps(_mm256_and_ps(good, _mm256_cmp_ps::<_CMP_NEQ_OQ>(s, zero))) as u32
+                };
+                half(0) | half(8) << 8
+            }
+        }
+    }
+
+    /// Made only by [`super::dispatch`], inside a function compiled for AVX-512.
+    #[derive(Clone, Copy)]
+    pub(super) struct Avx512(pub(super) ());
+
+    impl Isa for Avx512 {
+        #[inline(always)]
+        fn hits(self, scores: &[f32; 16], floor: f32) -> u32 {
+            // SAFETY: `self` proves AVX-512 F; the load is the whole array, and needs no alignment.
+            unsafe {
+                let s = _mm512_loadu_ps(scores.as_ptr());
+                let good = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(s, _mm512_set1_ps(floor));
+                u32::from(_mm512_mask_cmp_ps_mask::<_CMP_NEQ_OQ>(good, s, _mm512_setzero_ps()))
+            }
+        }
+    }
+}
+
 /// A piece of work whose `run` is `#[inline(always)]`, so that it is compiled anew for every level.
 pub(crate) trait Job {
     type Out;
-    fn run(self) -> Self::Out;
+    fn run<I: Isa>(self, isa: I) -> Self::Out;
 }
 
 /// Runs the job in code compiled for `level`.
@@ -77,11 +141,11 @@ pub(crate) fn dispatch<J: Job>(level: Level, job: J) -> J::Out {
     {
         #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
         fn avx2<J: Job>(job: J) -> J::Out {
-            job.run()
+            job.run(x86::Avx2(()))
         }
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,lzcnt,popcnt")]
         fn avx512<J: Job>(job: J) -> J::Out {
-            job.run()
+            job.run(x86::Avx512(()))
         }
         debug_assert!(level.is_available());
         match level {
@@ -93,7 +157,7 @@ pub(crate) fn dispatch<J: Job>(level: Level, job: J) -> J::Out {
         }
     }
     let _ = level;
-    job.run()
+    job.run(Portable(()))
 }
 
 /// Asks for the first bytes of `slice` to be brought near: at most `lines` cache lines.
