@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import sparse
 
 from ferrec import _rust, _tables
 from ferrec._tables import PathLike, Table
@@ -384,7 +384,7 @@ class Interactions:
         Raises
         ------
         TypeError
-            The matrix is not sparse.
+            The matrix is not scipy.sparse.
         DataError
             The matrix is malformed or has values that are not finite, or the ids repeat or do not match its
             shape.
@@ -452,7 +452,7 @@ class Interactions:
         return self._csr
 
     @property
-    def matrix(self) -> "sparse.csr_array[np.float32]":
+    def matrix(self) -> "scipy.sparse.csr_array[np.float32]":
         """The weights, users × items: a SciPy CSR view of float32 whose arrays are read-only.
 
         Rows are sorted and hold no column twice. Each call wraps the same memory anew.
@@ -682,7 +682,7 @@ def _explain(error: ValueError, users: Labels, items: Labels) -> ValueError:
 
 def _handle(matrix: Any) -> _rust.Csr:
     """The checked matrix, sharing memory where it can."""
-    if not sparse.issparse(matrix):
+    if not scipy.sparse.issparse(matrix):
         raise TypeError(f"matrix is a {type(matrix).__name__}: expected a SciPy sparse matrix, users × items")
     matrix = cast(Any, matrix)  # scipy-stubs narrows to a base class without methods
     try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
-import scipy.sparse as sp
+import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from ferrec import _rust
@@ -29,7 +29,7 @@ __all__ = [
 Matrix: TypeAlias = Any
 """A SciPy sparse matrix or array in any format (CSR costs nothing), or a `_rust.Csr`."""
 Progress: TypeAlias = bool | Callback
-Csr: TypeAlias = "sp.csr_array[np.float32, tuple[int, int]]"
+Csr: TypeAlias = "scipy.sparse.csr_array[np.float32, tuple[int, int]]"
 
 CsrParts: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
 """`(indptr, indices, data)` of a compiled kernel's answer."""
@@ -67,7 +67,7 @@ def as_csr(x: Matrix, name: str = "x") -> _rust.Csr:
     """
     if isinstance(x, _rust.Csr):
         return x
-    if not sp.issparse(x):
+    if not scipy.sparse.issparse(x):
         raise TypeError(
             f"{name}: expected a SciPy sparse matrix, got {type(x).__name__}; wrap it in scipy.sparse.csr_array"
         )
@@ -76,7 +76,7 @@ def as_csr(x: Matrix, name: str = "x") -> _rust.Csr:
         raise ValueError(f"{name}: expected 2 dimensions, got shape {x.shape}")
     if x.format != "csr":
         text = f"{name}: converting {x.format.upper()} to CSR on every call; call .tocsr() once to avoid it"
-        warnings.warn(text, sp.SparseEfficiencyWarning, stacklevel=3)
+        warnings.warn(text, scipy.sparse.SparseEfficiencyWarning, stacklevel=3)
         x = x.tocsr()
     if x.dtype.kind not in "fiub":
         raise TypeError(f"{name}: expected real numbers, got dtype {x.dtype}")
@@ -84,9 +84,9 @@ def as_csr(x: Matrix, name: str = "x") -> _rust.Csr:
         raise ValueError(f"{name}: shape {x.shape} exceeds {_INT32_MAX} rows or columns")
     indices = _int32(name, x.indices, x.shape[1])
     with np.errstate(over="ignore"):  # float64 values beyond float32 become inf, which the handle refuses
-        data = np.ascontiguousarray(x.data, dtype=np.float32)
-    indptr = np.ascontiguousarray(x.indptr, dtype=np.int64)
-    return _rust.Csr(indptr, np.ascontiguousarray(indices), data, x.shape[1], name=name)
+        data = np.require(x.data, np.float32, ["C", "A"])
+    indptr = np.require(x.indptr, np.int64, ["C", "A"])
+    return _rust.Csr(indptr, np.require(indices, np.int32, ["C", "A"]), data, x.shape[1], name=name)
 
 
 def _int32(name: str, indices: NDArray[Any], n_cols: int) -> NDArray[np.int32]:
@@ -107,7 +107,7 @@ def to_scipy(parts: _rust.Csr | CsrParts, shape: tuple[int, int] | None = None) 
     indptr, indices, data = cast(tuple[Any, Any, Any], parts)
     if indptr[-1] <= _INT32_MAX:
         indptr = indptr.astype(np.int32)  # SciPy wants one index type
-    return cast(Csr, sp.csr_array((data, indices, indptr), shape=shape))
+    return cast(Csr, scipy.sparse.csr_array((data, indices, indptr), shape=shape))
 
 
 def as_int(name: str, value: object, *, minimum: int, maximum: int = 2**63 - 1) -> int:
@@ -142,12 +142,12 @@ def column_filter(
     """A [`Filter`] from what the kernels accept: a matrix is row by row, a list of columns is for every row."""
     lists, allowed, allow_rows = [], None, None
     if exclude is not None:
-        if sp.issparse(exclude) or isinstance(exclude, _rust.Csr):
+        if scipy.sparse.issparse(exclude) or isinstance(exclude, _rust.Csr):
             lists.append(as_csr(exclude, "exclude"))
         else:
             allowed = ~_mask("exclude", exclude, n_cols)
     if allow is not None:
-        if sp.issparse(allow) or isinstance(allow, _rust.Csr):
+        if scipy.sparse.issparse(allow) or isinstance(allow, _rust.Csr):
             allow_rows = as_csr(allow, "allow")
         else:
             mask = _mask("allow", allow, n_cols)
@@ -191,7 +191,8 @@ def top_k_similar(
     k
         Neighbours kept, at least 1.
     measure
-        With s = Σ x·y over the common entries, n the number of entries, N the number of users:
+        With s = Σ x·y over the common entries, n the number of entries, N the number of users (for
+        ``axis="users"`` of items):
 
         ========================= ==================================================================
         ``cosine``                s / (‖x‖ ‖y‖)
@@ -211,7 +212,9 @@ def top_k_similar(
         ========================= ==================================================================
 
         The counts n ignore values. Stored zeros count as absent, except in ``adjusted_cosine`` and
-        ``pearson``, where a zero is a rating. Row i of the answer holds the j.
+        ``pearson``, where a zero is a rating. Row i of the answer holds the j. Sums are float32: counts are
+        exact up to 2**24, a cosine may exceed 1 in its last digit, and values so small that their products
+        vanish in float32 (below about 1e-19) have no similarity; scale such values up.
     axis
         Compare the columns (``"items"``) or the rows (``"users"``).
     shrink
@@ -479,7 +482,7 @@ def ranking_metrics(
     >>> ranking_metrics(lists, truth, [2])["recall@2"].tolist()
     [0.5]
     """
-    if not sp.issparse(recommended) or recommended.format != "csr":
+    if not scipy.sparse.issparse(recommended) or recommended.format != "csr":
         raise TypeError(
             f"recommended: expected a csr_array with best-first rows, got {type(recommended).__name__}"
         )

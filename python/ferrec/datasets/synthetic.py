@@ -3,14 +3,14 @@
 from typing import TypeAlias
 
 import numpy as np
-import scipy.sparse as sp
+import scipy
 from numpy.typing import NDArray
 
 from ferrec.kernels import as_int
 
 __all__ = ["synthetic"]
 
-Csr: TypeAlias = "sp.csr_array[np.float32, tuple[int, int]]"
+Csr: TypeAlias = "scipy.sparse.csr_array[np.float32, tuple[int, int]]"
 Floats: TypeAlias = NDArray[np.float64]
 Keys: TypeAlias = NDArray[np.int64]
 """Sorted cells of the matrix: user · n_items + item."""
@@ -91,7 +91,7 @@ def synthetic(n_users: int, n_items: int, nnz: int, *, seed: int = 0, ratings: b
         values = _rate(rng, users, items, n_users, n_items)
     else:
         values = np.ones(nnz, dtype=np.float32)
-    return sp.csr_array((values, items, indptr.astype(np.int32)), shape=(n_users, n_items))
+    return scipy.sparse.csr_array((values, items, indptr.astype(np.int32)), shape=(n_users, n_items))
 
 
 def _draw_distinct(rng: np.random.Generator, activity: Floats, popularity: Floats, nnz: int) -> Keys:

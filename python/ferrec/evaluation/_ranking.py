@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-import scipy.sparse as sp
+import scipy
 from numpy.typing import NDArray
 
 from ferrec import _rust
@@ -376,7 +376,7 @@ def align(model: Model, test: Interactions) -> Aligned:
     columns = item_codes[matrix.indices]
     known = (rows >= 0) & (columns >= 0)
     shape = (len(model.users), len(model.items))
-    truth = sp.coo_array((matrix.data[known], (rows[known], columns[known])), shape=shape).tocsr()
+    truth = scipy.sparse.coo_array((matrix.data[known], (rows[known], columns[known])), shape=shape).tocsr()
     users = np.flatnonzero(np.diff(truth.indptr)).astype(np.int32)
     return Aligned(
         users=users,
@@ -406,7 +406,7 @@ def without(truth: Any, seen: Any) -> tuple[Any, int]:
     others = np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr)) * n_items + seen.indices
     kept = ~np.isin(own, others)
     entries = (truth.data[kept], (rows[kept], truth.indices[kept]))
-    return sp.coo_array(entries, shape=truth.shape).tocsr(), int((~kept).sum())
+    return scipy.sparse.coo_array(entries, shape=truth.shape).tocsr(), int((~kept).sum())
 
 
 def _not_counted(result: Evaluation) -> list[str]:

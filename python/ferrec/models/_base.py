@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeAlias, TypeVar, cast, get_type_hints
 
 import numpy as np
-import scipy.sparse as sp
+import scipy
 from numpy.typing import NDArray
 
 from ferrec import _rust
@@ -490,7 +490,7 @@ def _read_history(items: Labels, history: object) -> tuple[NDArray[Any], Any]:
         names = history.items.decode(entries.col)
         columns = _known(items, names, "history")
         rows, values, labels = entries.row, entries.data, history.users.values
-    elif sp.issparse(history):
+    elif scipy.sparse.issparse(history):
         shape = cast(Any, history).shape
         if shape[1] != len(items):
             raise ValueError(f"history: has {shape[1]} columns, but the model has {len(items)} items")
@@ -511,7 +511,9 @@ def _read_history(items: Labels, history: object) -> tuple[NDArray[Any], Any]:
         columns = _known(items, flat, "history")
         values, labels = np.ones(len(rows), np.float32), np.arange(len(lists))
     known = columns >= 0
-    matrix = sp.coo_array((values[known], (rows[known], columns[known])), shape=(len(labels), len(items)))
+    matrix = scipy.sparse.coo_array(
+        (values[known], (rows[known], columns[known])), shape=(len(labels), len(items))
+    )
     return labels, matrix.tocsr()
 
 
@@ -578,5 +580,5 @@ def _by_query(items: Labels, queries: Queries, lists: Mapping[Any, Any], name: s
     _refuse_other_kind(items, flat, codes, name)
     known = codes >= 0
     ones = np.ones(int(known.sum()), np.float32)
-    found = sp.coo_array((ones, (rows[known], codes[known])), shape=(len(labels), len(items)))
+    found = scipy.sparse.coo_array((ones, (rows[known], codes[known])), shape=(len(labels), len(items)))
     return as_csr(found.tocsr(), name)

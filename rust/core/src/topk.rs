@@ -292,7 +292,9 @@ impl Best {
     pub(crate) fn new(k: usize, threshold: Option<f32>) -> Self {
         // Strictly above a threshold means at least the next number.
         let floor = threshold.map_or(f32::NEG_INFINITY, f32::next_up);
-        let start = (key(floor, u32::MAX as usize), floor);
+        // Nothing is above infinity.
+        let last = if floor == f32::INFINITY { u64::MAX } else { key(floor, u32::MAX as usize) };
+        let start = (last, floor);
         Self { keys: Vec::new(), k, last: start.0, floor: start.1, start }
     }
 
@@ -523,7 +525,8 @@ impl<S: RowScorer> Job for Row<'_, S> {
             for &col in lists.row(row).0 {
                 let col = col as usize;
                 let score = finished(scorer, row, place(order, col), scores);
-                if score != 0.0 && filter.allowed.is_none_or(|mask| mask[col]) {
+                // The comparison with the floor leaves out NaN as well.
+                if score != 0.0 && score >= best.floor && filter.allowed.is_none_or(|mask| mask[col]) {
                     best.offer(score, col);
                 }
             }

@@ -116,7 +116,7 @@ pub fn weight(x: &Csr, weighting: Weighting, side: Side, reference: Option<&Csr>
             if norm == 0.0 { 0.0 } else { (f64::from(v) / norm) as f32 }
         })
     };
-    Ok(match weighting {
+    let weighted = match weighting {
         Weighting::Log => x.map_values(|_, _, v| f64::from(v).ln_1p() as f32),
         Weighting::Sqrt => x.map_values(|_, _, v| v.sqrt()),
         Weighting::Binary => vec![1.0; x.nnz()],
@@ -157,5 +157,9 @@ pub fn weight(x: &Csr, weighting: Weighting, side: Side, reference: Option<&Csr>
                 (idf[term] * (v * (k1 + 1.0) / (v + damping) + delta)) as f32
             })
         }
-    })
+    };
+    if weighted.iter().any(|v| !v.is_finite()) {
+        return Err(Error::invalid("x", "values too large: weighted they exceed float32"));
+    }
+    Ok(weighted)
 }
