@@ -14,7 +14,29 @@ _U64: TypeAlias = NDArray[np.uint64]
 _CsrParts: TypeAlias = tuple[_I64, _I32, _F32]
 _Progress: TypeAlias = Callable[[int, int], object] | None
 
-__all__: list[str]
+__all__ = [
+    "Csr",
+    "__version__",
+    "biases",
+    "build_csr",
+    "build_profile",
+    "default_threads",
+    "encode_ints",
+    "measures",
+    "metrics",
+    "ranking_metrics",
+    "score_product",
+    "score_random",
+    "score_ratings",
+    "simd_level",
+    "top_k_common",
+    "top_k_product",
+    "top_k_random",
+    "top_k_ratings",
+    "top_k_similar",
+    "weight",
+]
+
 __version__: str
 build_profile: str
 measures: list[str]
