@@ -68,7 +68,7 @@ bench: $(VENV)/.installed-bench ## Compare with implicit, similaripy and sparse_
 
 .PHONY: bench-record
 bench-record: $(VENV)/.installed-bench ## The same, recorded in benches/record
-	$(BIN)/python benches/python/compare.py --record
+	$(BIN)/python benches/python/compare.py --shapes 1m,20m,long --record
 
 .PHONY: bench-rust
 bench-rust: ## Criterion benchmarks of the core

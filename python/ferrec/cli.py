@@ -45,6 +45,12 @@ RATINGS = ("rmse", "mae")
 _NONE = {"none": None, "null": None, "true": True, "false": False}
 
 
+class _Interrupted(KeyboardInterrupt):
+    """A signal to stop. Python 3.11 notes a plain KeyboardInterrupt that passes through `exec` as unhandled, and
+    then ends by SIGINT instead of with the exit code; it does not note a class derived from it.
+    """
+
+
 class _UsageError(Exception):
     """The command makes no sense: exit code 2."""
 
@@ -119,16 +125,19 @@ def _termination() -> Iterator[list[int]]:
 
     def interrupt(number: int, _: object) -> NoReturn:
         received.append(number)
-        raise KeyboardInterrupt
+        raise _Interrupted
 
     if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
         yield received
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, interrupt)}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else somebody ignores or handles it
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, interrupt)
     try:
         yield received
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
