@@ -298,6 +298,12 @@ def commit() -> str:
     return (git("rev-parse", "--short=12", "HEAD") or "unknown") + ("-dirty" if changed else "")
 
 
+def others_busy(entries: list[Json]) -> float:
+    """Cores that other processes kept busy during the most disturbed timed run: above 0.2, do not believe it."""
+    runs = (t for e in entries for engine in e["engines"].values() for t in engine.get("timings", []))
+    return max((run.get("others_busy", 0.0) for run in runs), default=0.0)
+
+
 def table(where: Json, entries: list[Json]) -> str:
     """The record as Markdown: ratios first."""
     peers = [p for p in PACKAGES if any(p in e["engines"] for e in entries) and p != "ferrec"]
@@ -344,7 +350,8 @@ def table(where: Json, entries: list[Json]) -> str:
         "",
         "## Time of the peer / time of ferrec (above 1: ferrec is faster)",
         "",
-        "Rounded: scores differ by more than 1e-4 and less than 1e-3.",
+        "Rounded: scores differ by more than 1e-4 and less than 1e-3. "
+        f"Others kept at most {others_busy(entries):.1f} cores busy during a timed run.",
         "",
         *head("the fastest peer", *peers),
     ]
@@ -442,7 +449,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.record:
         print(f"Recorded in {record(where, entries).relative_to(REPOSITORY)}")
     timings = [timing for entry in entries for timing in entry["engines"].values()]
-    busy = max((t.get("others_busy", 0.0) for e in timings for t in e.get("timings", [])), default=0.0)
+    busy = others_busy(entries)
     if busy > 0.2:
         say(f"Others kept up to {busy:.1f} cores busy meanwhile: run again on a quiet machine to be believed")
     failed = any("error" in timing for timing in timings)
