@@ -298,13 +298,43 @@ impl Best {
         Self { keys: Vec::new(), k, last: start.0, floor: start.1, start }
     }
 
+    /// Candidates held at most.
+    pub(crate) const fn capacity(k: usize) -> usize {
+        2 * k + 32
+    }
+
+    /// What a score must reach to be a candidate.
+    #[inline(always)]
+    pub(crate) fn floor(&self) -> f32 {
+        self.floor
+    }
+
+    /// Forgets everything and takes only scores of at least `floor`.
+    #[inline(always)]
+    pub(crate) fn start_at(&mut self, floor: f32) {
+        self.keys.clear();
+        (self.last, self.floor) = (key(floor, u32::MAX as usize), floor);
+    }
+
+    /// Takes over the candidates of another.
+    #[inline(always)]
+    pub(crate) fn merge(&mut self, other: &mut Self) {
+        for key in other.keys.drain(..) {
+            self.offer_key(key);
+        }
+    }
+
     /// Offers a candidate.
     #[inline(always)]
     pub(crate) fn offer(&mut self, score: f32, col: usize) {
-        let key = key(score, col);
+        self.offer_key(key(score, col));
+    }
+
+    #[inline(always)]
+    fn offer_key(&mut self, key: u64) {
         if key > self.last {
             self.keys.push(key);
-            if self.keys.len() >= 2 * self.k + 32 {
+            if self.keys.len() >= Self::capacity(self.k) {
                 self.cut();
             }
         }
@@ -348,7 +378,7 @@ const CHUNKS_PER_THREAD: u64 = 64;
 const ROW_OVERHEAD: u64 = 256;
 
 /// Cuts rows into runs of about equal work.
-fn balanced(n_rows: usize, work: impl Fn(usize) -> u64, total: u64) -> Vec<(Range<usize>, u64)> {
+pub(crate) fn balanced(n_rows: usize, work: impl Fn(usize) -> u64, total: u64) -> Vec<(Range<usize>, u64)> {
     let goal = (total / (CHUNKS_PER_THREAD * rayon::current_num_threads() as u64)).max(1 << 14);
     let mut runs = Vec::new();
     let (mut start, mut sum) = (0, 0);
@@ -363,7 +393,7 @@ fn balanced(n_rows: usize, work: impl Fn(usize) -> u64, total: u64) -> Vec<(Rang
 }
 
 /// Lets every thread of the pool take jobs, in order, each thread with one scratch of its own.
-fn share_out<T: Send, S>(
+pub(crate) fn share_out<T: Send, S>(
     jobs: &[Mutex<T>],
     scratch: impl Fn() -> S + Sync,
     work: impl Fn(&mut S, &mut T) -> Result<()> + Sync,
@@ -471,23 +501,77 @@ pub(crate) fn drive<X>(
         .map(|job| job.into_inner().unwrap_or_else(PoisonError::into_inner))
         .map(|chunk| (chunk.cols.len(), chunk.used))
         .collect();
+    close_gaps(&mut indices, &mut values, used);
+    for (row, &n) in counts.iter().enumerate() {
+        indptr[row + 1] = indptr[row] + i64::from(n);
+    }
+    Ok(Ranked { indptr, indices, values })
+}
+
+/// Moves what is used to the front: pieces of `(room, used)` one after another.
+fn close_gaps(indices: &mut Vec<i32>, values: &mut Vec<f32>, pieces: impl IntoIterator<Item = (usize, usize)>) {
     let (mut from, mut to) = (0, 0);
-    for (len, used) in used {
+    for (room, used) in pieces {
         if from != to {
             indices.copy_within(from..from + used, to);
             values.copy_within(from..from + used, to);
         }
-        (from, to) = (from + len, to + used);
+        (from, to) = (from + room, to + used);
     }
+    let sparse = to < indices.len() / 2;
     indices.truncate(to);
     values.truncate(to);
-    if to < capacity / 2 {
+    if sparse {
         indices.shrink_to_fit();
         values.shrink_to_fit();
     }
-    for (row, &n) in counts.iter().enumerate() {
-        indptr[row + 1] = indptr[row] + i64::from(n);
+}
+
+/// The places of a result's rows, for rows that are finished in any order.
+pub(crate) struct Slots<'a>(Vec<Mutex<Slot<'a>>>);
+
+struct Slot<'a> {
+    cols: &'a mut [i32],
+    scores: &'a mut [f32],
+    used: usize,
+}
+
+impl Slots<'_> {
+    /// Writes a row.
+    pub(crate) fn put(&self, row: usize, best: &mut Best) {
+        let mut slot = self.0[row].lock().unwrap_or_else(PoisonError::into_inner);
+        let Slot { cols, scores, used } = &mut *slot;
+        *used = best.take(cols, scores);
     }
+}
+
+/// Lets `work` put the rows, of at most `room(row)` entries each, and joins them.
+pub(crate) fn in_any_order(
+    n_rows: usize,
+    room: impl Fn(usize) -> usize,
+    work: impl FnOnce(&Slots<'_>) -> Result<()>,
+) -> Result<Ranked> {
+    let capacity = (0..n_rows).map(&room).sum();
+    // Zeroed pages cost nothing until they are written.
+    let (mut indices, mut values) = (vec![0_i32; capacity], vec![0.0_f32; capacity]);
+    let (mut rest_i, mut rest_v) = (&mut indices[..], &mut values[..]);
+    let mut slots = Vec::with_capacity(n_rows);
+    for row in 0..n_rows {
+        let (cols, tail_i) = rest_i.split_at_mut(room(row));
+        let (scores, tail_v) = rest_v.split_at_mut(room(row));
+        (rest_i, rest_v) = (tail_i, tail_v);
+        slots.push(Mutex::new(Slot { cols, scores, used: 0 }));
+    }
+    let slots = Slots(slots);
+    work(&slots)?;
+    let used: Vec<usize> =
+        slots.0.into_iter().map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner).used).collect();
+    close_gaps(&mut indices, &mut values, used.iter().enumerate().map(|(row, &used)| (room(row), used)));
+    let mut indptr = vec![0_i64];
+    indptr.extend(used.iter().scan(0, |at, &n| {
+        *at += n as i64;
+        Some(*at)
+    }));
     Ok(Ranked { indptr, indices, values })
 }
 

@@ -69,6 +69,13 @@ impl Level {
 pub(crate) trait Isa: Copy {
     /// One bit per lane: is the score at least `floor`, and not 0?
     fn hits(self, scores: &[f32; 16], floor: f32) -> u32;
+
+    /// The same with a floor for each lane.
+    fn hits_each(self, scores: &[f32; 16], floors: &[f32; 16]) -> u32;
+
+    /// Products of four rows with two, all of one length, a multiple of 64; bytes are at most 127, and `steps`
+    /// times twice the largest product fits in 16 bits.
+    fn byte_tile(self, a: &[u8], b: &[u8], steps: usize) -> [[i32; 2]; 4];
 }
 
 /// Whatever the target's baseline offers.
@@ -83,6 +90,28 @@ impl Isa for Portable {
             bits |= u32::from((s >= floor) & (s != 0.0)) << lane;
         }
         bits
+    }
+
+    #[inline(always)]
+    fn hits_each(self, scores: &[f32; 16], floors: &[f32; 16]) -> u32 {
+        let mut bits = 0;
+        for (lane, (&s, &floor)) in scores.iter().zip(floors).enumerate() {
+            bits |= u32::from((s >= floor) & (s != 0.0)) << lane;
+        }
+        bits
+    }
+
+    #[inline(always)]
+    fn byte_tile(self, a: &[u8], b: &[u8], _steps: usize) -> [[i32; 2]; 4] {
+        let n = a.len() / 4;
+        let mut out = [[0; 2]; 4];
+        for (out, a) in out.iter_mut().zip(a.chunks_exact(n)) {
+            for (out, b) in out.iter_mut().zip(b.chunks_exact(n)) {
+                // Products below 2^14: sixteen bits hold each, and vectors of them are twice as wide.
+                *out = a.iter().zip(b).map(|(&a, &b)| i32::from(u16::from(a) * u16::from(b))).sum();
+            }
+        }
+        out
     }
 }
 
@@ -109,6 +138,60 @@ mod x86 {
                 half(0) | half(8) << 8
             }
         }
+
+        #[inline(always)]
+        fn hits_each(self, scores: &[f32; 16], floors: &[f32; 16]) -> u32 {
+            // SAFETY: as in `hits`.
+            unsafe {
+                let zero = _mm256_setzero_ps();
+                let half = |at: usize| {
+                    let s = _mm256_loadu_ps(scores.as_ptr().add(at));
+                    let good = _mm256_cmp_ps::<_CMP_GE_OQ>(s, _mm256_loadu_ps(floors.as_ptr().add(at)));
+                    _mm256_movemask_ps(_mm256_and_ps(good, _mm256_cmp_ps::<_CMP_NEQ_OQ>(s, zero))) as u32
+                };
+                half(0) | half(8) << 8
+            }
+        }
+
+        #[inline(always)]
+        fn byte_tile(self, a: &[u8], b: &[u8], steps: usize) -> [[i32; 2]; 4] {
+            let n = a.len() / 4;
+            let b = &b[..2 * n];
+            // SAFETY: `self` proves AVX2; all loads of 32 bytes lie inside the rows, since `at + 32 <= n`.
+            unsafe {
+                let ones = _mm256_set1_epi16(1);
+                let mut wide = [[_mm256_setzero_si256(); 2]; 4];
+                let mut at = 0;
+                while at + 32 <= n {
+                    let end = n.min(at.saturating_add(steps.saturating_mul(32)));
+                    let mut sums = [[_mm256_setzero_si256(); 2]; 4];
+                    while at + 32 <= end {
+                        let b0 = _mm256_loadu_si256(b.as_ptr().add(at).cast());
+                        let b1 = _mm256_loadu_si256(b.as_ptr().add(n + at).cast());
+                        for (i, sums) in sums.iter_mut().enumerate() {
+                            let a = _mm256_loadu_si256(a.as_ptr().add(i * n + at).cast());
+                            sums[0] = _mm256_add_epi16(sums[0], _mm256_maddubs_epi16(a, b0));
+                            sums[1] = _mm256_add_epi16(sums[1], _mm256_maddubs_epi16(a, b1));
+                        }
+                        at += 32;
+                    }
+                    for (wide, sums) in wide.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
+                        *wide = _mm256_add_epi32(*wide, _mm256_madd_epi16(*sums, ones));
+                    }
+                }
+                // Eight vectors of eight sums each become one vector of eight totals.
+                let pair = |i: usize| _mm256_hadd_epi32(wide[i][0], wide[i][1]);
+                let low = _mm256_hadd_epi32(pair(0), pair(1));
+                let high = _mm256_hadd_epi32(pair(2), pair(3));
+                let total = |v: __m256i| {
+                    _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v))
+                };
+                let mut out = [[0_i32; 2]; 4];
+                _mm_storeu_si128(out.as_mut_ptr().cast(), total(low));
+                _mm_storeu_si128(out.as_mut_ptr().add(2).cast(), total(high));
+                out
+            }
+        }
     }
 
     /// Made only by [`super::dispatch`], inside a function compiled for AVX-512.
@@ -123,6 +206,50 @@ mod x86 {
                 let s = _mm512_loadu_ps(scores.as_ptr());
                 let good = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(s, _mm512_set1_ps(floor));
                 u32::from(_mm512_mask_cmp_ps_mask::<_CMP_NEQ_OQ>(good, s, _mm512_setzero_ps()))
+            }
+        }
+
+        #[inline(always)]
+        fn hits_each(self, scores: &[f32; 16], floors: &[f32; 16]) -> u32 {
+            // SAFETY: as in `hits`.
+            unsafe {
+                let s = _mm512_loadu_ps(scores.as_ptr());
+                let good = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(s, _mm512_loadu_ps(floors.as_ptr()));
+                u32::from(_mm512_mask_cmp_ps_mask::<_CMP_NEQ_OQ>(good, s, _mm512_setzero_ps()))
+            }
+        }
+
+        #[inline(always)]
+        fn byte_tile(self, a: &[u8], b: &[u8], steps: usize) -> [[i32; 2]; 4] {
+            let n = a.len() / 4;
+            let b = &b[..2 * n];
+            // SAFETY: `self` proves AVX-512 BW; all loads of 64 bytes lie inside the rows, since `at + 64 <= n`.
+            unsafe {
+                let ones = _mm512_set1_epi16(1);
+                let mut wide = [[_mm512_setzero_si512(); 2]; 4];
+                let mut at = 0;
+                while at + 64 <= n {
+                    let end = n.min(at.saturating_add(steps.saturating_mul(64)));
+                    let mut sums = [[_mm512_setzero_si512(); 2]; 4];
+                    while at + 64 <= end {
+                        let b0 = _mm512_loadu_si512(b.as_ptr().add(at).cast());
+                        let b1 = _mm512_loadu_si512(b.as_ptr().add(n + at).cast());
+                        for (i, sums) in sums.iter_mut().enumerate() {
+                            let a = _mm512_loadu_si512(a.as_ptr().add(i * n + at).cast());
+                            sums[0] = _mm512_add_epi16(sums[0], _mm512_maddubs_epi16(a, b0));
+                            sums[1] = _mm512_add_epi16(sums[1], _mm512_maddubs_epi16(a, b1));
+                        }
+                        at += 64;
+                    }
+                    for (wide, sums) in wide.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
+                        *wide = _mm512_add_epi32(*wide, _mm512_madd_epi16(*sums, ones));
+                    }
+                }
+                let mut out = [[0_i32; 2]; 4];
+                for (out, wide) in out.as_flattened_mut().iter_mut().zip(wide.as_flattened()) {
+                    *out = _mm512_reduce_add_epi32(*wide);
+                }
+                out
             }
         }
     }

@@ -1,0 +1,307 @@
+//! Every pair of columns once: the similarities of a matrix's columns with each other.
+//!
+//! Columns are handled in the order of their popularity, and a column's *place* is its position in that order.
+//! Places fall into three ranges:
+//!
+//! - the **head**: products with each other come from dense blocks ([`gram`]);
+//! - the **shared** places, the head among them: each is paired with those before it, and both sides are offered
+//!   the score;
+//! - the **rest**, too many to keep a list of candidates for each: paired with all others, and only the shared
+//!   ones among these are offered the score as well.
+
+use super::formula::{Blocks, Formula};
+use super::gram::{Gram, gram};
+use super::packed::{Id, Lists, Packed, TILE, Value};
+use crate::control::Control;
+use crate::csr::Csr;
+use crate::error::Result;
+use crate::simd::{Isa, Job, Level, dispatch};
+use crate::topk::{BLOCK, Best, Lanes, Order, Ranked, balanced, in_any_order, share_out};
+use rayon::prelude::*;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+/// Memory for the candidates of the shared places.
+const SHARED_BYTES: usize = 48 << 20;
+/// Rows are asked for so far ahead of their use.
+const ROWS_AHEAD: usize = 4;
+/// Below one product for this many columns, visiting only the touched blocks is cheaper than a scan.
+const COLUMNS_PER_PRODUCT: f64 = 8.0;
+/// The largest head: its sums take 8 MiB for each part.
+const LARGEST_HEAD: usize = 2048;
+
+/// Where the ranges end; chosen by cost, set by hand in tests.
+#[derive(Debug, Clone, Copy)]
+pub struct Ranges {
+    /// Places in dense blocks, a multiple of four.
+    pub head: usize,
+    /// Places with a list of candidates, a multiple of sixteen, or all.
+    pub shared: usize,
+}
+
+/// What the ranges and the sharing out of work rest on.
+pub(super) struct Popularity {
+    pub(super) order: Order,
+    /// Entries at each place.
+    counts: Vec<i64>,
+    /// Entries before each place.
+    before: Vec<i64>,
+    n_rows: usize,
+    /// How much longer the row of an entry is than the mean row.
+    excess: f64,
+}
+
+impl Popularity {
+    pub(super) fn new(z: &Csr) -> Self {
+        let by_column = z.column_counts();
+        let order = Order::by_count(&by_column);
+        let counts: Vec<i64> = order.columns.iter().map(|&c| by_column[c as usize]).collect();
+        let mut total = 0;
+        let mut before = vec![0];
+        for count in &counts {
+            total += count;
+            before.push(total);
+        }
+        let squares: f64 = (0..z.n_rows()).map(|row| (z.row_len(row) as f64).powi(2)).sum();
+        let excess = squares * z.n_rows() as f64 / (total as f64).powi(2).max(1.0);
+        Self { order, counts, before, n_rows: z.n_rows(), excess }
+    }
+
+    /// About how many products the place has with those before `end`.
+    fn products(&self, place: usize, end: usize) -> f64 {
+        let mean = self.before[end] as f64 / self.n_rows.max(1) as f64;
+        self.counts[place] as f64 * mean * self.excess
+    }
+
+    fn ranges<V: Value>(&self, k: usize) -> Ranges {
+        let n = self.counts.len();
+        let dense = |place: usize| {
+            let cost = place as f64 * self.n_rows as f64 / V::DENSE_PER_PRODUCT;
+            cost < self.products(place, place + 1)
+        };
+        let most = n.min(LARGEST_HEAD);
+        let head = (0..most).find(|&place| !dense(place)).unwrap_or(most) / TILE.0 * TILE.0;
+        let shared = (SHARED_BYTES / (size_of::<u64>() * Best::capacity(k))).max(head);
+        let shared = if shared >= n { n } else { shared / BLOCK * BLOCK };
+        Ranges { head, shared: shared.max(head) }
+    }
+}
+
+/// The `k` best of every column of `packed`; `largest` is its largest code.
+#[expect(clippy::too_many_arguments)]
+pub(super) fn top_k_pairs<I: Id, V: Value>(
+    level: Level,
+    packed: &Packed<'_, I, V>,
+    popularity: &Popularity,
+    formula: &Formula,
+    largest: u32,
+    k: usize,
+    threshold: Option<f32>,
+    ranges: Option<Ranges>,
+    control: &Control,
+) -> Result<Ranked> {
+    let n = packed.n_cols;
+    let k = k.min(n.saturating_sub(1));
+    let Ranges { head, shared } = ranges.unwrap_or_else(|| popularity.ranges::<V>(k));
+    let dense_work = (head * head / 2) as u64 * packed.n_rows() as u64 / V::DENSE_PER_PRODUCT as u64;
+    let end = |place: usize| if place < shared { place } else { n };
+    let work = |place: usize| if place < head { place as u64 } else { popularity.products(place, end(place)) as u64 };
+    let work = |place: usize| work(place) + n as u64 / 64;
+    let total: u64 = (0..n).map(work).sum();
+    control.start(total + dense_work);
+
+    let gram = gram(level, packed, head, largest, control)?;
+    control.advance(dense_work);
+    let lists = packed.lists(head, |place| popularity.counts[place]);
+    let room = |col: usize| {
+        let place = popularity.order.places[col] as usize;
+        if popularity.counts[place] == 0 { 0 } else { k }
+    };
+    let pairs = Pairs {
+        packed,
+        popularity,
+        formula,
+        symmetric: formula.is_symmetric(),
+        left: formula.left.blocks(Some(&popularity.order)),
+        right: formula.right.blocks(Some(&popularity.order)),
+        head,
+        shared,
+        gram,
+        lists,
+        best: (0..shared).map(|_| Mutex::new(Best::new(k, threshold))).collect(),
+    };
+    let columns = &popularity.order.columns;
+    in_any_order(n, room, |slots| {
+        let jobs: Vec<_> = balanced(n, work, total).into_iter().map(Mutex::new).collect();
+        let scratch = || Scratch::new(n, shared, Best::new(k, threshold));
+        share_out(&jobs, scratch, |own, (places, work): &mut (Range<usize>, u64)| {
+            for place in places.clone() {
+                control.check()?;
+                dispatch(level, Place { pairs: &pairs, place, own });
+                if place >= shared {
+                    slots.put(columns[place] as usize, &mut own.best);
+                }
+            }
+            control.advance(*work);
+            Ok(())
+        })?;
+        pairs.best.into_par_iter().zip(columns).with_min_len(64).for_each(|(best, &col)| {
+            let mut best = best.into_inner().unwrap_or_else(PoisonError::into_inner);
+            slots.put(col as usize, &mut best);
+        });
+        Ok(())
+    })
+}
+
+struct Pairs<'a, I, V: Value> {
+    packed: &'a Packed<'a, I, V>,
+    popularity: &'a Popularity,
+    formula: &'a Formula,
+    symmetric: bool,
+    left: Blocks,
+    right: Blocks,
+    head: usize,
+    shared: usize,
+    gram: Gram<V::Sum>,
+    lists: Lists<V>,
+    /// The candidates of the shared places.
+    best: Vec<Mutex<Best>>,
+}
+
+/// What a thread has for itself.
+struct Scratch<S> {
+    sums: Vec<[S; BLOCK]>,
+    /// One byte per block, for rows that touch few.
+    touched: Vec<u8>,
+    best: Best,
+    /// What the shared places' candidates must reach, as far as this thread has heard: never above the truth.
+    floors: Vec<Lanes>,
+}
+
+impl<S: Copy + Default> Scratch<S> {
+    fn new(n: usize, shared: usize, best: Best) -> Self {
+        let blocks = n.div_ceil(BLOCK);
+        Self {
+            sums: vec![[S::default(); BLOCK]; blocks],
+            touched: vec![0; blocks.next_multiple_of(8)],
+            floors: vec![[best.floor(); BLOCK]; shared.div_ceil(BLOCK)],
+            best,
+        }
+    }
+}
+
+/// All pairs of one place.
+struct Place<'a, 'b, I, V: Value> {
+    pairs: &'a Pairs<'b, I, V>,
+    place: usize,
+    own: &'a mut Scratch<V::Sum>,
+}
+
+impl<I: Id, V: Value> Job for Place<'_, '_, I, V> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<A: Isa>(self, isa: A) {
+        let Self { pairs, place, own } = self;
+        let end = if place < pairs.shared { place } else { pairs.packed.n_cols };
+        if place < pairs.shared {
+            own.best.start_at(own.floors[place / BLOCK][place % BLOCK]);
+        }
+        let blocks = end.div_ceil(BLOCK);
+        if place < pairs.head {
+            own.sums.as_flattened_mut()[..end].copy_from_slice(pairs.gram.row(place));
+            pairs.scan(isa, place, blocks, own);
+        } else if pairs.popularity.products(place, end) * COLUMNS_PER_PRODUCT >= end as f64 {
+            pairs.add::<false>(place, end, own);
+            pairs.scan(isa, place, blocks, own);
+        } else {
+            pairs.add::<true>(place, end, own);
+            pairs.visit_touched(isa, place, blocks, own);
+        }
+        if place < pairs.shared {
+            let mut best = pairs.best[place].lock().unwrap_or_else(PoisonError::into_inner);
+            best.merge(&mut own.best);
+            own.floors[place / BLOCK][place % BLOCK] = best.floor();
+        }
+    }
+}
+
+impl<I: Id, V: Value> Pairs<'_, I, V> {
+    /// Adds up the products with the columns before `end`.
+    #[inline(always)]
+    fn add<const MARK: bool>(&self, place: usize, end: usize, own: &mut Scratch<V::Sum>) {
+        let sums = &mut own.sums.as_flattened_mut()[..end];
+        let touched = &mut own.touched[..];
+        let (rows, values) = self.lists.of(place);
+        for (at, (&row, &by)) in rows.iter().zip(values).enumerate() {
+            if let Some(&ahead) = rows.get(at + 2 * ROWS_AHEAD) {
+                self.packed.prefetch_offset(ahead as usize);
+            }
+            if let Some(&ahead) = rows.get(at + ROWS_AHEAD) {
+                self.packed.prefetch_row(ahead as usize);
+            }
+            let (ids, values) = self.packed.row(row as usize);
+            for (&id, &value) in ids.iter().zip(values) {
+                // Rows ascend, so that the bounds check is what ends them.
+                let Some(sum) = sums.get_mut(id.place()) else { break };
+                *sum += by.product(value);
+                if MARK {
+                    touched[id.place() / BLOCK] = 1;
+                }
+            }
+        }
+        if let Some(sum) = sums.get_mut(place) {
+            *sum = V::Sum::default();
+        }
+    }
+
+    #[inline(always)]
+    fn scan<A: Isa>(&self, isa: A, place: usize, blocks: usize, own: &mut Scratch<V::Sum>) {
+        for block in 0..blocks {
+            self.offer(isa, place, block, own);
+        }
+    }
+
+    #[inline(always)]
+    fn visit_touched<A: Isa>(&self, isa: A, place: usize, blocks: usize, own: &mut Scratch<V::Sum>) {
+        for word in 0..blocks.div_ceil(8) {
+            // The marks of eight blocks at once; a set byte is a touched block.
+            let marks = &mut own.touched[word * 8..word * 8 + 8];
+            let mut bits = u64::from_le_bytes((&*marks).try_into().unwrap_or([0; 8]));
+            if bits == 0 {
+                continue;
+            }
+            marks.fill(0);
+            while bits != 0 {
+                self.offer(isa, place, word * 8 + bits.trailing_zeros() as usize / 8, own);
+                bits &= bits - 1;
+            }
+        }
+    }
+
+    /// Offers a block of scores to the place, and to the shared places in the block.
+    #[inline(always)]
+    fn offer<A: Isa>(&self, isa: A, place: usize, block: usize, own: &mut Scratch<V::Sum>) {
+        let sums = V::lanes(std::mem::take(&mut own.sums[block]));
+        let (formula, order) = (self.formula, &self.popularity.order);
+        let col = order.columns[place] as usize;
+        let scores = formula.apply(formula.left.of(col), &self.right, block, sums);
+        let mut bits = isa.hits(&scores, own.best.floor());
+        while bits != 0 {
+            let lane = bits.trailing_zeros() as usize;
+            bits &= bits - 1;
+            own.best.offer(scores[lane], order.columns[block * BLOCK + lane] as usize);
+        }
+        let Some(floors) = own.floors.get_mut(block) else { return };
+        let scores =
+            if self.symmetric { scores } else { formula.apply(formula.right.of(col), &self.left, block, sums) };
+        let mut bits = isa.hits_each(&scores, floors);
+        while bits != 0 {
+            let lane = bits.trailing_zeros() as usize;
+            bits &= bits - 1;
+            let mut best = self.best[block * BLOCK + lane].lock().unwrap_or_else(PoisonError::into_inner);
+            best.offer(scores[lane], col);
+            floors[lane] = best.floor();
+        }
+    }
+}
