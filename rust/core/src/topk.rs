@@ -316,6 +316,13 @@ impl Best {
         (self.last, self.floor) = (key(floor, u32::MAX as usize), floor);
     }
 
+    /// Forgets everything.
+    #[inline(always)]
+    pub(crate) fn restart(&mut self) {
+        self.keys.clear();
+        (self.last, self.floor) = self.start;
+    }
+
     /// Takes over the candidates of another.
     #[inline(always)]
     pub(crate) fn merge(&mut self, other: &mut Self) {
@@ -356,8 +363,7 @@ impl Best {
             (*c, *s) = (key_col(key), within_f32(key_score(key)));
         }
         let n = self.keys.len();
-        self.keys.clear();
-        (self.last, self.floor) = self.start;
+        self.restart();
         n
     }
 }

@@ -76,6 +76,16 @@ pub(crate) trait Isa: Copy {
     /// Products of four rows with two, all of one length, a multiple of 64; bytes are at most 127, and `steps`
     /// times twice the largest product fits in 16 bits.
     fn byte_tile(self, a: &[u8], b: &[u8], steps: usize) -> [[i32; 2]; 4];
+
+    /// Products of four rows with two, all of one length, a multiple of eight. Eight sums are added up at every
+    /// level, so that every level gives the same bits.
+    fn float_tile(self, a: &[f32], b: &[f32]) -> [[f32; 2]; 4];
+}
+
+/// The total of eight sums, in the order of the vector code.
+#[inline(always)]
+fn total(s: [f32; 8]) -> f32 {
+    ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
 }
 
 /// Whatever the target's baseline offers.
@@ -109,6 +119,24 @@ impl Isa for Portable {
             for (out, b) in out.iter_mut().zip(b.chunks_exact(n)) {
                 // Products below 2^14: sixteen bits hold each, and vectors of them are twice as wide.
                 *out = a.iter().zip(b).map(|(&a, &b)| i32::from(u16::from(a) * u16::from(b))).sum();
+            }
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn float_tile(self, a: &[f32], b: &[f32]) -> [[f32; 2]; 4] {
+        let n = a.len() / 4;
+        let mut out = [[0.0; 2]; 4];
+        for (out, a) in out.iter_mut().zip(a.chunks_exact(n)) {
+            for (out, b) in out.iter_mut().zip(b.chunks_exact(n)) {
+                let mut sums = [0.0; 8];
+                for (a, b) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
+                    for lane in 0..8 {
+                        sums[lane] += a[lane] * b[lane];
+                    }
+                }
+                *out = total(sums);
             }
         }
         out
@@ -192,6 +220,34 @@ mod x86 {
                 out
             }
         }
+
+        #[inline(always)]
+        fn float_tile(self, a: &[f32], b: &[f32]) -> [[f32; 2]; 4] {
+            let n = a.len() / 4;
+            let b = &b[..2 * n];
+            // SAFETY: `self` proves AVX2; all loads of eight lie inside the rows, since `at + 8 <= n`.
+            unsafe {
+                let mut sums = [[_mm256_setzero_ps(); 2]; 4];
+                let mut at = 0;
+                while at + 8 <= n {
+                    let b0 = _mm256_loadu_ps(b.as_ptr().add(at));
+                    let b1 = _mm256_loadu_ps(b.as_ptr().add(n + at));
+                    for (i, sums) in sums.iter_mut().enumerate() {
+                        let a = _mm256_loadu_ps(a.as_ptr().add(i * n + at));
+                        sums[0] = _mm256_add_ps(sums[0], _mm256_mul_ps(a, b0));
+                        sums[1] = _mm256_add_ps(sums[1], _mm256_mul_ps(a, b1));
+                    }
+                    at += 8;
+                }
+                let mut out = [[0.0; 2]; 4];
+                for (out, sums) in out.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
+                    let mut lanes = [0.0; 8];
+                    _mm256_storeu_ps(lanes.as_mut_ptr(), *sums);
+                    *out = super::total(lanes);
+                }
+                out
+            }
+        }
     }
 
     /// Made only by [`super::dispatch`], inside a function compiled for AVX-512.
@@ -251,6 +307,11 @@ mod x86 {
                 }
                 out
             }
+        }
+
+        #[inline(always)]
+        fn float_tile(self, a: &[f32], b: &[f32]) -> [[f32; 2]; 4] {
+            Avx2(()).float_tile(a, b)
         }
     }
 }

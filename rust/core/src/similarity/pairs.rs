@@ -11,7 +11,7 @@
 
 use super::formula::{Blocks, Formula};
 use super::gram::{Gram, gram};
-use super::packed::{Id, Lists, Packed, TILE, Value};
+use super::packed::{Id, Lists, Packed, Panel, TILE, Value};
 use crate::control::Control;
 use crate::csr::Csr;
 use crate::error::Result;
@@ -23,8 +23,10 @@ use std::sync::{Mutex, PoisonError};
 
 /// Memory for the candidates of the shared places.
 const SHARED_BYTES: usize = 48 << 20;
+/// More do not pay: rare columns are offered ever better scores by ever rarer ones.
+const MOST_SHARED: usize = 4096;
 /// Rows are asked for so far ahead of their use.
-const ROWS_AHEAD: usize = 4;
+const ROWS_AHEAD: usize = 8;
 /// Below one product for this many columns, visiting only the touched blocks is cheaper than a scan.
 const COLUMNS_PER_PRODUCT: f64 = 8.0;
 /// The largest head: its sums take 8 MiB for each part.
@@ -81,7 +83,7 @@ impl Popularity {
         };
         let most = n.min(LARGEST_HEAD);
         let head = (0..most).find(|&place| !dense(place)).unwrap_or(most) / TILE.0 * TILE.0;
-        let shared = (SHARED_BYTES / (size_of::<u64>() * Best::capacity(k))).max(head);
+        let shared = (SHARED_BYTES / (size_of::<u64>() * Best::capacity(k))).min(MOST_SHARED).max(head);
         let shared = if shared >= n { n } else { shared / BLOCK * BLOCK };
         Ranges { head, shared: shared.max(head) }
     }
@@ -128,6 +130,8 @@ pub(super) fn top_k_pairs<I: Id, V: Value>(
         shared,
         gram,
         lists,
+        panel: Panel::new(packed, head),
+        largest,
         best: (0..shared).map(|_| Mutex::new(Best::new(k, threshold))).collect(),
     };
     let columns = &popularity.order.columns;
@@ -164,6 +168,9 @@ struct Pairs<'a, I, V: Value> {
     shared: usize,
     gram: Gram<V::Sum>,
     lists: Lists<V>,
+    /// The first columns of the head.
+    panel: Panel<V>,
+    largest: u32,
     /// The candidates of the shared places.
     best: Vec<Mutex<Best>>,
 }
@@ -206,10 +213,12 @@ impl<I: Id, V: Value> Job for Place<'_, '_, I, V> {
         let end = if place < pairs.shared { place } else { pairs.packed.n_cols };
         if place < pairs.shared {
             own.best.start_at(own.floors[place / BLOCK][place % BLOCK]);
+        } else {
+            own.best.restart();
         }
         let blocks = end.div_ceil(BLOCK);
         if place < pairs.head {
-            own.sums.as_flattened_mut()[..end].copy_from_slice(pairs.gram.row(place));
+            pairs.gram.copy(place, &mut own.sums.as_flattened_mut()[..end]);
             pairs.scan(isa, place, blocks, own);
         } else if pairs.popularity.products(place, end) * COLUMNS_PER_PRODUCT >= end as f64 {
             pairs.add::<false>(place, end, own);
@@ -233,14 +242,18 @@ impl<I: Id, V: Value> Pairs<'_, I, V> {
         let sums = &mut own.sums.as_flattened_mut()[..end];
         let touched = &mut own.touched[..];
         let (rows, values) = self.lists.of(place);
+        self.panel.add(sums, self.largest, rows, values);
+        if MARK {
+            touched[..self.panel.width / BLOCK].fill(1);
+        }
         for (at, (&row, &by)) in rows.iter().zip(values).enumerate() {
             if let Some(&ahead) = rows.get(at + 2 * ROWS_AHEAD) {
-                self.packed.prefetch_offset(ahead as usize);
+                self.packed.prefetch_offset(ahead as usize, &self.panel);
             }
             if let Some(&ahead) = rows.get(at + ROWS_AHEAD) {
-                self.packed.prefetch_row(ahead as usize);
+                self.packed.prefetch_row(ahead as usize, &self.panel);
             }
-            let (ids, values) = self.packed.row(row as usize);
+            let (ids, values) = self.packed.row_beyond(row as usize, &self.panel);
             for (&id, &value) in ids.iter().zip(values) {
                 // Rows ascend, so that the bounds check is what ends them.
                 let Some(sum) = sums.get_mut(id.place()) else { break };
@@ -264,7 +277,7 @@ impl<I: Id, V: Value> Pairs<'_, I, V> {
 
     #[inline(always)]
     fn visit_touched<A: Isa>(&self, isa: A, place: usize, blocks: usize, own: &mut Scratch<V::Sum>) {
-        for word in 0..blocks.div_ceil(8) {
+        for word in (0..blocks.div_ceil(8)).rev() {
             // The marks of eight blocks at once; a set byte is a touched block.
             let marks = &mut own.touched[word * 8..word * 8 + 8];
             let mut bits = u64::from_le_bytes((&*marks).try_into().unwrap_or([0; 8]));
@@ -282,7 +295,15 @@ impl<I: Id, V: Value> Pairs<'_, I, V> {
     /// Offers a block of scores to the place, and to the shared places in the block.
     #[inline(always)]
     fn offer<A: Isa>(&self, isa: A, place: usize, block: usize, own: &mut Scratch<V::Sum>) {
-        let sums = V::lanes(std::mem::take(&mut own.sums[block]));
+        let slot = &mut own.sums[block];
+        let mut any = 0;
+        for &sum in slot.iter() {
+            any |= V::bits(sum);
+        }
+        if any == 0 {
+            return;
+        }
+        let sums = V::lanes(std::mem::take(slot));
         let (formula, order) = (self.formula, &self.popularity.order);
         let col = order.columns[place] as usize;
         let scores = formula.apply(formula.left.of(col), &self.right, block, sums);
