@@ -122,12 +122,29 @@ impl Csr {
         Ok(pieces?.into_iter().all(|s| s))
     }
 
+    /// With sorted rows, duplicate entries summed.
     fn canonical(&self, name: &str) -> Result<Self> {
+        let pieces: Result<Vec<_>> =
+            self.row_pieces().into_par_iter().map(|rows| self.canonical_rows(name, rows)).collect();
         let mut indptr = Vec::with_capacity(self.indptr.len());
         let (mut indices, mut values) = (Vec::with_capacity(self.nnz()), Vec::with_capacity(self.nnz()));
-        let mut row_entries: Vec<(i32, f32)> = Vec::new();
         indptr.push(0);
-        for row in 0..self.n_rows() {
+        for (ends, cols, vals) in pieces? {
+            let before = indices.len() as i64;
+            indptr.extend(ends.iter().map(|end| before + end));
+            indices.extend_from_slice(&cols);
+            values.extend_from_slice(&vals);
+        }
+        Ok(Self::trusted(indptr, indices, values, self.n_cols))
+    }
+
+    /// Ends of the rows, columns and values of some rows.
+    fn canonical_rows(&self, name: &str, rows: Range<usize>) -> Result<(Vec<i64>, Vec<i32>, Vec<f32>)> {
+        let nnz = (self.indptr()[rows.end] - self.indptr()[rows.start]) as usize;
+        let mut ends = Vec::with_capacity(rows.len());
+        let (mut indices, mut values) = (Vec::with_capacity(nnz), Vec::with_capacity(nnz));
+        let mut row_entries: Vec<(i32, f32)> = Vec::new();
+        for row in rows {
             let (cols, vals) = self.row(row);
             row_entries.clear();
             row_entries.extend(cols.iter().copied().zip(vals.iter().copied()));
@@ -142,9 +159,9 @@ impl Csr {
                 }
                 values.push(sum);
             }
-            indptr.push(indices.len() as i64);
+            ends.push(indices.len() as i64);
         }
-        Ok(Self::trusted(indptr, indices, values, self.n_cols))
+        Ok((ends, indices, values))
     }
 
     /// From parts that this crate made and that hold the invariants.
@@ -278,15 +295,26 @@ impl Csr {
 
     /// How many entries each column has.
     pub fn column_counts(&self) -> Vec<i64> {
-        let threads = rayon::current_num_threads();
-        let size = self.nnz().div_ceil(threads).max(PASS_ENTRIES);
-        let partial: Vec<Vec<i64>> = self
-            .indices()
+        self.count_columns(|_| 1)
+    }
+
+    /// The same with every row counted so many times.
+    pub(crate) fn column_counts_weighted(&self, times: &[i64]) -> Vec<i64> {
+        self.count_columns(|row| times[row])
+    }
+
+    fn count_columns(&self, times: impl Fn(usize) -> i64 + Sync) -> Vec<i64> {
+        let pieces = self.row_pieces();
+        let size = pieces.len().div_ceil(rayon::current_num_threads()).max(1);
+        let partial: Vec<Vec<i64>> = pieces
             .par_chunks(size)
-            .map(|cols| {
+            .map(|pieces| {
                 let mut counts = vec![0; self.n_cols];
-                for &c in cols {
-                    counts[c as usize] += 1;
+                for row in pieces.iter().cloned().flatten() {
+                    let times = times(row);
+                    for &c in self.row(row).0 {
+                        counts[c as usize] += times;
+                    }
                 }
                 counts
             })
