@@ -91,41 +91,69 @@ impl Csr {
     /// Column ids in range and values finite; returns whether every row ascends strictly.
     fn check_entries(&self, name: &str) -> Result<bool> {
         let n_cols = self.n_cols;
-        let pieces: Result<Vec<bool>> = self
-            .row_pieces()
-            .into_par_iter()
-            .map(|rows| {
-                let mut sorted = true;
-                for row in rows {
-                    let (cols, values) = self.row(row);
-                    // A negative id becomes a huge one as u32, so one comparison tests both ends.
-                    if cols.iter().any(|&c| c as u32 as usize >= n_cols) {
-                        let bad = cols.iter().find(|&&c| c as u32 as usize >= n_cols).copied().unwrap_or(0);
-                        let text = format_args!("column {bad} in row {row}, but there are {n_cols} columns")
-                            .to_string();
-                        return Err(Error::invalid(name, text));
-                    }
-                    if values.iter().any(|v| !v.is_finite()) {
-                        let at = values.iter().position(|v| !v.is_finite()).unwrap_or(0);
-                        let bad = self.values.iter().filter(|v| !v.is_finite()).count();
-                        let text = format!(
-                            "{bad} non-finite value(s); the first is {} at row {row}, column {}",
-                            values[at], cols[at]
-                        );
-                        return Err(Error::invalid(name, text));
-                    }
-                    sorted &= cols.windows(2).all(|w| w[0] < w[1]);
+        let pieces: Result<Vec<bool>> = self.map_pieces(|rows| {
+            let mut sorted = true;
+            for row in rows {
+                let (cols, values) = self.row(row);
+                // A negative id becomes a huge one as u32, so one comparison tests both ends.
+                if cols.iter().any(|&c| c as u32 as usize >= n_cols) {
+                    let bad = cols.iter().find(|&&c| c as u32 as usize >= n_cols).copied().unwrap_or(0);
+                    let text =
+                        format_args!("column {bad} in row {row}, but there are {n_cols} columns").to_string();
+                    return Err(Error::invalid(name, text));
                 }
-                Ok(sorted)
-            })
-            .collect();
+                if values.iter().any(|v| !v.is_finite()) {
+                    let at = values.iter().position(|v| !v.is_finite()).unwrap_or(0);
+                    let bad = self.values.iter().filter(|v| !v.is_finite()).count();
+                    let text = format!(
+                        "{bad} non-finite value(s); the first is {} at row {row}, column {}",
+                        values[at], cols[at]
+                    );
+                    return Err(Error::invalid(name, text));
+                }
+                sorted &= cols.windows(2).all(|w| w[0] < w[1]);
+            }
+            Ok(sorted)
+        });
         Ok(pieces?.into_iter().all(|s| s))
+    }
+
+    /// `f` of every piece of rows. A single piece is done where the caller stands: without any thread pool.
+    fn map_pieces<R: Send>(&self, f: impl Fn(Range<usize>) -> Result<R> + Send + Sync) -> Result<Vec<R>> {
+        let pieces = self.row_pieces();
+        if pieces.len() <= 1 {
+            return pieces.into_iter().map(f).collect();
+        }
+        pieces.into_par_iter().map(f).collect()
+    }
+
+    /// Is it so small that [`Csr::new`] needs no thread pool for it?
+    pub fn is_small(n_rows: usize, nnz: usize) -> bool {
+        n_rows < PASS_ENTRIES && nnz < PASS_ENTRIES
+    }
+
+    /// The given rows, in that order, as often as they are given.
+    pub fn take_rows(&self, rows: &[i32]) -> Result<Self> {
+        let n_rows = self.n_rows();
+        if let Some(bad) = rows.iter().find(|&&r| r as u32 as usize >= n_rows) {
+            return Err(Error::invalid("rows", format_args!("row {bad}, but there are {n_rows}")));
+        }
+        let nnz = rows.iter().map(|&r| self.row_len(r as usize)).sum();
+        let mut indptr = Vec::with_capacity(rows.len() + 1);
+        let (mut indices, mut values) = (Vec::with_capacity(nnz), Vec::with_capacity(nnz));
+        indptr.push(0);
+        for &row in rows {
+            let (cols, vals) = self.row(row as usize);
+            indices.extend_from_slice(cols);
+            values.extend_from_slice(vals);
+            indptr.push(indices.len() as i64);
+        }
+        Ok(Self::trusted(indptr, indices, values, self.n_cols))
     }
 
     /// With sorted rows, duplicate entries summed.
     fn canonical(&self, name: &str) -> Result<Self> {
-        let pieces: Result<Vec<_>> =
-            self.row_pieces().into_par_iter().map(|rows| self.canonical_rows(name, rows)).collect();
+        let pieces = self.map_pieces(|rows| self.canonical_rows(name, rows));
         let mut indptr = Vec::with_capacity(self.indptr.len());
         let (mut indices, mut values) = (Vec::with_capacity(self.nnz()), Vec::with_capacity(self.nnz()));
         indptr.push(0);

@@ -13,6 +13,8 @@ use rayon::prelude::*;
 const REORDER_FROM: u64 = 4;
 /// Packing the right matrix pays from there too.
 const PACK_FROM: u64 = 4;
+/// Rows that are worth a thread when their work is counted.
+const MIN_ROWS: usize = 256;
 /// Rows of the right matrix asked for ahead of their use: each lies at a random place in memory.
 const ROWS_AHEAD: usize = 4;
 /// Cache lines of each; the hardware follows from there.
@@ -40,7 +42,12 @@ impl<'a> Product<'a> {
             )));
         }
         let row_work = |row: usize| a.row(row).0.iter().map(|&mid| b.row_len(mid as usize) as u64).sum();
-        let work: Vec<u64> = (0..a.n_rows()).into_par_iter().with_min_len(256).map(row_work).collect();
+        // A few rows need no thread pool.
+        let work: Vec<u64> = if a.n_rows() < MIN_ROWS {
+            (0..a.n_rows()).map(row_work).collect()
+        } else {
+            (0..a.n_rows()).into_par_iter().with_min_len(MIN_ROWS).map(row_work).collect()
+        };
         Ok(Self { a: a.view(), b: b.view(), reordered: None, n_rows: a.n_rows(), n_cols: b.n_cols(), work })
     }
 

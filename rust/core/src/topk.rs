@@ -395,6 +395,9 @@ const ROW_OVERHEAD: u64 = 256;
 
 /// Cuts rows into runs of about equal work.
 fn balanced(n_rows: usize, work: impl Fn(usize) -> u64, total: u64) -> Vec<(Range<usize>, u64)> {
+    if n_rows == 1 {
+        return vec![(0..1, total)];
+    }
     let goal = (total / (CHUNKS_PER_THREAD * rayon::current_num_threads() as u64)).max(1 << 14);
     let mut runs = Vec::new();
     let (mut start, mut sum) = (0, 0);
