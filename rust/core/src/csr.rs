@@ -171,17 +171,21 @@ impl Csr {
         let nnz = (self.indptr()[rows.end] - self.indptr()[rows.start]) as usize;
         let mut ends = Vec::with_capacity(rows.len());
         let (mut indices, mut values) = (Vec::with_capacity(nnz), Vec::with_capacity(nnz));
-        let mut row_entries: Vec<(i32, f32)> = Vec::new();
+        let mut entries: Vec<u64> = Vec::new();
         for row in rows {
             let (cols, vals) = self.row(row);
-            row_entries.clear();
-            row_entries.extend(cols.iter().copied().zip(vals.iter().copied()));
-            row_entries.sort_by_key(|e| e.0); // stable: duplicates are summed in their given order
-            for group in row_entries.chunk_by(|a, b| a.0 == b.0) {
-                indices.push(group[0].0);
-                let sum = group.iter().map(|e| f64::from(e.1)).sum::<f64>() as f32;
+            if u32::try_from(cols.len()).is_err() {
+                return Err(Error::invalid(name, format_args!("row {row} has {} entries", cols.len())));
+            }
+            // Column and position as one number: duplicates are summed in their given order.
+            entries.clear();
+            entries.extend(cols.iter().enumerate().map(|(at, &c)| (c as u64) << 32 | at as u64));
+            entries.sort_unstable();
+            for group in entries.chunk_by(|a, b| a >> 32 == b >> 32) {
+                let col = (group[0] >> 32) as i32;
+                indices.push(col);
+                let sum = group.iter().map(|&e| f64::from(vals[e as u32 as usize])).sum::<f64>() as f32;
                 if !sum.is_finite() {
-                    let col = group[0].0;
                     let text = format!("duplicates at row {row}, column {col} add up beyond float32");
                     return Err(Error::invalid(name, text));
                 }

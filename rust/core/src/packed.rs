@@ -16,6 +16,8 @@ use std::ops::Range;
 /// A column that one in so many of the used rows has belongs to the head: a vector addition of a block of columns
 /// costs about as much as two scattered ones.
 const HEAD_PART: u64 = 8;
+/// Blocks of the head added up together, as many as there are registers for.
+const STEP: usize = 4;
 /// Entries of the tail in a line: their ids first, then their values.
 const PER_LINE: usize = BLOCK / 2;
 /// Rows asked for ahead of their use: each lies at a random place in memory.
@@ -43,8 +45,9 @@ impl Packed {
         let frequent =
             |col: i32| u128::from(counts[col as usize] as u64) * u128::from(HEAD_PART) >= used as u128;
         let n_frequent = if used == 0 { 0 } else { order.columns.partition_point(|&c| frequent(c)) };
-        // A last block that would be mostly tail is left to it.
-        let head_blocks = (n_frequent + BLOCK / 2) / BLOCK;
+        // The nearest number of whole steps.
+        let steps = (n_frequent + STEP * BLOCK / 2) / (STEP * BLOCK);
+        let head_blocks = steps.min(b.n_cols().div_ceil(BLOCK) / STEP) * STEP;
         let in_head = |col: i32| (order.places[col as usize] as usize) < head_blocks * BLOCK;
 
         let n_lines = |row: usize| {
@@ -100,32 +103,25 @@ impl Packed {
         }
     }
 
-    /// Adds up the head of all rows, four blocks at a time, as many as there are registers for.
+    /// Adds up the head of all rows, a step at a time.
     #[inline(always)]
     fn add_head(&self, rows: &[i32], weights: &[f32], sums: &mut [Lanes]) {
-        let mut first = 0;
-        let (fours, rest) = sums.as_chunks_mut::<4>();
-        for four in fours {
-            self.add_four(rows, weights, first, four);
-            first += 4;
-        }
-        for one in rest {
-            self.add_one(rows, weights, first, one);
-            first += 1;
+        for (step, sums) in sums.as_chunks_mut::<STEP>().0.iter_mut().enumerate() {
+            self.add_step(rows, weights, step * STEP, sums);
         }
     }
 
     // The sums are separate variables, updated by value: an array of blocks would live in memory.
 
     #[inline(always)]
-    fn add_four(&self, rows: &[i32], weights: &[f32], first: usize, sums: &mut [Lanes; 4]) {
+    fn add_step(&self, rows: &[i32], weights: &[f32], first: usize, sums: &mut [Lanes; STEP]) {
         let [mut s0, mut s1, mut s2, mut s3] = *sums;
         for (at, (&row, &by)) in rows.iter().zip(weights).enumerate() {
             if first == 0 {
                 self.ask_ahead(rows, at);
             }
             let start = self.starts[row as usize] as usize + first;
-            if let [b0, b1, b2, b3] = &self.lines[start..start + 4] {
+            if let [b0, b1, b2, b3] = &self.lines[start..start + STEP] {
                 s0 = plus(s0, by, b0);
                 s1 = plus(s1, by, b1);
                 s2 = plus(s2, by, b2);
@@ -133,18 +129,6 @@ impl Packed {
             }
         }
         *sums = [s0, s1, s2, s3];
-    }
-
-    #[inline(always)]
-    fn add_one(&self, rows: &[i32], weights: &[f32], first: usize, sums: &mut Lanes) {
-        let mut sum = *sums;
-        for (at, (&row, &by)) in rows.iter().zip(weights).enumerate() {
-            if first == 0 {
-                self.ask_ahead(rows, at);
-            }
-            sum = plus(sum, by, &self.lines[self.starts[row as usize] as usize + first]);
-        }
-        *sums = sum;
     }
 }
 

@@ -137,13 +137,18 @@ impl Scores {
     #[inline(always)]
     pub(crate) fn add_lines(&mut self, lines: &[Lanes], by: f32) {
         let sums = self.sums.as_flattened_mut();
-        for line in lines {
-            let (ids, values) = line.split_at(BLOCK / 2);
-            for (id, v) in ids.iter().zip(values) {
-                let place = id.to_bits() as usize;
-                sums[place] += by * v;
-                if !self.dense {
-                    self.touched[place / BLOCK] = 1;
+        let place = |line: &Lanes, lane: usize| line[lane].to_bits() as usize;
+        if self.dense {
+            for line in lines {
+                for lane in 0..BLOCK / 2 {
+                    sums[place(line, lane)] += by * line[BLOCK / 2 + lane];
+                }
+            }
+        } else {
+            for line in lines {
+                for lane in 0..BLOCK / 2 {
+                    sums[place(line, lane)] += by * line[BLOCK / 2 + lane];
+                    self.touched[place(line, lane) / BLOCK] = 1;
                 }
             }
         }
