@@ -15,7 +15,15 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from ferrec import _rust
-from ferrec.kernels import as_csr, ranking_metrics, top_k_neighbors, top_k_product, top_k_similar, weight
+from ferrec.kernels import (
+    as_csr,
+    ranking_metrics,
+    to_scipy,
+    top_k_neighbors,
+    top_k_product,
+    top_k_similar,
+    weight,
+)
 
 properties = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 AXES = ("items", "users")
@@ -388,6 +396,66 @@ def test_a_batch_is_its_single_rows(large):
             lo, hi = many.indptr[row : row + 2]
             assert many.indices[lo:hi].tolist() == single.indices.tolist()
             assert many.data[lo:hi].tobytes() == single.data.tobytes()
+
+
+@pytest.mark.parametrize("n_cols", [1, 8, 40, 3000, 65_535, 65_537])
+@pytest.mark.parametrize("popular", [0, 5, 24, 100])
+def test_the_packed_product_is_its_single_rows(n_cols, popular):
+    """A single row is never packed; many are: columns that most rows have, rare ones, empty rows, zeros."""
+    rng = np.random.default_rng(popular)
+    a = sp.random_array((300, 60), density=0.3, rng=rng, dtype=np.float32, format="lil")
+    a[7] = 0
+    rare = sp.random_array((60, n_cols), density=min(1, 40 / n_cols), rng=rng, dtype=np.float32)
+    head = np.zeros((60, n_cols), np.float32)
+    columns = rng.permutation(n_cols)[:popular]
+    head[:, columns] = rng.normal(size=(60, len(columns))) * (rng.random((60, len(columns))) < 0.7)
+    b = (rare + sp.csr_array(head)).tolil()
+    b[3] = 0
+    a, b = a.tocsr(), b.tocsr()
+    a.data[::11] = 0
+    exclude = sp.random_array((300, n_cols), density=0.1, rng=rng, dtype=np.float32, format="csr")
+    allow = sp.random_array((300, n_cols), density=0.3, rng=rng, dtype=np.float32, format="csr")
+    some = np.arange(0, n_cols, 3)
+    for options in (
+        {},
+        {"exclude": exclude},
+        {"allow": allow, "threshold": 0.1},
+        {"exclude": some, "threshold": 0.5},
+        {"exclude": exclude, "allow": some},
+    ):
+        batch = top_k_neighbors(a, b, 10, **options)
+        for row in (0, 7, 42, 299):
+            own = {name: value[[row]] if sp.issparse(value) else value for name, value in options.items()}
+            single = top_k_neighbors(a[[row]], b, 10, **own)
+            at = slice(batch.indptr[row], batch.indptr[row + 1])
+            assert np.array_equal(batch.indices[at], single.indices)
+            assert batch.data[at].tobytes() == single.data.tobytes()
+
+
+def test_unsorted_rows_of_a_large_matrix_are_sorted():
+    """Enough entries for several pieces of work, best first as the kernels give them."""
+    rng = np.random.default_rng(0)
+    x = sp.random_array((2000, 500), density=0.2, rng=rng, dtype=np.float32, format="csr")
+    backwards = x.copy()
+    for row in range(x.shape[0]):
+        own = slice(x.indptr[row], x.indptr[row + 1])
+        backwards.indices[own], backwards.data[own] = x.indices[own][::-1], x.data[own][::-1]
+    backwards.has_sorted_indices = False
+    indptr, indices, data = as_csr(backwards).parts()
+    assert np.array_equal(indptr, x.indptr)
+    assert np.array_equal(indices, x.indices)
+    assert np.array_equal(data, x.data)
+
+
+def test_rows_of_a_handle():
+    x = sp.csr_array(np.array([[1, 0, 2], [0, 0, 0], [0, 3, 0]], dtype=np.float32))
+    handle = as_csr(x)
+    for rows in ([2], [], [0, 2, 0, 1]):
+        taken = to_scipy(handle.rows(np.array(rows, np.int32)))
+        assert np.array_equal(taken.toarray(), x.toarray()[rows])
+    for bad in (3, -1):
+        with pytest.raises(ValueError, match=f"row {bad}, but there are 3"):
+            handle.rows(np.array([bad], np.int32))
 
 
 @pytest.mark.parametrize("axis", AXES)

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 from engines import ROWS, Inputs
 from results import DRIFT, differing_rows, is_best_first, ranking
-from shapes import SHAPES, load, matrix, path_of, save
+from shapes import SHAPES, load, matrix, names_of, path_of, save
 
 from ferrec.datasets.synthetic import synthetic
 
@@ -183,7 +183,7 @@ def measure(name: str, shape: str, engines: list[str], options: argparse.Namespa
         "similarity": None,
     }
     if not row.square:
-        base["similarity"] = similarity(base, folder)
+        base["similarity"] = str(names_of(path_of(shape))) if shape == "strings" else similarity(base, folder)
 
     measured: Json = {}
     ours = None

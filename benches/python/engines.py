@@ -26,7 +26,8 @@ class Inputs:
     """What every engine of a row gets; nothing may change it."""
 
     x: sp.csr_array  # users × items
-    similarity: sp.csr_array | None = None  # items × items, rows best first; only for recommending
+    similarity: sp.csr_array | None = None
+    """Recommending: items × items, rows best first. Strings: 3-grams × names."""
 
 
 Engine = Callable[[Inputs, int], Run]
@@ -46,6 +47,7 @@ class Row:
 
 NEIGHBORS = 100
 RECOMMENDED = 10
+ALIKE = 0.6
 
 
 # --- The k most similar -----------------------------------------------------------------------------------
@@ -157,6 +159,68 @@ def implicit_recommend(inputs: Inputs, threads: int) -> Run:
     return lambda: model.recommend(users, x, N=RECOMMENDED, filter_already_liked_items=True)
 
 
+# --- One user after the other, everything warm ------------------------------------------------------------
+
+ONE_BY_ONE = 1000
+
+
+def _some_users(x: sp.csr_array) -> list[int]:
+    return np.linspace(0, x.shape[0] - 1, ONE_BY_ONE, dtype=np.int64).tolist()
+
+
+def ferrec_one(inputs: Inputs, threads: int) -> Run:
+    import ferrec
+    from ferrec.kernels import as_csr
+    from ferrec.models._item_neighbors import ItemNeighborsState
+
+    data = ferrec.Interactions.from_csr(inputs.x)
+    model = ferrec.ItemKNN(k=NEIGHBORS, n_threads=threads)
+    model._state = ItemNeighborsState(data.users, data.items, data.csr, as_csr(inputs.similarity))
+    users = _some_users(inputs.x)
+
+    def run() -> Result:
+        answers = [model.recommend(users=[user], n=RECOMMENDED) for user in users]
+        parts = [np.concatenate([getattr(one, part) for one in answers]) for part in ("scores", "codes")]
+        indptr = np.cumsum([0, *(len(one.codes) for one in answers)])
+        return sp.csr_array((*parts, indptr), shape=(len(users), inputs.x.shape[1]))
+
+    return run
+
+
+def implicit_one(inputs: Inputs, threads: int) -> Run:
+    from implicit.nearest_neighbours import CosineRecommender, NearestNeighboursScorer
+
+    x = sp.csr_matrix(inputs.x)
+    model = CosineRecommender(K=NEIGHBORS, num_threads=threads)
+    model.similarity = sp.csr_matrix(inputs.similarity, dtype=np.float64)
+    model.scorer = NearestNeighboursScorer(model.similarity)
+    users = [(user, x[user]) for user in _some_users(inputs.x)]
+
+    def run() -> Result:
+        answers = [model.recommend(user, row, N=RECOMMENDED) for user, row in users]
+        return tuple(np.stack(part) for part in zip(*answers, strict=True))
+
+    return run
+
+
+# --- String matching --------------------------------------------------------------------------------------
+
+
+def ferrec_strings(inputs: Inputs, threads: int) -> Run:
+    from ferrec.kernels import top_k_product
+
+    return lambda: top_k_product(inputs.x, inputs.similarity, RECOMMENDED, threshold=ALIKE, n_threads=threads)
+
+
+def sparse_dot_topn_strings(inputs: Inputs, threads: int) -> Run:
+    import sparse_dot_topn
+
+    queries, names = sp.csr_matrix(inputs.x), sp.csr_matrix(inputs.similarity)
+    return lambda: sparse_dot_topn.sp_matmul_topn(
+        queries, names, top_n=RECOMMENDED, threshold=ALIKE, sort=True, n_threads=threads
+    )
+
+
 ITEMS = {
     "ferrec": ferrec_items,
     "similaripy": similaripy_items,
@@ -179,6 +243,22 @@ ROWS = {
         RECOMMENDED,
         True,
         {"ferrec": ferrec_recommend, "similaripy": similaripy_recommend, "implicit": implicit_recommend},
+        square=False,
+    ),
+    "latency": Row(
+        f"{ONE_BY_ONE} users one by one, item-kNN, top 10, warm",
+        RECOMMENDED,
+        True,
+        {"ferrec": ferrec_one, "implicit": implicit_one},
+        shapes=("1m",),
+        square=False,
+    ),
+    "strings": Row(
+        "names by TF-IDF of 3-grams, top 10 above 0.6",
+        RECOMMENDED,
+        True,
+        {"ferrec": ferrec_strings, "sparse_dot_topn": sparse_dot_topn_strings},
+        shapes=("strings",),
         square=False,
     ),
 }

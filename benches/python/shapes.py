@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+from names import string_matching
 
 from ferrec.datasets.synthetic import synthetic
 
@@ -15,6 +16,7 @@ SHAPES = {
     "1m": (6_040, 3_706, 1_000_000),  # MovieLens-1M's
     "20m": (138_493, 26_744, 20_000_000),  # MovieLens-20M's
     "long": (1_000_000, 200_000, 23_000_000),  # a long tail: 1.3 G multiply-adds in XᵀX
+    "strings": (200_000, 50_000, 6_653_372),  # queries, names, 3-grams of the queries: 40 G multiply-adds
 }
 
 
@@ -42,12 +44,23 @@ def load(path: Path) -> sp.csr_array:
 def path_of(shape: str) -> Path:
     """The file of a named shape, generated where it is missing; another generator gives another file."""
     n_users, n_items, nnz = SHAPES[shape]
-    source = Path(sys.modules[synthetic.__module__].__file__ or "").read_bytes()
+    generator = string_matching if shape == "strings" else synthetic
+    source = Path(sys.modules[generator.__module__].__file__ or "").read_bytes()
     version = hashlib.sha256(source + repr(SHAPES[shape]).encode()).hexdigest()[:10]
     path = cache() / f"synthetic-{shape}-{version}.npz"
     if not path.exists():
-        save(path, synthetic(n_users, n_items, nnz, seed=0))
+        if shape == "strings":
+            queries, known = string_matching(n_users, n_items)
+            save(names_of(path), known.T.tocsr())
+            save(path, queries)
+        else:
+            save(path, synthetic(n_users, n_items, nnz, seed=0))
     return path
+
+
+def names_of(path: Path) -> Path:
+    """Beside the queries of the shape `strings`: the matrix 3-grams × names."""
+    return path.with_name(f"names-{path.name}")
 
 
 def matrix(shape: str, *, ratings: bool = True) -> sp.csr_array:

@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from engines import NEIGHBORS, ROWS, Inputs
+from names import string_matching
 from results import Ranking, differing_rows, is_best_first, ranking
 from shapes import load, matrix, save
 
 from ferrec.kernels import top_k_similar
 
 THREADS = 2
+ROWS_1M = {name: row for name, row in ROWS.items() if "1m" in row.shapes}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def inputs() -> dict[bool, Inputs]:
 def ours(inputs: dict[bool, Inputs]) -> dict[str, Ranking]:
     """ferrec's answers, by row of the table."""
     answers = {}
-    for name, row in ROWS.items():
+    for name, row in ROWS_1M.items():
         result = row.engines["ferrec"](inputs[row.ratings], THREADS)()
         assert is_best_first(result, row.k)
         answers[name] = ranking(result, result.shape[1], row.k, square=row.square)
@@ -44,7 +46,7 @@ def ours(inputs: dict[bool, Inputs]) -> dict[str, Ranking]:
 
 @pytest.mark.filterwarnings("ignore")  # peers' own
 @pytest.mark.parametrize(
-    ("name", "engine"), [(name, engine) for name, row in ROWS.items() for engine in row.engines]
+    ("name", "engine"), [(name, engine) for name, row in ROWS_1M.items() for engine in row.engines]
 )
 def test_same_answer(benchmark, inputs, ours, name: str, engine: str) -> None:
     if engine != "ferrec":
@@ -56,6 +58,20 @@ def test_same_answer(benchmark, inputs, ours, name: str, engine: str) -> None:
     result = benchmark.pedantic(run, rounds=3, warmup_rounds=1)
     theirs = ranking(result, ours[name].n_cols, row.k, square=row.square)
     assert differing_rows(ours[name], theirs, row.k) == 0
+
+
+@pytest.mark.parametrize("engine", ROWS["strings"].engines)
+def test_same_names(benchmark, engine: str) -> None:
+    if engine != "ferrec":
+        pytest.importorskip(engine)
+    queries, names = string_matching(300, 2000)
+    inputs, row = Inputs(queries, names.T.tocsr()), ROWS["strings"]
+    found = [row.engines[e](inputs, THREADS) for e in ("ferrec", engine)]
+    ours, theirs = (
+        ranking(run(), 2000, row.k, square=False) for run in (found[0], lambda: benchmark(found[1]))
+    )
+    assert ours.ids.size > 300
+    assert differing_rows(ours, theirs, row.k) == 0
 
 
 # --- The comparison itself, which must not wave everything through -----------------------------------------
@@ -112,6 +128,6 @@ def test_files_keep_the_order_of_rows(tmp_path: Path) -> None:
 def test_inputs_are_never_changed(inputs: dict[bool, Inputs]) -> None:
     small = dataclasses.replace(inputs[True], x=inputs[True].x[:300])
     before = small.x.copy()
-    for row in ROWS.values():
+    for row in ROWS_1M.values():
         row.engines["ferrec"](small, THREADS)()
     assert (small.x != before).nnz == 0

@@ -364,7 +364,8 @@ def top_k_neighbors(
     """
     k = as_int("k", k, minimum=1)
     left, right = as_csr(history, "history"), as_csr(similarity, "similarity")
-    chosen = column_filter(right.shape[1], exclude, allow, threshold)
+    # Leaving out the history itself is common, and it has been validated.
+    chosen = column_filter(right.shape[1], left if exclude is history else exclude, allow, threshold)
     with bar(progress, "neighbors") as callback:
         parts = _rust.top_k_product(
             left, right, k, chosen, ("history", "similarity"), threads(n_threads), callback

@@ -23,7 +23,7 @@ from ferrec._progress import Callback, bar
 from ferrec.errors import DataError, NotFittedError, UnknownIdError, UnsupportedError
 from ferrec.explanation import Explanation, exact
 from ferrec.interactions import Interactions
-from ferrec.kernels import CsrParts, Filter, Progress, as_csr, as_int, threads, to_scipy
+from ferrec.kernels import CsrParts, Filter, Progress, as_csr, as_int, threads
 from ferrec.labels import Labels
 from ferrec.recommendations import Recommendations
 
@@ -80,7 +80,7 @@ class Queries:
 
 def rows_of(handle: _rust.Csr, rows: NDArray[np.integer[Any]]) -> _rust.Csr:
     """A handle to some rows of a matrix, in that order."""
-    return as_csr(to_scipy(handle)[rows])
+    return handle.rows(np.ascontiguousarray(rows, dtype=np.int32))
 
 
 def unit_rows(codes: NDArray[np.int32], n: int) -> _rust.Csr:

@@ -91,60 +91,109 @@ impl Csr {
     /// Column ids in range and values finite; returns whether every row ascends strictly.
     fn check_entries(&self, name: &str) -> Result<bool> {
         let n_cols = self.n_cols;
-        let pieces: Result<Vec<bool>> = self
-            .row_pieces()
-            .into_par_iter()
-            .map(|rows| {
-                let mut sorted = true;
-                for row in rows {
-                    let (cols, values) = self.row(row);
-                    // A negative id becomes a huge one as u32, so one comparison tests both ends.
-                    if cols.iter().any(|&c| c as u32 as usize >= n_cols) {
-                        let bad = cols.iter().find(|&&c| c as u32 as usize >= n_cols).copied().unwrap_or(0);
-                        let text = format_args!("column {bad} in row {row}, but there are {n_cols} columns")
-                            .to_string();
-                        return Err(Error::invalid(name, text));
-                    }
-                    if values.iter().any(|v| !v.is_finite()) {
-                        let at = values.iter().position(|v| !v.is_finite()).unwrap_or(0);
-                        let bad = self.values.iter().filter(|v| !v.is_finite()).count();
-                        let text = format!(
-                            "{bad} non-finite value(s); the first is {} at row {row}, column {}",
-                            values[at], cols[at]
-                        );
-                        return Err(Error::invalid(name, text));
-                    }
-                    sorted &= cols.windows(2).all(|w| w[0] < w[1]);
+        let pieces: Result<Vec<bool>> = self.map_pieces(|rows| {
+            let mut sorted = true;
+            for row in rows {
+                let (cols, values) = self.row(row);
+                // A negative id becomes a huge one as u32, so one comparison tests both ends.
+                if cols.iter().any(|&c| c as u32 as usize >= n_cols) {
+                    let bad = cols.iter().find(|&&c| c as u32 as usize >= n_cols).copied().unwrap_or(0);
+                    let text =
+                        format_args!("column {bad} in row {row}, but there are {n_cols} columns").to_string();
+                    return Err(Error::invalid(name, text));
                 }
-                Ok(sorted)
-            })
-            .collect();
+                if values.iter().any(|v| !v.is_finite()) {
+                    let at = values.iter().position(|v| !v.is_finite()).unwrap_or(0);
+                    let bad = self.values.iter().filter(|v| !v.is_finite()).count();
+                    let text = format!(
+                        "{bad} non-finite value(s); the first is {} at row {row}, column {}",
+                        values[at], cols[at]
+                    );
+                    return Err(Error::invalid(name, text));
+                }
+                sorted &= cols.windows(2).all(|w| w[0] < w[1]);
+            }
+            Ok(sorted)
+        });
         Ok(pieces?.into_iter().all(|s| s))
     }
 
+    /// `f` of every piece of rows. A single piece is done where the caller stands: without any thread pool.
+    fn map_pieces<R: Send>(&self, f: impl Fn(Range<usize>) -> Result<R> + Send + Sync) -> Result<Vec<R>> {
+        let pieces = self.row_pieces();
+        if pieces.len() <= 1 {
+            return pieces.into_iter().map(f).collect();
+        }
+        pieces.into_par_iter().map(f).collect()
+    }
+
+    /// Is it so small that [`Csr::new`] needs no thread pool for it?
+    pub fn is_small(n_rows: usize, nnz: usize) -> bool {
+        n_rows < PASS_ENTRIES && nnz < PASS_ENTRIES
+    }
+
+    /// The given rows, in that order, as often as they are given.
+    pub fn take_rows(&self, rows: &[i32]) -> Result<Self> {
+        let n_rows = self.n_rows();
+        if let Some(bad) = rows.iter().find(|&&r| r as u32 as usize >= n_rows) {
+            return Err(Error::invalid("rows", format_args!("row {bad}, but there are {n_rows}")));
+        }
+        let nnz = rows.iter().map(|&r| self.row_len(r as usize)).sum();
+        let mut indptr = Vec::with_capacity(rows.len() + 1);
+        let (mut indices, mut values) = (Vec::with_capacity(nnz), Vec::with_capacity(nnz));
+        indptr.push(0);
+        for &row in rows {
+            let (cols, vals) = self.row(row as usize);
+            indices.extend_from_slice(cols);
+            values.extend_from_slice(vals);
+            indptr.push(indices.len() as i64);
+        }
+        Ok(Self::trusted(indptr, indices, values, self.n_cols))
+    }
+
+    /// With sorted rows, duplicate entries summed.
     fn canonical(&self, name: &str) -> Result<Self> {
+        let pieces = self.map_pieces(|rows| self.canonical_rows(name, rows));
         let mut indptr = Vec::with_capacity(self.indptr.len());
         let (mut indices, mut values) = (Vec::with_capacity(self.nnz()), Vec::with_capacity(self.nnz()));
-        let mut row_entries: Vec<(i32, f32)> = Vec::new();
         indptr.push(0);
-        for row in 0..self.n_rows() {
+        for (ends, cols, vals) in pieces? {
+            let before = indices.len() as i64;
+            indptr.extend(ends.iter().map(|end| before + end));
+            indices.extend_from_slice(&cols);
+            values.extend_from_slice(&vals);
+        }
+        Ok(Self::trusted(indptr, indices, values, self.n_cols))
+    }
+
+    /// Ends of the rows, columns and values of some rows.
+    fn canonical_rows(&self, name: &str, rows: Range<usize>) -> Result<(Vec<i64>, Vec<i32>, Vec<f32>)> {
+        let nnz = (self.indptr()[rows.end] - self.indptr()[rows.start]) as usize;
+        let mut ends = Vec::with_capacity(rows.len());
+        let (mut indices, mut values) = (Vec::with_capacity(nnz), Vec::with_capacity(nnz));
+        let mut entries: Vec<u64> = Vec::new();
+        for row in rows {
             let (cols, vals) = self.row(row);
-            row_entries.clear();
-            row_entries.extend(cols.iter().copied().zip(vals.iter().copied()));
-            row_entries.sort_by_key(|e| e.0); // stable: duplicates are summed in their given order
-            for group in row_entries.chunk_by(|a, b| a.0 == b.0) {
-                indices.push(group[0].0);
-                let sum = group.iter().map(|e| f64::from(e.1)).sum::<f64>() as f32;
+            if u32::try_from(cols.len()).is_err() {
+                return Err(Error::invalid(name, format_args!("row {row} has {} entries", cols.len())));
+            }
+            // Column and position as one number: duplicates are summed in their given order.
+            entries.clear();
+            entries.extend(cols.iter().enumerate().map(|(at, &c)| (c as u64) << 32 | at as u64));
+            entries.sort_unstable();
+            for group in entries.chunk_by(|a, b| a >> 32 == b >> 32) {
+                let col = (group[0] >> 32) as i32;
+                indices.push(col);
+                let sum = group.iter().map(|&e| f64::from(vals[e as u32 as usize])).sum::<f64>() as f32;
                 if !sum.is_finite() {
-                    let col = group[0].0;
                     let text = format!("duplicates at row {row}, column {col} add up beyond float32");
                     return Err(Error::invalid(name, text));
                 }
                 values.push(sum);
             }
-            indptr.push(indices.len() as i64);
+            ends.push(indices.len() as i64);
         }
-        Ok(Self::trusted(indptr, indices, values, self.n_cols))
+        Ok((ends, indices, values))
     }
 
     /// From parts that this crate made and that hold the invariants.
@@ -278,15 +327,26 @@ impl Csr {
 
     /// How many entries each column has.
     pub fn column_counts(&self) -> Vec<i64> {
-        let threads = rayon::current_num_threads();
-        let size = self.nnz().div_ceil(threads).max(PASS_ENTRIES);
-        let partial: Vec<Vec<i64>> = self
-            .indices()
+        self.count_columns(|_| 1)
+    }
+
+    /// The same with every row counted so many times.
+    pub(crate) fn column_counts_weighted(&self, times: &[i64]) -> Vec<i64> {
+        self.count_columns(|row| times[row])
+    }
+
+    fn count_columns(&self, times: impl Fn(usize) -> i64 + Sync) -> Vec<i64> {
+        let pieces = self.row_pieces();
+        let size = pieces.len().div_ceil(rayon::current_num_threads()).max(1);
+        let partial: Vec<Vec<i64>> = pieces
             .par_chunks(size)
-            .map(|cols| {
+            .map(|pieces| {
                 let mut counts = vec![0; self.n_cols];
-                for &c in cols {
-                    counts[c as usize] += 1;
+                for row in pieces.iter().cloned().flatten() {
+                    let times = times(row);
+                    for &c in self.row(row).0 {
+                        counts[c as usize] += times;
+                    }
                 }
                 counts
             })

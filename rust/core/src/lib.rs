@@ -11,6 +11,7 @@ pub mod csr;
 pub mod error;
 pub mod ids;
 pub mod metrics;
+mod packed;
 mod pages;
 pub mod product;
 pub mod rating;

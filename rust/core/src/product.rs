@@ -3,6 +3,7 @@
 use crate::control::Control;
 use crate::csr::{Csr, View};
 use crate::error::{Error, Result};
+use crate::packed::{Packed, PackedProduct};
 use crate::simd::prefetch;
 use crate::topk::{Filter, Order, Ranked, RowScorer, Scores, score_pairs, top_k};
 use rayon::prelude::*;
@@ -10,6 +11,10 @@ use rayon::prelude::*;
 /// Bringing the columns into the order of popularity costs a pass over the right matrix; it pays when the
 /// product is at least so many times larger.
 const REORDER_FROM: u64 = 4;
+/// Packing the right matrix pays from there too.
+const PACK_FROM: u64 = 4;
+/// Rows that are worth a thread when their work is counted.
+const MIN_ROWS: usize = 256;
 /// Rows of the right matrix asked for ahead of their use: each lies at a random place in memory.
 const ROWS_AHEAD: usize = 4;
 /// Cache lines of each; the hardware follows from there.
@@ -37,7 +42,12 @@ impl<'a> Product<'a> {
             )));
         }
         let row_work = |row: usize| a.row(row).0.iter().map(|&mid| b.row_len(mid as usize) as u64).sum();
-        let work: Vec<u64> = (0..a.n_rows()).into_par_iter().with_min_len(256).map(row_work).collect();
+        // A few rows need no thread pool.
+        let work: Vec<u64> = if a.n_rows() < MIN_ROWS {
+            (0..a.n_rows()).map(row_work).collect()
+        } else {
+            (0..a.n_rows()).into_par_iter().with_min_len(MIN_ROWS).map(row_work).collect()
+        };
         Ok(Self { a: a.view(), b: b.view(), reordered: None, n_rows: a.n_rows(), n_cols: b.n_cols(), work })
     }
 
@@ -109,7 +119,14 @@ pub fn top_k_product(
     filter: &Filter<'_>,
     control: &Control,
 ) -> Result<Ranked> {
-    top_k(&Product::new(names, a, b)?.reordered(b), k, filter, control)
+    let product = Product::new(names, a, b)?;
+    if product.work.iter().sum::<u64>() < PACK_FROM * b.nnz() as u64 {
+        return top_k(&product, k, filter, control);
+    }
+    match Packed::new(a, b) {
+        Some(packed) => top_k(&PackedProduct::new(a, &packed, product), k, filter, control),
+        None => top_k(&product.reordered(b), k, filter, control),
+    }
 }
 
 /// The entries of `a @ b` at the places that `pairs` names.

@@ -6,7 +6,7 @@
 use crate::control::Control;
 use crate::csr::Csr;
 use crate::error::{Error, Result};
-use crate::simd::{Isa, Job, Level, dispatch};
+use crate::simd::{Isa, Job, Level, dispatch, prefetch};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -93,21 +93,64 @@ pub struct Scores {
     weights: Vec<Lanes>,
     /// One byte per block, not used when `dense`.
     touched: Vec<u8>,
+    /// The touched blocks, while they are visited.
+    visited: Vec<u32>,
     dense: bool,
 }
 
 /// Below one product for this many columns, visiting only the touched blocks is cheaper than a scan.
 const COLUMNS_PER_PRODUCT: u64 = 8;
 
+/// Touched blocks asked for ahead of their visit.
+const BLOCKS_AHEAD: usize = 8;
+
 impl Scores {
-    fn new(n_cols: usize, two_sums: bool) -> Self {
+    fn new<S: RowScorer>(scorer: &S) -> Self {
+        let n_cols = scorer.n_cols();
         let blocks = n_cols.div_ceil(BLOCK);
         Self {
             n_cols,
             sums: vec![[0.0; BLOCK]; blocks],
-            weights: vec![[0.0; BLOCK]; if two_sums { blocks } else { 0 }],
+            weights: vec![[0.0; BLOCK]; if S::TWO_SUMS { blocks } else { 0 }],
             touched: vec![0; blocks.next_multiple_of(8)],
+            visited: Vec::new(),
             dense: true,
+        }
+    }
+
+    /// Chooses how to read the row: so many products are going to be added.
+    #[inline(always)]
+    pub(crate) fn expect(&mut self, products: u64) {
+        self.dense = products * COLUMNS_PER_PRODUCT >= self.n_cols as u64;
+    }
+
+    /// The first blocks, to be added to.
+    #[inline(always)]
+    pub(crate) fn first_blocks(&mut self, n: usize) -> &mut [Lanes] {
+        if !self.dense {
+            self.touched[..n].fill(1);
+        }
+        &mut self.sums[..n]
+    }
+
+    /// `sums[ids] += by · values`, for lines of places of columns, as bits, and their values.
+    #[inline(always)]
+    pub(crate) fn add_lines(&mut self, lines: &[Lanes], by: f32) {
+        let sums = self.sums.as_flattened_mut();
+        let place = |line: &Lanes, lane: usize| line[lane].to_bits() as usize;
+        if self.dense {
+            for line in lines {
+                for lane in 0..BLOCK / 2 {
+                    sums[place(line, lane)] += by * line[BLOCK / 2 + lane];
+                }
+            }
+        } else {
+            for line in lines {
+                for lane in 0..BLOCK / 2 {
+                    sums[place(line, lane)] += by * line[BLOCK / 2 + lane];
+                    self.touched[place(line, lane) / BLOCK] = 1;
+                }
+            }
         }
     }
 
@@ -160,25 +203,33 @@ impl Scores {
     /// Shows every block in use to `visit`, in order, and clears it.
     #[inline(always)]
     fn drain(&mut self, mut visit: impl Visit) {
+        let blocks = self.n_cols.div_ceil(BLOCK);
         if self.dense {
-            for block in 0..self.sums.len() {
+            for block in 0..blocks {
                 self.take(block, &mut visit);
             }
             return;
         }
-        for word in 0..self.touched.len() / 8 {
+        // First all numbers, then all blocks: those to come can be asked for.
+        self.visited.clear();
+        for (word, marks) in
+            self.touched[..blocks.next_multiple_of(8)].as_chunks_mut::<8>().0.iter_mut().enumerate()
+        {
             // The marks of eight blocks at once; a set byte is a touched block.
-            let marks = &mut self.touched[word * 8..word * 8 + 8];
-            let mut bits = u64::from_le_bytes(marks.try_into().unwrap_or([0; 8]));
-            if bits == 0 {
-                continue;
-            }
-            marks.fill(0);
+            let mut bits = u64::from_le_bytes(std::mem::take(marks));
             while bits != 0 {
-                self.take(word * 8 + bits.trailing_zeros() as usize / 8, &mut visit);
+                self.visited.push(word as u32 * 8 + bits.trailing_zeros() / 8);
                 bits &= bits - 1;
             }
         }
+        let visited = std::mem::take(&mut self.visited);
+        for (at, &block) in visited.iter().enumerate() {
+            if let Some(&ahead) = visited.get(at + BLOCKS_AHEAD) {
+                prefetch(&self.sums[ahead as usize..][..1], 1);
+            }
+            self.take(block as usize, &mut visit);
+        }
+        self.visited = visited;
     }
 
     #[inline(always)]
@@ -385,6 +436,9 @@ const ROW_OVERHEAD: u64 = 256;
 
 /// Cuts rows into runs of about equal work.
 pub(crate) fn balanced(n_rows: usize, work: impl Fn(usize) -> u64, total: u64) -> Vec<(Range<usize>, u64)> {
+    if n_rows == 1 {
+        return vec![(0..1, total)];
+    }
     let goal = (total / (CHUNKS_PER_THREAD * rayon::current_num_threads() as u64)).max(1 << 14);
     let mut runs = Vec::new();
     let (mut start, mut sum) = (0, 0);
@@ -444,7 +498,7 @@ pub fn top_k_at<S: RowScorer>(
     let (n_rows, n_cols) = (scorer.n_rows(), scorer.n_cols());
     filter.check(n_rows, n_cols)?;
     let k = k.min(n_cols);
-    let scratch = || (Scores::new(n_cols, S::TWO_SUMS), Best::new(k, filter.threshold));
+    let scratch = || (Scores::new(scorer), Best::new(k, filter.threshold));
     drive(
         n_rows,
         k,
@@ -686,7 +740,7 @@ pub fn score_pairs<S: RowScorer>(scorer: &S, pairs: &Csr, control: &Control) -> 
     }
     share_out(
         &jobs,
-        || Scores::new(n_cols, S::TWO_SUMS),
+        || Scores::new(scorer),
         |scores, (rows, out)| {
             let mut out = out.iter_mut();
             for row in rows.clone() {

@@ -14,7 +14,7 @@ use ferrec_core::{
 };
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
-use run::run;
+use run::{run, run_small};
 
 /// A validated, frozen sparse matrix.
 #[pyclass(frozen, module = "ferrec._rust")]
@@ -36,7 +36,8 @@ impl Csr {
     ) -> PyResult<Self> {
         let (indptr, indices, data) =
             (hold(indptr, "indptr")?, hold(indices, "indices")?, hold(data, "data")?);
-        let inner = run(py, 0, None, |_| csr::Csr::new(name, indptr, indices, data, n_cols))?;
+        let small = csr::Csr::is_small(indptr.len(), indices.len());
+        let inner = run_small(py, small, 0, None, |_| csr::Csr::new(name, indptr, indices, data, n_cols))?;
         Ok(Self { inner })
     }
 
@@ -52,6 +53,12 @@ impl Csr {
 
     fn parts<'py>(this: &Bound<'py, Self>) -> PyResult<Parts<'py>> {
         views(&this.get().inner, this)
+    }
+
+    fn rows(&self, py: Python<'_>, rows: PyReadonlyArray1<'_, i32>) -> PyResult<Self> {
+        let rows = slice(&rows, "rows")?;
+        let inner = run_small(py, rows.len() == 1, 0, None, |_| self.inner.take_rows(rows))?;
+        Ok(Self { inner })
     }
 
     fn transpose(&self, py: Python<'_>) -> PyResult<Self> {
@@ -130,7 +137,8 @@ fn top_k_product<'py>(
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Parts<'py>> {
     borrow_filter!(filter => filter);
-    let ranked = run(py, n_threads, progress, |control| {
+    let single = a.inner.n_rows() == 1;
+    let ranked = run_small(py, single, n_threads, progress, |control| {
         product::top_k_product((&names.0, &names.1), &a.inner, &b.inner, k, &filter, control)
     })?;
     Ok(give_ranked(py, ranked))
@@ -186,7 +194,7 @@ fn top_k_ratings<'py>(
     borrow_filter!(filter => filter);
     borrow_baseline!(baseline => baseline);
     let weights = weights(weights_left);
-    let ranked = run(py, n_threads, progress, |control| {
+    let ranked = run_small(py, a.inner.n_rows() == 1, n_threads, progress, |control| {
         rating::top_k_ratings(&a.inner, &b.inner, weights, baseline, k, &filter, control)
     })?;
     Ok(give_ranked(py, ranked))

@@ -91,6 +91,21 @@ pub(crate) fn run<R: Send>(
     result.map_err(to_python)
 }
 
+/// [`run`] for work that may be too small for a pool: then on the calling thread, without the GIL. Such work must
+/// not enter a pool (a single row does not), and is over before a signal or progress would be looked at.
+pub(crate) fn run_small<R: Send>(
+    py: Python<'_>,
+    small: bool,
+    n_threads: usize,
+    progress: Option<Py<PyAny>>,
+    work: impl FnOnce(&Control) -> CoreResult<R> + Send,
+) -> PyResult<R> {
+    if small {
+        return py.detach(|| work(&Control::new())).map_err(to_python);
+    }
+    run(py, n_threads, progress, work)
+}
+
 fn listen(py: Python<'_>, control: &Control, progress: Option<&Py<PyAny>>) -> PyResult<()> {
     py.check_signals()?;
     if let Some(progress) = progress {

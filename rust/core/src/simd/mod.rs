@@ -354,11 +354,11 @@ pub(crate) fn prefetch<T>(slice: &[T], lines: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let bytes = std::mem::size_of_val(slice);
+        let lines = std::mem::size_of_val(slice).div_ceil(64).min(lines);
         let start = slice.as_ptr().cast::<i8>();
-        for offset in (0..bytes).step_by(64).take(lines) {
-            // SAFETY: a prefetch never faults, and `start + offset` lies inside the slice.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(offset)) };
+        for line in 0..lines {
+            // SAFETY: a prefetch never faults, and the line begins inside the slice.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line * 64)) };
         }
     }
     let _ = (slice, lines);
