@@ -17,6 +17,10 @@ SHAPES = {
     "long": (1_000_000, 200_000, 23_000_000),  # a long tail: 1.3 G multiply-adds in XᵀX
 }
 
+# name: the shape whose users are sampled evenly, and how many
+SAMPLES = {"20m-users": ("20m", 20_000)}  # few enough for all pairs of users
+NAMES = (*SHAPES, *SAMPLES)
+
 
 def cache() -> Path:
     """The folder for generated files: `$XDG_CACHE_HOME/ferrec`, by default `~/.cache/ferrec`."""
@@ -41,12 +45,24 @@ def load(path: Path) -> sp.csr_array:
 
 def path_of(shape: str) -> Path:
     """The file of a named shape, generated where it is missing; another generator gives another file."""
+    if shape in SAMPLES:
+        return sample(*SAMPLES[shape])
     n_users, n_items, nnz = SHAPES[shape]
     source = Path(sys.modules[synthetic.__module__].__file__ or "").read_bytes()
     version = hashlib.sha256(source + repr(SHAPES[shape]).encode()).hexdigest()[:10]
     path = cache() / f"synthetic-{shape}-{version}.npz"
     if not path.exists():
         save(path, synthetic(n_users, n_items, nnz, seed=0))
+    return path
+
+
+def sample(shape: str, n_users: int) -> Path:
+    """The file of a shape with every n-th user only."""
+    whole = path_of(shape)
+    path = whole.with_stem(f"{whole.stem}-{n_users}-users")
+    if not path.exists():
+        x = load(whole)
+        save(path, x[np.linspace(0, x.shape[0] - 1, n_users).astype(np.int64)])
     return path
 
 
