@@ -57,7 +57,7 @@ class Row:
 
 NEIGHBORS = 100
 RECOMMENDED = 10
-IRSPACK_SCORES = 1 << 24  # dense scores in a block of users, 128 MiB: irspack leaves the size to the caller
+IRSPACK_SCORES = 1 << 22  # dense scores in a block of users, 32 MiB: irspack leaves the size to the caller
 
 
 # --- The k most similar -----------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ def lenskit_items(inputs: Inputs, threads: int) -> Run:
     from lenskit.data import DatasetBuilder
     from lenskit.knn import ItemKNNScorer
 
-    class Uncentred(ItemKNNScorer):  # type: ignore[misc]
+    class Uncentred(ItemKNNScorer):
         def _center_ratings(self, log: Any, timer: Any, rmat: Any) -> tuple[Any, None]:
             return rmat, None
 
@@ -280,7 +280,7 @@ def recommend_work(inputs: Inputs) -> int:
     return int(np.diff(inputs.similarity.indptr).astype(np.int64)[inputs.x.indices].sum())
 
 
-ITEMS = {
+ITEMS: dict[str, Engine] = {
     "ferrec": ferrec_items,
     "similaripy": similaripy_items,
     "sparse_dot_topn": sparse_dot_topn_items,
@@ -289,8 +289,12 @@ ITEMS = {
     "irspack": irspack_items,
 }
 
-USERS = {"ferrec": ferrec_users, "similaripy": similaripy_users, "sparse_dot_topn": sparse_dot_topn_users}
-RECOMMEND = {
+USERS: dict[str, Engine] = {
+    "ferrec": ferrec_users,
+    "similaripy": similaripy_users,
+    "sparse_dot_topn": sparse_dot_topn_users,
+}
+RECOMMEND: dict[str, Engine] = {
     "ferrec": ferrec_recommend,
     "similaripy": similaripy_recommend,
     "implicit": implicit_recommend,

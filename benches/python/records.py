@@ -27,11 +27,16 @@ def record(where: Json, entries: list[Json], folder: Path = RECORD) -> Path:
             new = {(entry["row"], entry["shape"]) for entry in entries}
             entries = [e for e in earlier["entries"] if (e["row"], e["shape"]) not in new] + entries
             break
-    rank = {key: n for n, key in enumerate((r, s) for r in ROWS for s in NAMES)}
-    entries = sorted(entries, key=lambda entry: rank[entry["row"], entry["shape"]])
+    entries = ordered(entries)
     path.write_text(json.dumps({"machine": where, "entries": entries}, indent=1) + "\n")
     path.with_suffix(".md").write_text(tables(where, entries))
     return path
+
+
+def ordered(entries: list[Json]) -> list[Json]:
+    """As the rows and the shapes are listed in the code; what is no longer there last."""
+    rank = {key: n for n, key in enumerate((r, s) for r in ROWS for s in NAMES)}
+    return sorted(entries, key=lambda entry: rank.get((entry["row"], entry["shape"]), len(rank)))
 
 
 def stem(where: Json) -> str:
@@ -60,4 +65,4 @@ def read(paths: list[Path]) -> tuple[Json, list[Json]]:
     for path in paths:
         for entry in json.loads(path.read_text())["entries"]:
             rows.setdefault((entry["row"], entry["shape"]), {"group": "peers", **entry})
-    return json.loads(paths[0].read_text())["machine"], list(rows.values())
+    return json.loads(paths[0].read_text())["machine"], ordered(list(rows.values()))

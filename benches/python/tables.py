@@ -61,7 +61,7 @@ def peers_table(entries: list[Json], threads: int) -> list[str]:
     rows = []
     for entry in entries:
         wanted, best = targets.target(entry["row"], entry["shape"]), fastest(entry)
-        reached = f"**{entry['engines'][best]['ratio']:.2f}** ({best})" if best else ""
+        reached = f"**{entry['engines'][best]['ratio']:.2f}** ({best})" if best else bound(entry)
         rows.append(
             [
                 entry["title"],
@@ -86,6 +86,12 @@ def fastest(entry: Json) -> str | None:
     """The peer to beat."""
     ratios = {p: t["ratio"] for p, t in entry["engines"].items() if "ratio" in t and p != "ferrec"}
     return min(ratios, key=lambda p: ratios[p], default=None)
+
+
+def bound(entry: Json) -> str:
+    """What is known where every peer was stopped."""
+    least = [t["ratio_over"] for t in entry["engines"].values() if "ratio_over" in t]
+    return f"> {min(least):.1f}" if least else ""
 
 
 def ratio(timing: Json | None) -> str:
