@@ -4,6 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock pyproject.toml
 
+# The kernels against their oracles once more, for items, without vector instructions.
+PORTABLE := 'equals_the_definition and not many_columns and not users'
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -36,6 +39,7 @@ test-rust: ## Tests of the Rust core
 .PHONY: test-python
 test-python: setup ## Tests of the Python package, its docstrings, and the README
 	$(BIN)/python -m pytest -q --doctest-modules python/ferrec tests
+	FERREC_SIMD=portable $(BIN)/python -m pytest -q tests/test_kernels.py -k $(PORTABLE)
 
 .PHONY: lint
 lint: setup ## Formatting, types, stubs, clippy; warnings are errors
@@ -63,12 +67,20 @@ package: setup ## Build sdist and wheel; install the wheel into an empty environ
 	cd target && empty/bin/python ../tests/smoke.py
 
 .PHONY: bench
-bench: $(VENV)/.installed-bench ## Compare with implicit, similaripy and sparse_dot_topn; prints ratios
-	$(BIN)/python benches/python/compare.py
+bench: $(VENV)/.installed-bench ## Compare with the peers at the 1m shape; ratios beside their targets
+	$(BIN)/python benches/python/compare.py --budget 3
 
 .PHONY: bench-record
-bench-record: $(VENV)/.installed-bench ## The same, recorded in benches/record
-	$(BIN)/python benches/python/compare.py --shapes 1m,20m,long --record
+bench-record: $(VENV)/.installed-bench-all ## All shapes and peers (brings PyTorch), recorded in benches/record
+	$(BIN)/python benches/python/compare.py --shapes all --record
+
+.PHONY: bench-report
+bench-report: $(VENV)/.installed-bench ## Draw the newest record into docs/img
+	$(BIN)/python benches/python/report.py
+
+.PHONY: bench-test
+bench-test: $(VENV)/.installed-bench $(VENV)/.installed-dev ## Every benchmark once, as a test: the answers are compared
+	$(BIN)/python -m pytest -q benches/python --benchmark-disable
 
 .PHONY: bench-rust
 bench-rust: ## Criterion benchmarks of the core

@@ -19,6 +19,10 @@ SHAPES = {
     "strings": (200_000, 50_000, 6_653_372),  # queries, names, 3-grams of the queries: 40 G multiply-adds
 }
 
+# name: the shape whose users are sampled evenly, and how many
+SAMPLES = {"20m-users": ("20m", 20_000)}  # few enough for all pairs of users
+NAMES = (*SHAPES, *SAMPLES)
+
 
 def cache() -> Path:
     """The folder for generated files: `$XDG_CACHE_HOME/ferrec`, by default `~/.cache/ferrec`."""
@@ -43,6 +47,8 @@ def load(path: Path) -> sp.csr_array:
 
 def path_of(shape: str) -> Path:
     """The file of a named shape, generated where it is missing; another generator gives another file."""
+    if shape in SAMPLES:
+        return sample(*SAMPLES[shape])
     n_users, n_items, nnz = SHAPES[shape]
     generator = string_matching if shape == "strings" else synthetic
     source = Path(sys.modules[generator.__module__].__file__ or "").read_bytes()
@@ -61,6 +67,16 @@ def path_of(shape: str) -> Path:
 def names_of(path: Path) -> Path:
     """Beside the queries of the shape `strings`: the matrix 3-grams × names."""
     return path.with_name(f"names-{path.name}")
+
+
+def sample(shape: str, n_users: int) -> Path:
+    """The file of a shape with every n-th user only."""
+    whole = path_of(shape)
+    path = whole.with_stem(f"{whole.stem}-{n_users}-users")
+    if not path.exists():
+        x = load(whole)
+        save(path, x[np.linspace(0, x.shape[0] - 1, n_users).astype(np.int64)])
+    return path
 
 
 def matrix(shape: str, *, ratings: bool = True) -> sp.csr_array:

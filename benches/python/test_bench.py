@@ -8,14 +8,20 @@ pytest benches/python --benchmark-disable      # once each, as tests
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
+import compare
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from engines import NEIGHBORS, ROWS, Inputs
+import shapes
+import targets
+from engines import NEIGHBORS, ROWS, Inputs, items_work, recommend_work, users_work
 from names import string_matching
+from records import newest, read, record
 from results import Ranking, differing_rows, is_best_first, ranking
 from shapes import load, matrix, save
+from tables import memory_is_met, tables
 
 from ferrec.kernels import top_k_similar
 
@@ -38,20 +44,23 @@ def ours(inputs: dict[bool, Inputs]) -> dict[str, Ranking]:
     """ferrec's answers, by row of the table."""
     answers = {}
     for name, row in ROWS_1M.items():
-        result = row.engines["ferrec"](inputs[row.ratings], THREADS)()
-        assert is_best_first(result, row.k)
-        answers[name] = ranking(result, result.shape[1], row.k, square=row.square)
+        if row.compared:
+            result = row.engines[row.reference](inputs[row.ratings], THREADS)()
+            assert is_best_first(result, row.k)
+            answers[name] = ranking(result, result.shape[1], row.k, square=row.square)
     return answers
 
 
+def engines(*, compared: bool) -> list[tuple[str, str]]:
+    return [(name, e) for name, row in ROWS_1M.items() if row.compared is compared for e in row.engines]
+
+
 @pytest.mark.filterwarnings("ignore")  # peers' own
-@pytest.mark.parametrize(
-    ("name", "engine"), [(name, engine) for name, row in ROWS_1M.items() for engine in row.engines]
-)
+@pytest.mark.parametrize(("name", "engine"), engines(compared=True))
 def test_same_answer(benchmark, inputs, ours, name: str, engine: str) -> None:
-    if engine != "ferrec":
-        pytest.importorskip(engine)
     row = ROWS[name]
+    if row.group == "peers" and engine != "ferrec":
+        pytest.importorskip(engine)
     run = row.engines[engine](inputs[row.ratings], THREADS)
     benchmark.group = row.title
     benchmark.name = engine
@@ -72,6 +81,15 @@ def test_same_names(benchmark, engine: str) -> None:
     )
     assert ours.ids.size > 300
     assert differing_rows(ours, theirs, row.k) == 0
+
+
+@pytest.mark.parametrize(("name", "engine"), engines(compared=False))
+def test_best_first(benchmark, inputs, name: str, engine: str) -> None:
+    row = ROWS[name]
+    benchmark.group = row.title
+    benchmark.name = engine
+    run = row.engines[engine](inputs[row.ratings], THREADS)
+    assert is_best_first(benchmark.pedantic(run, rounds=3, warmup_rounds=1), row.k)
 
 
 # --- The comparison itself, which must not wave everything through -----------------------------------------
@@ -129,5 +147,141 @@ def test_inputs_are_never_changed(inputs: dict[bool, Inputs]) -> None:
     small = dataclasses.replace(inputs[True], x=inputs[True].x[:300])
     before = small.x.copy()
     for row in ROWS_1M.values():
-        row.engines["ferrec"](small, THREADS)()
+        row.engines[row.reference](small, THREADS)()
     assert (small.x != before).nnz == 0
+
+
+def test_multiply_adds_are_those_of_the_naive_algorithm(inputs: dict[bool, Inputs]) -> None:
+    small = dataclasses.replace(inputs[True], x=inputs[True].x[:50])
+    ones = (small.x != 0).toarray().astype(int)
+    near = (small.similarity != 0).toarray().astype(int)
+    assert items_work(small) == (ones.T @ ones).sum()
+    assert users_work(small) == (ones @ ones.T).sum()
+    assert recommend_work(small) == (ones @ near).sum()
+
+
+def test_a_sample_is_some_of_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(shapes, "cache", lambda: tmp_path)
+    monkeypatch.setitem(shapes.SHAPES, "tiny", (100, 30, 600))
+    monkeypatch.setitem(shapes.SAMPLES, "few", ("tiny", 10))
+    few, whole = matrix("few"), matrix("tiny")
+    assert few.shape == (10, 30)
+    assert (few[[0, 9]] != whole[[0, 99]]).nnz == 0
+
+
+# --- One run, its tables and its record -------------------------------------------------------------------
+
+
+def run(engine: str, row: str = "items", **changes: object) -> dict[str, Any]:
+    return compare.start(
+        {
+            "row": row,
+            "shape": "1m",
+            "engine": engine,
+            "threads": 2,
+            "budget": 0.0,
+            "timeout": 100.0,
+            "wait": 0.0,
+            "similarity": None,
+            "save": True,
+            **changes,
+        }
+    )
+
+
+def test_a_run_says_what_it_took(tmp_path: Path) -> None:
+    timing = run("ferrec", out=str(tmp_path))
+    assert timing["input"] == [6_040, 3_706, 1_000_000]
+    assert timing["multiply_adds"] > 1e8
+    assert len(timing["timings"]) == 1
+    assert is_best_first(compare.answer(tmp_path / "result.npz"), NEIGHBORS)
+
+
+def test_a_slow_engine_is_stopped(tmp_path: Path) -> None:
+    assert run("ferrec", out=str(tmp_path), timeout=0.001) == {"over_seconds": 0.001}
+
+
+def test_an_engine_that_fails_says_why(tmp_path: Path) -> None:
+    assert "KeyError: 'nobody'" in run("nobody", out=str(tmp_path))["error"]
+
+
+WHERE: dict[str, Any] = {
+    "date": "2026-01-02",
+    "cpu": "Some CPU (1)",
+    "cores": 2,
+    "memory_gib": 1.0,
+    "system": "Linux",
+    "python": "3.11",
+    "threads": 2,
+    "commit": "abc",
+    "build_profile": "release",
+    "simd": "avx2",
+    "versions": {"ferrec": "0.1.0"},
+}
+
+
+def entry(row: str, shape: str, **seconds: float | None) -> dict[str, Any]:
+    """A measured row; an engine without seconds was stopped after 120."""
+    engines: dict[str, Any] = {}
+    for name, took in seconds.items():
+        timing = {"timings": [{"seconds": took}], "peak_mib": 50.0, "output_mib": 10.0, "rows": 3}
+        engines[name.replace("_thread", " thread")] = {"over_seconds": 120.0} if took is None else timing
+    compare.add_ratios(engines, next(iter(engines)))
+    sizes = {"n_users": 6_040, "n_items": 3_706, "nnz": 1_000_000, "multiply_adds": 10**9}
+    return {"row": row, "group": ROWS[row].group, "title": row, "shape": shape, **sizes, "engines": engines}
+
+
+ENTRIES = [
+    entry("items", "1m", ferrec=0.1, similaripy=0.5, irspack=None),
+    entry("items", "20m", ferrec=1.0, similaripy=2.0, implicit=3.0),
+    entry("measures", "1m", cosine=1.0, dot=1.4, lift=1.6),
+    entry("threads-items", "1m", **{"2_threads": 1.0, "1_thread": 1.9}),
+]
+
+
+def test_tables_show_target_reached_and_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(targets.LIMITS, ("items", "20m"), "the memory")
+    monkeypatch.setitem(targets.LIMITS, ("items", "1m"), "nothing")
+    text = tables(WHERE, ENTRIES)
+    assert "| items | 1m | ≥ 4 | **5.00** (similaripy) | yes | 5.00 |  | over 120 s (> 1200.0) |" in text
+    assert "| items | 20m | ≥ 6 | **2.00** (similaripy) | **no** | 2.00 | 3.00 |  |" in text
+    assert "items, 20m, is limited by: the memory" in text
+    assert "nothing" not in text
+    assert "| dot | ≤ 1.5 | 1.40 | yes |" in text
+    assert "| lift | ≤ 1.5 | 1.60 | **no** |" in text
+    assert "| threads-items | 1m | ≥ 1.8 | 1.90 | yes |" in text
+
+
+def test_other_thread_counts_are_not_judged() -> None:
+    assert "≥ 4 | **5.00** (similaripy) |  |" in tables(WHERE | {"threads": 1}, ENTRIES)
+
+
+@pytest.mark.parametrize(("ours", "theirs", "met"), [(50, 60, True), (50, 40, False), (139, 900, False)])
+def test_memory_is_held_against_threads_and_peers(ours: float, theirs: float, met: bool) -> None:
+    measured = entry("items", "1m", ferrec=1.0, implicit=1.0)
+    measured["engines"]["ferrec"]["peak_mib"] = ours
+    measured["engines"]["implicit"]["peak_mib"] = theirs
+    assert memory_is_met(measured, 2) is met
+
+
+def test_every_row_beside_peers_has_targets() -> None:
+    keys = [(name, shape) for name, row in ROWS.items() if row.group == "peers" for shape in row.shapes]
+    assert all(targets.target(*key) for key in keys)
+
+
+def test_a_record_grows_and_is_found(tmp_path: Path) -> None:
+    first = record(WHERE, ENTRIES[1:2], tmp_path)
+    assert record(WHERE, ENTRIES[:1], tmp_path) == first
+    assert record(WHERE | {"commit": "old", "date": "2026-01-01"}, ENTRIES, tmp_path) != first
+    assert newest(tmp_path) == [first]
+    where, entries = read([first])
+    assert where == WHERE
+    assert [e["shape"] for e in entries] == ["1m", "20m"]
+
+
+def test_pictures_are_drawn(tmp_path: Path) -> None:
+    report = pytest.importorskip("report", reason="matplotlib is missing", exc_type=ImportError)
+    path = record(WHERE, ENTRIES, tmp_path)
+    assert report.main([str(path), "--out", str(tmp_path / "img")]) == 0
+    for name in ("throughput", "threads", "targets"):
+        assert "<svg" in (tmp_path / "img" / f"{name}.svg").read_text()

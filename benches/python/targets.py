@@ -1,0 +1,46 @@
+"""What the tables are held against, and what is to be said about single rows; the only place for either.
+
+Ratios of time hold at two threads. A row that misses its target says in `LIMITS` what limits it, with the
+profile that shows it.
+"""
+
+THREADS = 2
+
+# Row → shape → time of the fastest peer / time of ferrec, at least.
+RATIOS: dict[str, dict[str, float]] = {
+    "items": {"1m": 4.0, "20m": 6.0, "long": 3.0},
+    "items-binary": {"1m": 5.0, "20m": 8.0, "long": 4.0},
+    "users": {"1m": 4.0, "20m-users": 4.0},
+    "recommend": {"1m": 6.0, "20m": 6.0, "long": 4.0},
+    "strings": {"any": 3.0},
+    "latency": {"1m": 10.0},
+}
+
+# (row, shape) → seconds of ferrec, at most.
+SECONDS: dict[tuple[str, str], float] = {("latency", "1m"): 100e-6}
+
+SCALING = 1.8
+"""Time on one thread / time on two, at least."""
+
+MEASURES = 1.5
+"""Time of a measure / time of cosine, at most."""
+
+MIB_PER_THREAD = 64.0
+"""Peak memory above input and answer for each thread, at most; and never above the best peer's."""
+
+# (row, shape) → what limits a row that misses its target.
+LIMITS: dict[tuple[str, str], str] = {}
+
+# (row, engine) → what is to be known about a peer's number.
+PEERS: dict[tuple[str, str], str] = {
+    ("items", "lenskit"): (
+        "always centres ratings; a subclass leaves that out, so that it answers with the same cosine, and its time"
+        " is without centring"
+    ),
+}
+
+
+def target(row: str, shape: str) -> float | None:
+    """The least ratio to the fastest peer, where one is set."""
+    ratios = RATIOS.get(row, {})
+    return ratios.get(shape, ratios.get("any"))
