@@ -7,6 +7,7 @@
 //! zeros; so are the bits of its sum.
 
 use crate::csr::{Csr, View};
+use crate::pages::Zeroed;
 use crate::product::Product;
 use crate::simd::prefetch;
 use crate::topk::{BLOCK, Lanes, Order, RowScorer, Scores};
@@ -32,7 +33,7 @@ pub(crate) struct Packed {
     /// Where the rows begin and end in `lines`.
     starts: Vec<u32>,
     /// A row after the other: the head, then the tail, filled up with zeros for the first columns.
-    lines: Vec<Lanes>,
+    lines: Zeroed<Lanes>,
 }
 
 impl Packed {
@@ -62,7 +63,7 @@ impl Packed {
             starts.push(u32::try_from(total).ok()?);
         }
 
-        let mut lines = vec![[0.0; BLOCK]; total];
+        let mut lines = Zeroed::<Lanes>::new(total);
         let mut pieces = Vec::new();
         let mut rest = &mut lines[..];
         for rows in b.row_pieces() {

@@ -293,7 +293,7 @@ impl Filter<'_> {
 }
 
 /// Rows of (column, score), best first: at most k of each.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Ranked {
     /// Offsets of the rows.
     pub indptr: Vec<i64>,
@@ -569,7 +569,11 @@ pub(crate) fn drive<X>(
 }
 
 /// Moves what is used to the front: pieces of `(room, used)` one after another.
-fn close_gaps(indices: &mut Vec<i32>, values: &mut Vec<f32>, pieces: impl IntoIterator<Item = (usize, usize)>) {
+fn close_gaps(
+    indices: &mut Vec<i32>,
+    values: &mut Vec<f32>,
+    pieces: impl IntoIterator<Item = (usize, usize)>,
+) {
     let (mut from, mut to) = (0, 0);
     for (room, used) in pieces {
         if from != to {
@@ -624,8 +628,11 @@ pub(crate) fn in_any_order(
     }
     let slots = Slots(slots);
     work(&slots)?;
-    let used: Vec<usize> =
-        slots.0.into_iter().map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner).used).collect();
+    let used: Vec<usize> = slots
+        .0
+        .into_iter()
+        .map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner).used)
+        .collect();
     close_gaps(&mut indices, &mut values, used.iter().enumerate().map(|(row, &used)| (room(row), used)));
     let mut indptr = vec![0_i64];
     indptr.extend(used.iter().scan(0, |at, &n| {

@@ -7,7 +7,7 @@ use ferrec_core::ids::encode_ints;
 use ferrec_core::product::{score_product, top_k_product};
 use ferrec_core::rating::{Baseline, Weights, score_ratings, top_k_ratings};
 use ferrec_core::simd::Level;
-use ferrec_core::similarity::{Axis, Measure, Request, score_similar, top_k_similar};
+use ferrec_core::similarity::{Axis, Measure, Request, top_k_similar};
 use ferrec_core::stateless::{score_random, top_k_common, top_k_random};
 use ferrec_core::topk::{BLOCK, Lanes, RowScorer, Scores, score_pairs, top_k_at};
 use ferrec_core::{Control, Csr, Error, Filter, Ranked};
@@ -370,24 +370,6 @@ proptest! {
         for row in 0..a.n_rows() {
             for (col, score) in ranked_row(&ranked, row) {
                 wanted[row * b.n_cols() + col] = score;
-            }
-        }
-        prop_assert_eq!(scores, wanted);
-    }
-
-    #[test]
-    fn pairs_of_a_similarity_score_as_in_the_ranking(c in comparisons()) {
-        let (x, queries) = (c.x.csr(), c.queries.as_ref().map(Table::csr));
-        let n = if c.request.axis == Axis::Users { x.n_rows() } else { x.n_cols() };
-        let n_queries = queries.as_ref().map_or(n, Csr::n_rows);
-        let pairs = all_pairs(n_queries, n);
-        let control = Control::new();
-        let ranked = top_k_similar(&x, queries.as_ref(), n.max(1), c.request, None, &control).unwrap();
-        let scores = score_similar(&x, queries.as_ref(), c.request, &pairs, &control).unwrap();
-        let mut wanted = vec![0.0_f32; scores.len()];
-        for row in 0..n_queries {
-            for (col, score) in ranked_row(&ranked, row) {
-                wanted[row * n + col] = score;
             }
         }
         prop_assert_eq!(scores, wanted);

@@ -14,7 +14,7 @@ use crate::csr::Csr;
 use crate::error::{Error, Result};
 use crate::product::Product;
 use crate::simd::Level;
-use crate::topk::{Filter, Lanes, Order, Ranked, RowScorer, Scores, score_pairs, top_k};
+use crate::topk::{Filter, Lanes, Order, Ranked, RowScorer, Scores, top_k};
 use formula::{Blocks, Formula, Terms};
 use packed::{Id, Packed, Value};
 pub use pairs::Ranges;
@@ -193,22 +193,8 @@ pub fn top_k_similar(
 ) -> Result<Ranked> {
     match queries {
         None => top_k_similar_at(Level::current(), None, x, k, request, threshold, control),
-        Some(_) => {
-            let filter = Filter { threshold, ..Filter::default() };
-            with_similarity(x, queries, request, |similarity| top_k(similarity, k, &filter, control))
-        }
+        Some(queries) => top_k_queries(x, queries, k, request, threshold, control),
     }
-}
-
-/// The similarities at the places that `pairs` (queries or entities × entities) names, 0 where there is none.
-pub fn score_similar(
-    x: &Csr,
-    queries: Option<&Csr>,
-    request: Request,
-    pairs: &Csr,
-    control: &Control,
-) -> Result<Vec<f32>> {
-    with_similarity(x, queries, request, |similarity| score_pairs(similarity, pairs, control))
 }
 
 // --- Entities with each other ---------------------------------------------------------------------------
@@ -262,7 +248,8 @@ impl Job<'_> {
             }
             Measure::P3Alpha { alpha } | Measure::Rp3Beta { alpha, .. } => {
                 no_negatives("x", z)?;
-                let roots = |sums: Vec<f64>| -> Vec<f64> { sums.into_iter().map(|s| s.sqrt().recip()).collect() };
+                let roots =
+                    |sums: Vec<f64>| -> Vec<f64> { sums.into_iter().map(|s| s.sqrt().recip()).collect() };
                 let (rows, cols) = (roots(z.row_sums(f64::from)), roots(z.column_sums(f64::from)));
                 self.floats::<I>(z, |row, col, v| walked(f64::from(v) * rows[row] * cols[col], alpha))
             }
@@ -295,7 +282,8 @@ impl Job<'_> {
         let squares = packed.column_squares(&popularity.order).iter().map(|s| s * step * step).collect();
         let terms = Terms { counts, squares, sums };
         check_squares("x", &terms)?;
-        let formula = Formula::new(measure, shrink, &terms, &terms, z.n_rows())?.in_units((step * step) as f32);
+        let formula =
+            Formula::new(measure, shrink, &terms, &terms, z.n_rows())?.in_units((step * step) as f32);
         let Self { level, ranges, k, threshold, control, .. } = *self;
         top_k_pairs(level, &packed, &popularity, &formula, largest, k, threshold, ranges, control)
     }
@@ -510,19 +498,22 @@ impl RowScorer for Similarity<'_> {
     }
 }
 
-fn with_similarity<R>(
+fn top_k_queries(
     x: &Csr,
-    queries: Option<&Csr>,
+    queries: &Csr,
+    k: usize,
     request: Request,
-    then: impl FnOnce(&Similarity<'_>) -> Result<R>,
-) -> Result<R> {
+    threshold: Option<f32>,
+    control: &Control,
+) -> Result<Ranked> {
     let entities = match request.axis {
         Axis::Users => x.clone(),
         Axis::Items => x.transpose(),
     };
-    let prepared = Prepared::new(&entities, queries.unwrap_or(&entities), request)?;
+    let Prepared { left, right, formula } = Prepared::new(&entities, queries, request)?;
     drop(entities);
-    let product = Product::new(("x", "x"), &prepared.left, &prepared.right)?.reordered(&prepared.right);
-    let columns = prepared.formula.right.blocks(product.order());
-    then(&Similarity { product, formula: &prepared.formula, columns })
+    let product = Product::new(("x", "x"), &left, &right)?.reordered(&right);
+    let columns = formula.right.blocks(product.order());
+    let filter = Filter { threshold, ..Filter::default() };
+    top_k(&Similarity { product, formula: &formula, columns }, k, &filter, control)
 }
