@@ -37,6 +37,7 @@ from ferrec.models import (
     UserKNN,
     UserKNNRegressor,
 )
+from ferrec.planning import Plan, plan
 from ferrec.recommendations import Recommendations
 from ferrec.storage import load
 
@@ -55,6 +56,7 @@ __all__ = [
     "ModelFileError",
     "NotFittedError",
     "P3Alpha",
+    "Plan",
     "Popularity",
     "RP3Beta",
     "Random",
@@ -70,5 +72,6 @@ __all__ = [
     "evaluate_ratings",
     "kernels",
     "load",
+    "plan",
     "split",
 ]

@@ -24,6 +24,7 @@ __all__ = [
     "encode_ints",
     "measures",
     "metrics",
+    "plan_similar",
     "ranking_metrics",
     "score_product",
     "score_random",
@@ -76,6 +77,15 @@ def top_k_similar(
     n_threads: int,
     progress: _Progress,
 ) -> _CsrParts: ...
+def plan_similar(
+    x: Csr,
+    k: int,
+    measure: str,
+    axis: str,
+    alpha: float | None,
+    beta: float | None,
+    n_threads: int,
+) -> tuple[int, int, int, float, int, int]: ...
 def top_k_product(
     a: Csr, b: Csr, k: int, filter: Any, names: tuple[str, str], n_threads: int, progress: _Progress
 ) -> _CsrParts: ...

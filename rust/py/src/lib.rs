@@ -123,6 +123,27 @@ fn top_k_similar<'py>(
     Ok(give_ranked(py, ranked))
 }
 
+type Planned = (u64, u64, u64, f64, u64, u64);
+
+#[pyfunction]
+#[pyo3(signature = (x, k, measure, axis, alpha, beta, n_threads))]
+#[expect(clippy::too_many_arguments)]
+fn plan_similar(
+    py: Python<'_>,
+    x: &Csr,
+    k: usize,
+    measure: &str,
+    axis: &str,
+    alpha: Option<f64>,
+    beta: Option<f64>,
+    n_threads: usize,
+) -> PyResult<Planned> {
+    let request = request(measure, axis, 0.0, alpha, beta)?;
+    let threads = if n_threads == 0 { run::default_threads() } else { n_threads };
+    let p = run(py, n_threads, None, |_| Ok(similarity::plan(&x.inner, k, request, threads)))?;
+    Ok((p.multiply_adds, p.dense, p.scattered, p.work, p.bytes, p.answer_bytes))
+}
+
 #[pyfunction]
 #[pyo3(signature = (a, b, k, filter, names, n_threads, progress))]
 #[expect(clippy::too_many_arguments)]
@@ -385,9 +406,9 @@ fn simd_level() -> &'static str {
 mod _rust {
     #[pymodule_export]
     use super::{
-        Csr, biases, build_csr, default_threads, encode_ints, ranking_metrics, score_product, score_random,
-        score_ratings, simd_level, top_k_common, top_k_product, top_k_random, top_k_ratings, top_k_similar,
-        weight,
+        Csr, biases, build_csr, default_threads, encode_ints, plan_similar, ranking_metrics, score_product,
+        score_random, score_ratings, simd_level, top_k_common, top_k_product, top_k_random, top_k_ratings,
+        top_k_similar, weight,
     };
     use pyo3::prelude::*;
 

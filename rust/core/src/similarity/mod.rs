@@ -17,7 +17,7 @@ use crate::simd::Level;
 use crate::topk::{Filter, Lanes, Order, Ranked, RowScorer, Scores, top_k};
 use formula::{Blocks, Formula, Terms};
 use packed::{Id, Packed, Value};
-pub use pairs::Ranges;
+pub use pairs::{Plan, Ranges};
 use pairs::{Popularity, top_k_pairs};
 use rayon::prelude::*;
 
@@ -253,7 +253,7 @@ impl Job<'_> {
                 let (rows, cols) = (roots(z.row_sums(f64::from)), roots(z.column_sums(f64::from)));
                 self.floats::<I>(z, |row, col, v| walked(f64::from(v) * rows[row] * cols[col], alpha))
             }
-            _ => match Codes::of(z) {
+            _ => match Codes::of(z.values(), z.n_rows()) {
                 Some(codes) if codes.largest == 1 => self.pairs::<I, ()>(z, codes.step, 1, |_, _, _| ()),
                 Some(codes) => self.pairs::<I, u8>(z, codes.step, codes.largest, |_, _, v| codes.of_value(v)),
                 None => self.floats::<I>(z, |_, _, v| v),
@@ -277,7 +277,7 @@ impl Job<'_> {
         let packed = Packed::<I, V>::new(z, &popularity.order, value);
         let Request { measure, shrink, .. } = self.request;
         let sums = if measure.is_walk() { z.column_sums(f64::from) } else { Vec::new() };
-        let counts = z.column_counts().iter().map(|&n| n as f64).collect();
+        let counts = popularity.by_column().map(|n| n as f64).collect();
         let step = f64::from(step);
         let squares = packed.column_squares(&popularity.order).iter().map(|s| s * step * step).collect();
         let terms = Terms { counts, squares, sums };
@@ -287,6 +287,38 @@ impl Job<'_> {
         let Self { level, ranges, k, threshold, control, .. } = *self;
         top_k_pairs(level, &packed, &popularity, &formula, largest, k, threshold, ranges, control)
     }
+}
+
+/// What [`top_k_similar`] without queries is going to cost on so many threads.
+pub fn plan(x: &Csr, k: usize, request: Request, n_threads: usize) -> Plan {
+    let rows = (0..x.n_rows()).map(|row| x.row_len(row) as i64);
+    let (popularity, n_rows) = match request.axis {
+        Axis::Items => (Popularity::of(rows.map(|n| n as u64), &x.column_counts()), x.n_rows()),
+        Axis::Users => {
+            let rows: Vec<i64> = rows.collect();
+            (Popularity::of(x.column_counts().iter().map(|&n| n as u64), &rows), x.n_cols())
+        }
+    };
+    let measure = request.measure;
+    let codes = if measure.is_binary() || measure.is_centred() || measure.is_walk() {
+        None
+    } else {
+        Codes::of(x.values(), n_rows)
+    };
+    let ones = measure.is_binary() || codes.as_ref().is_some_and(|c| c.largest == 1);
+    let narrow = popularity.order.columns.len() <= 1 << u16::BITS;
+    let mut plan = match (narrow, ones, codes.is_some()) {
+        (true, true, _) => popularity.plan::<u16, ()>(k, n_threads),
+        (true, false, true) => popularity.plan::<u16, u8>(k, n_threads),
+        (true, false, false) => popularity.plan::<u16, f32>(k, n_threads),
+        (false, true, _) => popularity.plan::<u32, ()>(k, n_threads),
+        (false, false, true) => popularity.plan::<u32, u8>(k, n_threads),
+        (false, false, false) => popularity.plan::<u32, f32>(k, n_threads),
+    };
+    if request.axis == Axis::Users {
+        plan.bytes += (x.nnz() * 8 + x.n_cols() * 8) as u64; // the transposed matrix
+    }
+    plan
 }
 
 /// Values that are small multiples of a common step.
@@ -302,10 +334,9 @@ const LARGEST_CODE: f64 = 127.0;
 
 impl Codes {
     /// `None` where the values are not of that kind, or their sums could exceed an integer of 32 bits.
-    fn of(z: &Csr) -> Option<Self> {
+    fn of(values: &[f32], n_rows: usize) -> Option<Self> {
         // Distinct values are looked for among those that half of their bits tell.
-        let seen = z
-            .values()
+        let seen = values
             .par_chunks(1 << 16)
             .try_fold(
                 || vec![false; 1 << 16],
@@ -352,7 +383,7 @@ impl Codes {
             table[half] = code as u8;
             largest = largest.max(code as u32);
         }
-        let most = z.n_rows() as u64 * u64::from(largest * largest);
+        let most = n_rows as u64 * u64::from(largest * largest);
         (step > 0.0 && most <= i32::MAX as u64).then_some(Self { step: step as f32, largest, table })
     }
 

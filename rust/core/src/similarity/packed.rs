@@ -466,11 +466,16 @@ pub(super) struct Panel<V: Value> {
 const PANEL_BYTES: usize = 36 << 20;
 
 impl<V: Value> Panel<V> {
+    /// Columns, as many as memory and `most` allow.
+    pub(super) fn width(n_rows: usize, most: usize) -> usize {
+        let (unit, widest) = V::PANEL;
+        let per_row = n_rows.max(1) * size_of::<V::Cell>();
+        (PANEL_BYTES / per_row * V::PER_CELL).min(most).min(widest) / unit * unit
+    }
+
     /// As wide as memory and `most` allow.
     pub(super) fn new<I: Id>(packed: &Packed<'_, I, V>, most: usize) -> Self {
-        let (unit, widest) = V::PANEL;
-        let per_row = packed.n_rows().max(1) * size_of::<V::Cell>();
-        let width = (PANEL_BYTES / per_row * V::PER_CELL).min(most).min(widest) / unit * unit;
+        let width = Self::width(packed.n_rows(), most);
         // Positions beyond a row's panel are kept in 32 bits.
         let width = if u32::try_from(packed.ids.len()).is_ok() { width } else { 0 };
         let n_cells = width / V::PER_CELL;

@@ -49,14 +49,20 @@ pub(super) struct Popularity {
     /// Entries before each place.
     before: Vec<i64>,
     n_rows: usize,
+    /// Multiply-adds of the naive loops.
+    squares: u64,
     /// How much longer the row of an entry is than the mean row.
     excess: f64,
 }
 
 impl Popularity {
     pub(super) fn new(z: &Csr) -> Self {
-        let by_column = z.column_counts();
-        let order = Order::by_count(&by_column);
+        Self::of((0..z.n_rows()).map(|row| z.row_len(row) as u64), &z.column_counts())
+    }
+
+    /// From the lengths of the rows and of the columns.
+    pub(super) fn of(rows: impl ExactSizeIterator<Item = u64>, by_column: &[i64]) -> Self {
+        let order = Order::by_count(by_column);
         let counts: Vec<i64> = order.columns.iter().map(|&c| by_column[c as usize]).collect();
         let mut total = 0;
         let mut before = vec![0];
@@ -64,9 +70,15 @@ impl Popularity {
             total += count;
             before.push(total);
         }
-        let squares: f64 = (0..z.n_rows()).map(|row| (z.row_len(row) as f64).powi(2)).sum();
-        let excess = squares * z.n_rows() as f64 / (total as f64).powi(2).max(1.0);
-        Self { order, counts, before, n_rows: z.n_rows(), excess }
+        let n_rows = rows.len();
+        let squares = rows.map(|len| len * len).sum();
+        let excess = squares as f64 * n_rows as f64 / (total as f64).powi(2).max(1.0);
+        Self { order, counts, before, n_rows, squares, excess }
+    }
+
+    /// Entries of every column, in the columns' own order.
+    pub(super) fn by_column(&self) -> impl Iterator<Item = i64> {
+        self.order.places.iter().map(|&place| self.counts[place as usize])
     }
 
     /// About how many products the place has with those before `end`.
@@ -86,6 +98,66 @@ impl Popularity {
         let shared = (SHARED_BYTES / (size_of::<u64>() * Best::capacity(k))).min(MOST_SHARED).max(head);
         let shared = if shared >= n { n } else { shared / BLOCK * BLOCK };
         Ranges { head, shared: shared.max(head) }
+    }
+}
+
+/// What the similarity of a matrix's entities with each other costs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Plan {
+    /// Multiply-adds of the naive loops: every row's entries in pairs, both ways round, each with itself.
+    pub multiply_adds: u64,
+    /// Multiply-adds in dense blocks.
+    pub dense: u64,
+    /// Products that are scattered, about.
+    pub scattered: u64,
+    /// All work, in units of a scattered product.
+    pub work: f64,
+    /// Memory above the input and the answer, at most about.
+    pub bytes: u64,
+    /// Memory of the answer, at most.
+    pub answer_bytes: u64,
+}
+
+/// Work of an entry before any product: read, sorted into its row, and into its column.
+const WORK_PER_ENTRY: f64 = 12.0;
+/// Work of a block of columns that is scanned.
+const WORK_PER_BLOCK: f64 = 6.0;
+
+impl Popularity {
+    /// What [`top_k_pairs`] is going to do, on so many threads.
+    pub(super) fn plan<I: Id, V: Value>(&self, k: usize, n_threads: usize) -> Plan {
+        let n = self.counts.len();
+        let k = k.min(n.saturating_sub(1));
+        let Ranges { head, shared } = self.ranges::<V>(k);
+        let (mut scattered, mut blocks) = (0.0, 0);
+        let panel = Panel::<V>::width(self.n_rows, head);
+        for place in head..n {
+            let end = if place < shared { place } else { n };
+            scattered += self.products(place, end) - self.products(place, panel);
+            blocks += end / BLOCK;
+        }
+        let dense = head * head / 2 * self.n_rows;
+        let entries = self.before[n];
+        let work = scattered
+            + dense as f64 / V::DENSE_PER_PRODUCT
+            + entries as f64 * WORK_PER_ENTRY
+            + blocks as f64 * WORK_PER_BLOCK;
+        let listed = entries - self.before[head];
+        let bytes = entries as usize * (size_of::<I>() + size_of::<V>())
+            + listed as usize * (size_of::<u32>() + size_of::<V>())
+            + panel / V::PER_CELL * size_of::<V::Cell>() * self.n_rows
+            + shared * Best::capacity(k) * size_of::<u64>()
+            + (self.n_rows + n) * 16
+            + n * 96 // counts, terms of the formula, places of the answer
+            + n_threads * (n * 5 + shared * 4);
+        Plan {
+            multiply_adds: self.squares,
+            dense: dense as u64,
+            scattered: scattered as u64,
+            work,
+            bytes: bytes as u64,
+            answer_bytes: (n * k * 8 + n * 8) as u64,
+        }
     }
 }
 
