@@ -10,6 +10,7 @@ from ferrec.models.item_knn import ItemKNN
 from ferrec.models.item_knn_regressor import ItemKNNRegressor
 from ferrec.models.p3alpha import P3Alpha
 from ferrec.models.popularity import Popularity
+from ferrec.models.pure_svd import PureSVD
 from ferrec.models.random import Random
 from ferrec.models.rp3beta import RP3Beta
 from ferrec.models.user_knn import UserKNN
@@ -21,6 +22,7 @@ __all__ = [
     "ItemKNNRegressor",
     "P3Alpha",
     "Popularity",
+    "PureSVD",
     "RP3Beta",
     "Random",
     "Recommender",

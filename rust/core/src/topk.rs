@@ -298,6 +298,12 @@ impl Best {
         Self { keys: Vec::new(), k, last: start.0, floor: start.1, start }
     }
 
+    /// Candidates below it cannot be among the best.
+    #[inline(always)]
+    pub(crate) fn floor(&self) -> f32 {
+        self.floor
+    }
+
     /// Offers a candidate.
     #[inline(always)]
     pub(crate) fn offer(&mut self, score: f32, col: usize) {
