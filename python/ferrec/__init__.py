@@ -26,6 +26,7 @@ from ferrec.explanation import Explanation
 from ferrec.interactions import Interactions
 from ferrec.labels import Labels
 from ferrec.models import (
+    EASE,
     Bias,
     ItemKNN,
     ItemKNNRegressor,
@@ -42,6 +43,7 @@ from ferrec.recommendations import Recommendations
 from ferrec.storage import load
 
 __all__ = [
+    "EASE",
     "Bias",
     "Comparison",
     "DataError",

@@ -24,6 +24,7 @@ __all__ = [
     "default_threads",
     "encode_ints",
     "fold_in",
+    "gram",
     "measures",
     "metrics",
     "ranking_metrics",
@@ -108,6 +109,7 @@ def weight(
 def biases(
     x: Csr, reg_users: float, reg_items: float, epochs: int, n_threads: int
 ) -> tuple[float, _F32, _F32]: ...
+def gram(x: Csr, n_threads: int, progress: _Progress) -> _F64: ...
 def top_k_factors(
     queries: _Dense, items: _Dense, k: int, filter: Any, n_threads: int, progress: _Progress
 ) -> _CsrParts: ...

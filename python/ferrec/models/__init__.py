@@ -6,6 +6,7 @@ from typing import Any
 
 from ferrec.models._base import Recommender
 from ferrec.models.bias import Bias
+from ferrec.models.ease import EASE
 from ferrec.models.item_knn import ItemKNN
 from ferrec.models.item_knn_regressor import ItemKNNRegressor
 from ferrec.models.p3alpha import P3Alpha
@@ -17,6 +18,7 @@ from ferrec.models.user_knn import UserKNN
 from ferrec.models.user_knn_regressor import UserKNNRegressor
 
 __all__ = [
+    "EASE",
     "Bias",
     "ItemKNN",
     "ItemKNNRegressor",

@@ -11,6 +11,7 @@ pub mod csr;
 mod dense;
 pub mod error;
 pub mod factors;
+pub mod gram;
 pub mod ids;
 pub mod metrics;
 pub mod product;

@@ -273,14 +273,16 @@ fn lanczos<T: Real>(
 
         let full = basis.used + B > size;
         looked += 1;
-        if !full && (looked % LOOK_EVERY != 0 || basis.used < k + 2 * B || doubted.is_some()) {
+        // A look costs as much as several blocks where the matrix is small: only when most are there already.
+        if !full && (looked % LOOK_EVERY != 0 || best < k * 3 / 4 || doubted.is_some()) {
             continue;
         }
         let (values, vectors) = eigen(basis.t.submatrix(0, 0, basis.used, basis.used))?;
         let greatest = values[0].max(0.0);
         let exact = |i: usize| {
             let norm = residual(&rest, vectors.as_ref(), basis.used, i);
-            norm <= (10.0 * tol * values[i]).max(T::NOISE * greatest)
+            // An eigenvalue lies within the norm of θ; σ = √θ halves the relative distance.
+            norm <= (20.0 * tol * values[i]).max(T::NOISE * greatest)
         };
         let converged = (0..k).take_while(|&i| exact(i)).count();
         if converged > best {

@@ -9,8 +9,8 @@ use arrays::{Parts, give, give_ranked, hold, slice, views};
 use ferrec_core::similarity::{Axis, Measure, Request};
 use ferrec_core::weight::{Side, Weighting};
 use ferrec_core::{
-    biases as core_biases, build, csr, factors, ids, metrics, product, rating, similarity, stateless, svd,
-    weight as core_weight,
+    biases as core_biases, build, csr, factors, gram as core_gram, ids, metrics, product, rating, similarity,
+    stateless, svd, weight as core_weight,
 };
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -343,6 +343,17 @@ fn build_csr<'py>(
     Ok((give(py, built.indptr), give(py, built.indices), give(py, built.values), times))
 }
 
+#[pyfunction]
+#[pyo3(signature = (x, n_threads, progress))]
+fn gram<'py>(
+    py: Python<'py>,
+    x: &Csr,
+    n_threads: usize,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyArray1<f64>>> {
+    Ok(give(py, run(py, n_threads, progress, |control| core_gram::gram(&x.inner, control))?))
+}
+
 /// A dense matrix: its values row after row, and its shape.
 #[derive(FromPyObject)]
 struct Dense<'py>(PyReadonlyArray1<'py, f32>, usize, usize);
@@ -456,7 +467,7 @@ fn simd_level() -> &'static str {
 mod _rust {
     #[pymodule_export]
     use super::{
-        Csr, biases, build_csr, default_threads, encode_ints, fold_in, ranking_metrics, score_factors,
+        Csr, biases, build_csr, default_threads, encode_ints, fold_in, gram, ranking_metrics, score_factors,
         score_product, score_random, score_ratings, simd_level, top_k_common, top_k_factors, top_k_product,
         top_k_random, top_k_ratings, top_k_similar, truncated_svd, weight,
     };
