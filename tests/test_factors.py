@@ -22,12 +22,20 @@ def random(n_rows, n_cols, density, seed=0):
     )
 
 
+def singular_values(dense):
+    if min(dense.shape) < 100:
+        return np.linalg.svd(dense, compute_uv=False)
+    # Exact to 1e-8 of the greatest, and many times quicker.
+    gram = dense.T @ dense if dense.shape[0] > dense.shape[1] else dense @ dense.T
+    return np.sqrt(np.maximum(np.linalg.eigvalsh(gram)[::-1], 0))
+
+
 def check(svd, x, k, tol=TOL, *, center=False):
     """Against the dense decomposition; returns how many triplets there are."""
     dense = x.toarray().astype(np.float64)
     if center:
         dense -= dense.mean(axis=0)
-    truth = np.linalg.svd(dense, compute_uv=False)
+    truth = singular_values(dense)
     rank = len(svd.s)
     assert svd.u.shape == (x.shape[0], rank)
     assert svd.vt.shape == (rank, x.shape[1])
@@ -62,7 +70,7 @@ def test_svd_is_the_dense_one(x, k, center):
 
 
 @pytest.mark.parametrize("center", [False, True])
-@pytest.mark.parametrize("shape", [(1500, 1200), (1200, 1500)])
+@pytest.mark.parametrize("shape", [(1200, 1050), (1050, 1200)])
 def test_svd_of_flat_spectra_converges(shape, center):
     x = random(*shape, 0.02)
     assert check(truncated_svd(x, 48, center=center), x, 48, center=center) == 48
@@ -76,8 +84,8 @@ def test_svd_of_flat_spectra_converges(shape, center):
         (sp.csr_array((5, 0), dtype=np.float32), 0),
         (random(1, 60, 0.5), 1),
         (random(60, 1, 0.5), 1),
-        (sp.csr_array(np.ones((2000, 1100), np.float32)), 1),
-        (sp.csr_array(sp.eye_array(1300, dtype=np.float32)), 40),
+        (sp.csr_array(np.ones((1200, 1100), np.float32)), 1),
+        (sp.csr_array(sp.eye_array(1100, dtype=np.float32)), 40),
         (sp.csr_array(sp.block_diag([random(30, 25, 0.3)] * 50)), 40),
     ],
     ids=[

@@ -407,7 +407,7 @@ impl<T: Real> Basis<T> {
                     }
                     for i in 0..j {
                         let part = dot(block, i, j);
-                        block.iter_mut().for_each(|row| row[j] = row[j] - T::of(part) * row[i]);
+                        block.iter_mut().for_each(|row| row[j] -= T::of(part) * row[i]);
                         if attempt == 0 {
                             r[i][j] += part;
                         }
@@ -576,7 +576,7 @@ impl<'a> Operator<'a> {
                 (0..B).for_each(|l| out[l] += part[col][l]);
             }
             if let Some((b, total)) = &correction {
-                (0..B).for_each(|l| out[l] = out[l] - T::of(b[col] * total[l]));
+                (0..B).for_each(|l| out[l] -= T::of(b[col] * total[l]));
             }
         });
         Ok(out)
@@ -681,9 +681,7 @@ impl<T: Real> Job for GramPart<'_, T> {
                     total[l] += a[row] * y[l].wide();
                 }
             }
-            for l in 0..B {
-                y[l] = y[l] * unit;
-            }
+            y.iter_mut().for_each(|y| *y *= unit);
             let (cols, values) = x.row(row);
             let n = cols.len().min(values.len());
             for at in 0..n {

@@ -40,7 +40,7 @@ fn singular_values(rows: &[Vec<f32>], n_cols: usize, center: bool) -> Vec<f64> {
 }
 
 /// Values, orthonormality, and that `x @ v` is `u · s`.
-fn check(svd: &Svd, rows: &[Vec<f32>], n_cols: usize, k: usize, center: bool) {
+fn check(name: &str, svd: &Svd, rows: &[Vec<f32>], n_cols: usize, k: usize, center: bool) {
     let truth = singular_values(rows, n_cols, center);
     let rank = svd.s.len();
     assert_eq!((svd.u.len(), svd.vt.len()), (rows.len() * rank, n_cols * rank));
@@ -48,9 +48,9 @@ fn check(svd: &Svd, rows: &[Vec<f32>], n_cols: usize, k: usize, center: bool) {
     let greatest = truth.first().copied().unwrap_or(0.0);
     // What lies about the limit may be there or not; centring leaves rounding of the means.
     let surely = truth.iter().take(k).filter(|&&s| s > 4e-6 * greatest && s > 1e-12).count();
-    assert!(rank >= surely && rank <= k, "{rank} of at least {surely} triplets");
+    assert!(rank >= surely && rank <= k, "{name}: {rank} of at least {surely} triplets");
     for (&s, &t) in svd.s.iter().zip(&truth).take(surely) {
-        assert!((f64::from(s) - t).abs() <= 10.0 * TOL * t, "{s} instead of {t}");
+        assert!((f64::from(s) - t).abs() <= 10.0 * TOL * t, "{name}: {s} instead of {t}");
     }
     let dot = |a: &dyn Fn(usize) -> f32, b: &dyn Fn(usize) -> f32, n: usize| -> f64 {
         (0..n).map(|i| f64::from(a(i)) * f64::from(b(i))).sum()
@@ -60,11 +60,11 @@ fn check(svd: &Svd, rows: &[Vec<f32>], n_cols: usize, k: usize, center: bool) {
             let one = f64::from(u8::from(i == j));
             let u = dot(&|r| svd.u[r * rank + i], &|r| svd.u[r * rank + j], rows.len());
             let v = dot(&|c| svd.vt[i * n_cols + c], &|c| svd.vt[j * n_cols + c], n_cols);
-            assert!((u - one).abs() < 1e-5 && (v - one).abs() < 1e-5, "({i}, {j}): {u} {v}");
+            assert!((u - one).abs() < 1e-5 && (v - one).abs() < 1e-5, "{name} ({i}, {j}): {u} {v}");
         }
         let row = &svd.vt[i * n_cols..(i + 1) * n_cols];
         let largest = row.iter().fold(0.0_f32, |l, &v| if v.abs() > l.abs() { v } else { l });
-        assert!(largest > 0.0, "the sign of {i}");
+        assert!(largest > 0.0, "{name}: the sign of {i}");
     }
 }
 
@@ -82,7 +82,7 @@ proptest! {
         if rows.is_empty() {
             prop_assert!(svd.s.is_empty());
         } else {
-            check(&svd, &rows, n, k, center);
+            check("small", &svd, &rows, n, k, center);
         }
     }
 }
@@ -133,8 +133,7 @@ fn hard_spectra_converge() {
         let x = csr(&rows, n);
         for center in [false, true] {
             let svd = truncated_svd(&x, settings(60, center), &Control::new()).unwrap();
-            println!("{name}, centred: {center}");
-            check(&svd, &rows, n, 60, center);
+            check(&format!("{name}, centred: {center}"), &svd, &rows, n, 60, center);
         }
     }
 }
