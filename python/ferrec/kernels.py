@@ -634,7 +634,7 @@ def truncated_svd(
     >>> from ferrec.kernels import truncated_svd
     >>> x = sp.csr_array([[2.0, 0.0, 2.0], [0.0, 1.0, 0.0]])
     >>> svd = truncated_svd(x, k=5)
-    >>> svd.s.round(4).tolist()
+    >>> svd.s.astype(float).round(4).tolist()
     [2.8284, 1.0]
     """
     k = as_int("k", k, minimum=1)
