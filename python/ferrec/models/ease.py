@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lapack
 
 from ferrec import _rust
 from ferrec._progress import Callback
@@ -80,6 +79,8 @@ class EASE(ItemNeighbors):
 
 def _invert(lower: NDArray[np.float64]) -> None:
     """Replaces a positive definite matrix, given by its lower triangle, by its inverse."""
+    from scipy.linalg import lapack  # here, so that `import ferrec` stays quick
+
     # LAPACK sees the transposed matrix, whose columns lie one after the other: no copy is made.
     _, info = lapack.dpotrf(lower.T, lower=0, clean=0, overwrite_a=1)
     if info == 0:
