@@ -26,11 +26,13 @@ from ferrec.explanation import Explanation
 from ferrec.interactions import Interactions
 from ferrec.labels import Labels
 from ferrec.models import (
+    EASE,
     Bias,
     ItemKNN,
     ItemKNNRegressor,
     P3Alpha,
     Popularity,
+    PureSVD,
     Random,
     Recommender,
     RP3Beta,
@@ -42,6 +44,7 @@ from ferrec.recommendations import Recommendations
 from ferrec.storage import load
 
 __all__ = [
+    "EASE",
     "Bias",
     "Comparison",
     "DataError",
@@ -58,6 +61,7 @@ __all__ = [
     "P3Alpha",
     "Plan",
     "Popularity",
+    "PureSVD",
     "RP3Beta",
     "Random",
     "Recommendations",

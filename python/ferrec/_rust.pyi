@@ -12,6 +12,7 @@ _I32: TypeAlias = NDArray[np.int32]
 _I64: TypeAlias = NDArray[np.int64]
 _U64: TypeAlias = NDArray[np.uint64]
 _CsrParts: TypeAlias = tuple[_I64, _I32, _F32]
+_Dense: TypeAlias = tuple[_F32, int, int]
 _Progress: TypeAlias = Callable[[int, int], object] | None
 
 __all__ = [
@@ -22,19 +23,24 @@ __all__ = [
     "build_profile",
     "default_threads",
     "encode_ints",
+    "fold_in",
+    "gram",
     "measures",
     "metrics",
     "plan_similar",
     "ranking_metrics",
+    "score_factors",
     "score_product",
     "score_random",
     "score_ratings",
     "simd_level",
     "top_k_common",
+    "top_k_factors",
     "top_k_product",
     "top_k_random",
     "top_k_ratings",
     "top_k_similar",
+    "truncated_svd",
     "weight",
 ]
 
@@ -114,6 +120,15 @@ def weight(
 def biases(
     x: Csr, reg_users: float, reg_items: float, epochs: int, n_threads: int
 ) -> tuple[float, _F32, _F32]: ...
+def gram(x: Csr, n_threads: int, progress: _Progress) -> _F64: ...
+def top_k_factors(
+    queries: _Dense, items: _Dense, k: int, filter: Any, n_threads: int, progress: _Progress
+) -> _CsrParts: ...
+def score_factors(queries: _Dense, items: _Dense, pairs: Csr, n_threads: int) -> _F32: ...
+def fold_in(history: Csr, items: _Dense, n_threads: int) -> _F32: ...
+def truncated_svd(
+    x: Csr, k: int, tol: float, center: bool, seed: int, n_threads: int, progress: _Progress
+) -> tuple[_F32, _F32, _F32, _F32]: ...
 def ranking_metrics(
     indptr: _I64, indices: _I32, truth: Csr, ks: Sequence[int], n_threads: int
 ) -> tuple[_F64, _I64, _I64]: ...

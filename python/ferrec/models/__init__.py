@@ -6,21 +6,25 @@ from typing import Any
 
 from ferrec.models._base import Recommender
 from ferrec.models.bias import Bias
+from ferrec.models.ease import EASE
 from ferrec.models.item_knn import ItemKNN
 from ferrec.models.item_knn_regressor import ItemKNNRegressor
 from ferrec.models.p3alpha import P3Alpha
 from ferrec.models.popularity import Popularity
+from ferrec.models.pure_svd import PureSVD
 from ferrec.models.random import Random
 from ferrec.models.rp3beta import RP3Beta
 from ferrec.models.user_knn import UserKNN
 from ferrec.models.user_knn_regressor import UserKNNRegressor
 
 __all__ = [
+    "EASE",
     "Bias",
     "ItemKNN",
     "ItemKNNRegressor",
     "P3Alpha",
     "Popularity",
+    "PureSVD",
     "RP3Beta",
     "Random",
     "Recommender",

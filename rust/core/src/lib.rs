@@ -8,7 +8,10 @@ pub mod biases;
 pub mod build;
 pub mod control;
 pub mod csr;
+mod dense;
 pub mod error;
+pub mod factors;
+pub mod gram;
 pub mod ids;
 pub mod metrics;
 mod packed;
@@ -18,6 +21,7 @@ pub mod rating;
 pub mod simd;
 pub mod similarity;
 pub mod stateless;
+pub mod svd;
 pub mod topk;
 pub mod weight;
 

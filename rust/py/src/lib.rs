@@ -9,8 +9,8 @@ use arrays::{Parts, give, give_ranked, hold, slice, views};
 use ferrec_core::similarity::{Axis, Measure, Request};
 use ferrec_core::weight::{Side, Weighting};
 use ferrec_core::{
-    biases as core_biases, build, csr, ids, metrics, product, rating, similarity, stateless,
-    weight as core_weight,
+    biases as core_biases, build, csr, factors, gram as core_gram, ids, metrics, product, rating, similarity,
+    stateless, svd, weight as core_weight,
 };
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -372,6 +372,96 @@ fn build_csr<'py>(
     Ok((give(py, built.indptr), give(py, built.indices), give(py, built.values), times))
 }
 
+#[pyfunction]
+#[pyo3(signature = (x, n_threads, progress))]
+fn gram<'py>(
+    py: Python<'py>,
+    x: &Csr,
+    n_threads: usize,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyArray1<f64>>> {
+    Ok(give(py, run(py, n_threads, progress, |control| core_gram::gram(&x.inner, control))?))
+}
+
+/// A dense matrix: its values row after row, and its shape.
+#[derive(FromPyObject)]
+struct Dense<'py>(PyReadonlyArray1<'py, f32>, usize, usize);
+
+impl Dense<'_> {
+    fn borrow(&self, name: &str) -> PyResult<factors::Dense<'_>> {
+        factors::Dense::new(name, slice(&self.0, name)?, self.1, self.2).map_err(error::to_python)
+    }
+}
+
+#[pyfunction]
+#[pyo3(signature = (queries, items, k, filter, n_threads, progress))]
+fn top_k_factors<'py>(
+    py: Python<'py>,
+    queries: Dense<'py>,
+    items: Dense<'py>,
+    k: usize,
+    filter: Filter<'py>,
+    n_threads: usize,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Parts<'py>> {
+    borrow_filter!(filter => filter);
+    let (queries, items) = (queries.borrow("queries")?, items.borrow("items")?);
+    let ranked =
+        run(py, n_threads, progress, |control| factors::top_k_factors(queries, items, k, &filter, control))?;
+    Ok(give_ranked(py, ranked))
+}
+
+#[pyfunction]
+fn score_factors<'py>(
+    py: Python<'py>,
+    queries: Dense<'py>,
+    items: Dense<'py>,
+    pairs: &Csr,
+    n_threads: usize,
+) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    let (queries, items) = (queries.borrow("queries")?, items.borrow("items")?);
+    let pairs = &pairs.inner;
+    let scores = run(py, n_threads, None, |control| factors::score_factors(queries, items, pairs, control))?;
+    Ok(give(py, scores))
+}
+
+#[pyfunction]
+fn fold_in<'py>(
+    py: Python<'py>,
+    history: &Csr,
+    items: Dense<'py>,
+    n_threads: usize,
+) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    let items = items.borrow("items")?;
+    let rows = run(py, n_threads, None, |control| factors::fold_in(&history.inner, items, control))?;
+    Ok(give(py, rows))
+}
+
+type Triplets<'py> = (
+    Bound<'py, PyArray1<f32>>,
+    Bound<'py, PyArray1<f32>>,
+    Bound<'py, PyArray1<f32>>,
+    Bound<'py, PyArray1<f32>>,
+);
+
+#[pyfunction]
+#[pyo3(signature = (x, k, tol, center, seed, n_threads, progress))]
+#[expect(clippy::too_many_arguments)]
+fn truncated_svd<'py>(
+    py: Python<'py>,
+    x: &Csr,
+    k: usize,
+    tol: f64,
+    center: bool,
+    seed: u64,
+    n_threads: usize,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Triplets<'py>> {
+    let settings = svd::Settings { k, tol, center, seed };
+    let found = run(py, n_threads, progress, |control| svd::truncated_svd(&x.inner, settings, control))?;
+    Ok((give(py, found.u), give(py, found.s), give(py, found.vt), give(py, found.means)))
+}
+
 type Measured<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i64>>);
 
 #[pyfunction]
@@ -406,9 +496,9 @@ fn simd_level() -> &'static str {
 mod _rust {
     #[pymodule_export]
     use super::{
-        Csr, biases, build_csr, default_threads, encode_ints, plan_similar, ranking_metrics, score_product,
-        score_random, score_ratings, simd_level, top_k_common, top_k_product, top_k_random, top_k_ratings,
-        top_k_similar, weight,
+        Csr, biases, build_csr, default_threads, encode_ints, fold_in, gram, plan_similar, ranking_metrics,
+        score_factors, score_product, score_random, score_ratings, simd_level, top_k_common, top_k_factors,
+        top_k_product, top_k_random, top_k_ratings, top_k_similar, truncated_svd, weight,
     };
     use pyo3::prelude::*;
 

@@ -4,6 +4,8 @@
 //! function compiled for the best instruction set of the machine. No path contracts a multiplication and an
 //! addition, so every path gives the same bits as the portable one.
 
+pub(crate) mod tile;
+
 use std::sync::OnceLock;
 
 /// Instruction sets with a compiled path of their own. NEON is part of the aarch64 baseline, so that
