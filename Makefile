@@ -61,7 +61,7 @@ format: setup ## Format everything
 package: setup ## Build sdist and wheel; install the wheel into an empty environment and use it there
 	rm -rf dist
 	$(BIN)/python -m pip install --quiet build
-	$(BIN)/python -m build --outdir dist .
+	CARGO_TARGET_DIR=$(CURDIR)/target $(BIN)/python -m build --outdir dist .
 	rm -rf target/empty && $(PYTHON) -m venv target/empty
 	target/empty/bin/python -m pip install --quiet dist/*.whl
 	cd target && empty/bin/python ../tests/smoke.py
@@ -84,7 +84,12 @@ bench-test: $(VENV)/.installed-bench $(VENV)/.installed-dev ## Every benchmark o
 
 .PHONY: bench-rust
 bench-rust: ## Criterion benchmarks of the core
-	cargo bench --package ferrec-core
+	cargo bench --package ferrec-core --bench kernels
+
+.PHONY: bench-steps
+bench-steps: ## What each step of the similarity kernel gains
+	cargo bench --quiet --package ferrec-core --bench steps
+	cargo bench --quiet --package ferrec-core --bench steps -- 138493 26744 144
 
 .PHONY: clean
 clean: ## Remove what was built

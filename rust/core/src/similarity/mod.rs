@@ -5,8 +5,8 @@
 //! queries, row by row ([`crate::product`]).
 
 mod formula;
-mod gram;
-mod packed;
+mod head;
+mod narrow;
 mod pairs;
 
 use crate::control::Control;
@@ -16,7 +16,7 @@ use crate::product::Product;
 use crate::simd::Level;
 use crate::topk::{Filter, Lanes, Order, Ranked, RowScorer, Scores, top_k};
 use formula::{Blocks, Formula, Terms};
-use packed::{Id, Packed, Value};
+use narrow::{Id, Narrow, Value};
 pub use pairs::{Plan, Ranges};
 use pairs::{Popularity, top_k_pairs};
 use rayon::prelude::*;
@@ -274,18 +274,18 @@ impl Job<'_> {
         value: impl Fn(usize, usize, f32) -> V + Sync,
     ) -> Result<Ranked> {
         let popularity = Popularity::new(z);
-        let packed = Packed::<I, V>::new(z, &popularity.order, value);
+        let narrow = Narrow::<I, V>::new(z, &popularity.order, value);
         let Request { measure, shrink, .. } = self.request;
         let sums = if measure.is_walk() { z.column_sums(f64::from) } else { Vec::new() };
         let counts = popularity.by_column().map(|n| n as f64).collect();
         let step = f64::from(step);
-        let squares = packed.column_squares(&popularity.order).iter().map(|s| s * step * step).collect();
+        let squares = narrow.column_squares(&popularity.order).iter().map(|s| s * step * step).collect();
         let terms = Terms { counts, squares, sums };
         check_squares("x", &terms)?;
         let formula =
             Formula::new(measure, shrink, &terms, &terms, z.n_rows())?.in_units((step * step) as f32);
         let Self { level, ranges, k, threshold, control, .. } = *self;
-        top_k_pairs(level, &packed, &popularity, &formula, largest, k, threshold, ranges, control)
+        top_k_pairs(level, &narrow, &popularity, &formula, largest, k, threshold, ranges, control)
     }
 }
 

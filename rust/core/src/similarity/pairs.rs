@@ -3,15 +3,15 @@
 //! Columns are handled in the order of their popularity, and a column's *place* is its position in that order.
 //! Places fall into three ranges:
 //!
-//! - the **head**: products with each other come from dense blocks ([`gram`]);
+//! - the **head**: products with each other come from dense blocks ([`super::head`]);
 //! - the **shared** places, the head among them: each is paired with those before it, and both sides are offered
 //!   the score;
 //! - the **rest**, too many to keep a list of candidates for each: paired with all others, and only the shared
 //!   ones among these are offered the score as well.
 
 use super::formula::{Blocks, Formula};
-use super::gram::{Gram, gram};
-use super::packed::{Id, Lists, Packed, Panel, TILE, Value};
+use super::head::{Head, products};
+use super::narrow::{Id, Lists, Narrow, Panel, TILE, Value};
 use crate::control::Control;
 use crate::csr::Csr;
 use crate::error::Result;
@@ -161,11 +161,11 @@ impl Popularity {
     }
 }
 
-/// The `k` best of every column of `packed`; `largest` is its largest code.
+/// The `k` best of every column of `narrow`; `largest` is its largest code.
 #[expect(clippy::too_many_arguments)]
 pub(super) fn top_k_pairs<I: Id, V: Value>(
     level: Level,
-    packed: &Packed<'_, I, V>,
+    narrow: &Narrow<'_, I, V>,
     popularity: &Popularity,
     formula: &Formula,
     largest: u32,
@@ -174,10 +174,10 @@ pub(super) fn top_k_pairs<I: Id, V: Value>(
     ranges: Option<Ranges>,
     control: &Control,
 ) -> Result<Ranked> {
-    let n = packed.n_cols;
+    let n = narrow.n_cols;
     let k = k.min(n.saturating_sub(1));
     let Ranges { head, shared } = ranges.unwrap_or_else(|| popularity.ranges::<V>(k));
-    let dense_work = (head * head / 2) as u64 * packed.n_rows() as u64 / V::DENSE_PER_PRODUCT as u64;
+    let dense_work = (head * head / 2) as u64 * narrow.n_rows() as u64 / V::DENSE_PER_PRODUCT as u64;
     let end = |place: usize| if place < shared { place } else { n };
     let work = |place: usize| {
         if place < head { place as u64 } else { popularity.products(place, end(place)) as u64 }
@@ -186,15 +186,15 @@ pub(super) fn top_k_pairs<I: Id, V: Value>(
     let total: u64 = (0..n).map(work).sum();
     control.start(total + dense_work);
 
-    let gram = gram(level, packed, head, largest, control)?;
+    let products = products(level, narrow, head, largest, control)?;
     control.advance(dense_work);
-    let lists = packed.lists(head, |place| popularity.counts[place]);
+    let lists = narrow.lists(head, |place| popularity.counts[place]);
     let room = |col: usize| {
         let place = popularity.order.places[col] as usize;
         if popularity.counts[place] == 0 { 0 } else { k }
     };
     let pairs = Pairs {
-        packed,
+        narrow,
         popularity,
         formula,
         symmetric: formula.is_symmetric(),
@@ -202,9 +202,9 @@ pub(super) fn top_k_pairs<I: Id, V: Value>(
         right: formula.right.blocks(Some(&popularity.order)),
         head,
         shared,
-        gram,
+        products,
         lists,
-        panel: Panel::new(packed, head),
+        panel: Panel::new(narrow, head),
         largest,
         best: (0..shared).map(|_| Mutex::new(Best::new(k, threshold))).collect(),
     };
@@ -232,7 +232,7 @@ pub(super) fn top_k_pairs<I: Id, V: Value>(
 }
 
 struct Pairs<'a, I, V: Value> {
-    packed: &'a Packed<'a, I, V>,
+    narrow: &'a Narrow<'a, I, V>,
     popularity: &'a Popularity,
     formula: &'a Formula,
     symmetric: bool,
@@ -240,7 +240,7 @@ struct Pairs<'a, I, V: Value> {
     right: Blocks,
     head: usize,
     shared: usize,
-    gram: Gram<V::Sum>,
+    products: Head<V::Sum>,
     lists: Lists<V>,
     /// The first columns of the head.
     panel: Panel<V>,
@@ -284,7 +284,7 @@ impl<I: Id, V: Value> Job for Place<'_, '_, I, V> {
     #[inline(always)]
     fn run<A: Isa>(self, isa: A) {
         let Self { pairs, place, own } = self;
-        let end = if place < pairs.shared { place } else { pairs.packed.n_cols };
+        let end = if place < pairs.shared { place } else { pairs.narrow.n_cols };
         if place < pairs.shared {
             own.best.start_at(own.floors[place / BLOCK][place % BLOCK]);
         } else {
@@ -292,7 +292,7 @@ impl<I: Id, V: Value> Job for Place<'_, '_, I, V> {
         }
         let blocks = end.div_ceil(BLOCK);
         if place < pairs.head {
-            pairs.gram.copy(place, &mut own.sums.as_flattened_mut()[..end]);
+            pairs.products.copy(place, &mut own.sums.as_flattened_mut()[..end]);
             pairs.scan(isa, place, blocks, own);
         } else if pairs.popularity.products(place, end) * COLUMNS_PER_PRODUCT >= end as f64 {
             pairs.add::<false>(place, end, own);
@@ -322,12 +322,12 @@ impl<I: Id, V: Value> Pairs<'_, I, V> {
         }
         for (at, (&row, &by)) in rows.iter().zip(values).enumerate() {
             if let Some(&ahead) = rows.get(at + 2 * ROWS_AHEAD) {
-                self.packed.prefetch_offset(ahead as usize, &self.panel);
+                self.narrow.prefetch_offset(ahead as usize, &self.panel);
             }
             if let Some(&ahead) = rows.get(at + ROWS_AHEAD) {
-                self.packed.prefetch_row(ahead as usize, &self.panel);
+                self.narrow.prefetch_row(ahead as usize, &self.panel);
             }
-            let (ids, values) = self.packed.row_beyond(row as usize, &self.panel);
+            let (ids, values) = self.narrow.row_beyond(row as usize, &self.panel);
             for (&id, &value) in ids.iter().zip(values) {
                 // Rows ascend, so that the bounds check is what ends them.
                 let Some(sum) = sums.get_mut(id.place()) else { break };

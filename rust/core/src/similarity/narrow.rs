@@ -317,7 +317,7 @@ fn count_bits(sums: &mut [i32], part: &Part<'_, u64>, rows: &[u32]) {
 }
 
 /// Rows of (place, value), ascending by place; the offsets are those of the matrix it was made from.
-pub(super) struct Packed<'a, I, V> {
+pub(super) struct Narrow<'a, I, V> {
     indptr: &'a [i64],
     ids: Zeroed<I>,
     values: Zeroed<V>,
@@ -327,7 +327,7 @@ pub(super) struct Packed<'a, I, V> {
 /// Cache lines of a row's ids, and of its values, that are asked for ahead of their use.
 const LINES_AHEAD: usize = 6;
 
-impl<'a, I: Id, V: Value> Packed<'a, I, V> {
+impl<'a, I: Id, V: Value> Narrow<'a, I, V> {
     /// `value(row, column, value)` gives what to store.
     pub(super) fn new(z: &'a Csr, order: &Order, value: impl Fn(usize, usize, f32) -> V + Sync) -> Self {
         let (mut ids, mut values) = (Zeroed::<I>::new(z.nnz()), Zeroed::<V>::new(z.nnz()));
@@ -474,22 +474,22 @@ impl<V: Value> Panel<V> {
     }
 
     /// As wide as memory and `most` allow.
-    pub(super) fn new<I: Id>(packed: &Packed<'_, I, V>, most: usize) -> Self {
-        let width = Self::width(packed.n_rows(), most);
+    pub(super) fn new<I: Id>(narrow: &Narrow<'_, I, V>, most: usize) -> Self {
+        let width = Self::width(narrow.n_rows(), most);
         // Positions beyond a row's panel are kept in 32 bits.
-        let width = if u32::try_from(packed.ids.len()).is_ok() { width } else { 0 };
+        let width = if u32::try_from(narrow.ids.len()).is_ok() { width } else { 0 };
         let n_cells = width / V::PER_CELL;
-        let mut cells = Zeroed::<V::Cell>::new(packed.n_rows() * n_cells);
-        let mut beyond = vec![0; if width == 0 { 0 } else { packed.n_rows() }];
+        let mut cells = Zeroed::<V::Cell>::new(narrow.n_rows() * n_cells);
+        let mut beyond = vec![0; if width == 0 { 0 } else { narrow.n_rows() }];
         if width > 0 {
             let rows = cells.par_chunks_exact_mut(n_cells).zip(&mut beyond).enumerate();
             rows.with_min_len(256).for_each(|(row, (cells, beyond))| {
-                let (ids, values) = packed.row(row);
+                let (ids, values) = narrow.row(row);
                 let inside = ids.partition_point(|id| id.place() < width);
                 for (id, &value) in ids[..inside].iter().zip(values) {
                     V::put(cells, id.place(), value);
                 }
-                *beyond = packed.indptr[row] as u32 + inside as u32;
+                *beyond = narrow.indptr[row] as u32 + inside as u32;
             });
         }
         Self { cells, width, beyond }
@@ -534,7 +534,7 @@ impl<C> Part<'_, C> {
 /// Rows of the panel are asked for so far ahead of their use.
 const PANELS_AHEAD: usize = 32;
 
-/// The columns of a [`Packed`] from some place on.
+/// The columns of a [`Narrow`] from some place on.
 pub(super) struct Lists<V> {
     from: usize,
     indptr: Vec<i64>,

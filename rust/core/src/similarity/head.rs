@@ -1,7 +1,7 @@
 //! Products of all pairs of the most popular columns, from dense blocks: where many rows have a column, a bit,
 //! a byte or a number for every row is less work than a list of those that have it.
 
-use super::packed::{Id, Packed, TILE, Value};
+use super::narrow::{Id, Narrow, TILE, Value};
 use crate::control::Control;
 use crate::error::Result;
 use crate::simd::{Isa, Job, Level, dispatch};
@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use std::ops::AddAssign;
 
 /// Products of each of the first columns with those before it (and some after: columns come in fours).
-pub(super) struct Gram<S> {
+pub(super) struct Head<S> {
     tiles: Vec<Tile<S>>,
 }
 
@@ -34,7 +34,7 @@ fn band(column: usize) -> usize {
     band * (band + 1) / 2 * (TILE.0 / TILE.1)
 }
 
-impl<S: Copy> Gram<S> {
+impl<S: Copy> Head<S> {
     /// Copies a column's products with those before it, as many as there are places in `out`.
     #[inline(always)]
     pub(super) fn copy(&self, column: usize, out: &mut [S]) {
@@ -46,18 +46,18 @@ impl<S: Copy> Gram<S> {
 }
 
 /// The products of the first `head` columns (a multiple of four). `largest` is the largest code there is.
-pub(super) fn gram<I: Id, V: Value>(
+pub(super) fn products<I: Id, V: Value>(
     level: Level,
-    packed: &Packed<'_, I, V>,
+    narrow: &Narrow<'_, I, V>,
     head: usize,
     largest: u32,
     control: &Control,
-) -> Result<Gram<V::Sum>> {
+) -> Result<Head<V::Sum>> {
     let len = band(head);
     if head == 0 {
-        return Ok(Gram { tiles: Vec::new() });
+        return Ok(Head { tiles: Vec::new() });
     }
-    let blocks = packed.n_rows().div_ceil(V::BLOCK_ROWS);
+    let blocks = narrow.n_rows().div_ceil(V::BLOCK_ROWS);
     let parts = PARTS.min(PARTIAL_BYTES / (len * size_of::<Tile<V::Sum>>())).min(blocks / 2).max(1);
     let parts = 1 << parts.ilog2(); // divides evenly among 2, 4, 8 threads
     // Pairs of 16-bit sums of two products each: so many steps before they could overflow.
@@ -69,7 +69,7 @@ pub(super) fn gram<I: Id, V: Value>(
             let mut cells = vec![V::Cell::zeroed(); head * V::BLOCK_ROWS / V::PER_CELL + LINE];
             for block in blocks * part / parts..blocks * (part + 1) / parts {
                 control.check()?;
-                dispatch(level, Block { packed, head, block, steps, cells: &mut cells, tiles: &mut tiles });
+                dispatch(level, Block { narrow, head, block, steps, cells: &mut cells, tiles: &mut tiles });
             }
             Ok(tiles)
         })
@@ -79,12 +79,12 @@ pub(super) fn gram<I: Id, V: Value>(
     for other in partial {
         tiles.par_iter_mut().with_min_len(1 << 10).zip(&other).for_each(|(tile, more)| add(tile, more));
     }
-    Ok(Gram { tiles })
+    Ok(Head { tiles })
 }
 
 /// One block of rows: written out densely, column by column, and every pair of columns multiplied.
 struct Block<'a, I, V: Value> {
-    packed: &'a Packed<'a, I, V>,
+    narrow: &'a Narrow<'a, I, V>,
     head: usize,
     block: usize,
     steps: usize,
@@ -97,14 +97,14 @@ impl<I: Id, V: Value> Job for Block<'_, I, V> {
 
     #[inline(always)]
     fn run<A: Isa>(self, isa: A) {
-        let Self { packed, head, block, steps, cells, tiles } = self;
+        let Self { narrow, head, block, steps, cells, tiles } = self;
         let width = V::BLOCK_ROWS / V::PER_CELL;
         let aligned = cells.as_ptr().align_offset(LINE).min(LINE);
         let cells = &mut cells[aligned..][..head * width];
         cells.fill(V::Cell::zeroed());
         let first = block * V::BLOCK_ROWS;
-        for row in first..(first + V::BLOCK_ROWS).min(packed.n_rows()) {
-            let (ids, values) = packed.row(row);
+        for row in first..(first + V::BLOCK_ROWS).min(narrow.n_rows()) {
+            let (ids, values) = narrow.row(row);
             for (&id, &value) in ids.iter().zip(values) {
                 let Some(column) = cells.get_mut(id.place() * width..(id.place() + 1) * width) else { break };
                 V::put(column, row - first, value);
