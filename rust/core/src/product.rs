@@ -4,6 +4,7 @@ use crate::control::Control;
 use crate::csr::{Csr, View};
 use crate::error::{Error, Result};
 use crate::packed::{Packed, PackedProduct};
+use crate::pruned::Pruned;
 use crate::simd::prefetch;
 use crate::topk::{Filter, Order, Ranked, RowScorer, Scores, score_pairs, top_k};
 use rayon::prelude::*;
@@ -122,6 +123,9 @@ pub fn top_k_product(
     let product = Product::new(names, a, b)?;
     if product.work.iter().sum::<u64>() < PACK_FROM * b.nnz() as u64 {
         return top_k(&product, k, filter, control);
+    }
+    if let Some(pruned) = Pruned::where_it_pays(a, b, filter.threshold, &product.work) {
+        return pruned.top_k(k, filter, &product.work, control);
     }
     match Packed::new(a, b) {
         Some(packed) => top_k(&PackedProduct::new(a, &packed, product), k, filter, control),
