@@ -32,7 +32,10 @@ Ints: TypeAlias = NDArray[np.integer[Any]]
 PathLike: TypeAlias = str | os.PathLike[str]
 
 _EXTRA = "parquet"  # brings both pyarrow and narwhals
-_SHORT = 32  # arrays up to here are quicker as Python lists than through NumPy, which takes microseconds to begin
+INT64, INT32, FLOAT32 = np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.float32)
+_SHORT = (
+    32  # arrays up to here are quicker as Python lists than through NumPy, which takes microseconds to begin
+)
 _IDS = "ids must be integers or strings"
 
 
@@ -112,7 +115,7 @@ class Coded:
         return self.uniques.raw(int(self.codes[row])).decode()
 
 
-def is_flat(array: NDArray[Any], dtype: type[Any]) -> bool:
+def is_flat(array: NDArray[Any], dtype: "np.dtype[Any]") -> bool:
     """Whether the compiled side can take the array as it is: of this dtype, one run of memory, aligned."""
     flags = array.flags
     return array.dtype == dtype and array.ndim == 1 and flags.c_contiguous and flags.aligned

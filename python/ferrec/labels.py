@@ -341,8 +341,7 @@ def _search_ints(labels: NDArray[np.integer[Any]], ids: NDArray[np.integer[Any]]
     # An id that does not fit the labels' dtype wraps to another value, and so compares unequal below.
     wanted = ids.astype(labels.dtype, copy=False)
     at = labels.searchsorted(wanted)
-    at[at == len(labels)] = 0
-    found = labels[at] == wanted
+    found = labels.take(at, mode="clip") == wanted
     if wanted is not ids:
         found &= wanted == ids
     at[~found] = -1
