@@ -414,7 +414,7 @@ def test_a_handle_that_single_rows_have_packed_gives_the_same(large):
 @pytest.mark.parametrize("n_cols", [1, 8, 40, 3000, 65_535, 65_537])
 @pytest.mark.parametrize("popular", [0, 5, 24, 100])
 def test_the_packed_product_is_its_single_rows(n_cols, popular):
-    """A single row of a matrix is not packed; many are: columns that most rows have, rare ones, empty rows, zeros."""
+    """A row of a matrix is not packed; many are: columns that most rows have, rare ones, empty rows, zeros."""
     rng = np.random.default_rng(popular)
     a = sp.random_array((300, 60), density=0.3, rng=rng, dtype=np.float32, format="lil")
     a[7] = 0

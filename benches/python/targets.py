@@ -32,8 +32,8 @@ MIB_PER_THREAD = 64.0
 # (row, shape) → what limits a row that misses its target.
 LIMITS: dict[tuple[str, str], str] = {
     ("latency", "1m"): (
-        "55 % of the samples in libpython, 12 % in NumPy, 21 % in the kernel (16 µs): ids to codes and back, checks;"
-        " the peer knows rows only"
+        "55 % of the samples in libpython, 12 % in NumPy, 21 % in the kernel (16 µs): ids to codes and back,"
+        " checks; the peer knows rows only"
     ),
     ("latency-rows", "1m"): "the kernel takes 16 µs; SciPy's constructor of the answer alone takes 18 µs",
 }

@@ -33,9 +33,8 @@ PathLike: TypeAlias = str | os.PathLike[str]
 
 _EXTRA = "parquet"  # brings both pyarrow and narwhals
 INT64, INT32, FLOAT32 = np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.float32)
-_SHORT = (
-    32  # arrays up to here are quicker as Python lists than through NumPy, which takes microseconds to begin
-)
+# Shorter arrays are quicker as Python lists than through NumPy, whose reductions take microseconds to begin.
+_SHORT = 32
 _IDS = "ids must be integers or strings"
 
 
@@ -133,7 +132,7 @@ def ascends(array: NDArray[Any]) -> bool:
     """Whether integers never fall."""
     if array.size > _SHORT:
         return not (array[1:] < array[:-1]).any()
-    values = array.tolist()
+    values: list[int] = array.tolist()
     return values == sorted(values)
 
 
