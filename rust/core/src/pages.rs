@@ -20,9 +20,7 @@ enum Memory<T> {
 impl<T: Pod> Zeroed<T> {
     pub(crate) fn new(len: usize) -> Self {
         let bytes = len * size_of::<T>();
-        if bytes >= LARGE
-            && let Ok(map) = MmapMut::map_anon(bytes)
-        {
+        if bytes >= LARGE && let Ok(map) = MmapMut::map_anon(bytes) {
             // Only a hint: a system without huge pages gives ordinary ones.
             #[cfg(target_os = "linux")]
             let _ = map.advise(memmap2::Advice::HugePage);

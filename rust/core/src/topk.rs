@@ -570,11 +570,7 @@ pub(crate) fn drive<X>(
 }
 
 /// Moves what is used to the front: pieces of `(room, used)` one after another.
-fn close_gaps(
-    indices: &mut Vec<i32>,
-    values: &mut Vec<f32>,
-    pieces: impl IntoIterator<Item = (usize, usize)>,
-) {
+fn close_gaps(indices: &mut Vec<i32>, values: &mut Vec<f32>, pieces: impl IntoIterator<Item = (usize, usize)>) {
     let (mut from, mut to) = (0, 0);
     for (room, used) in pieces {
         if from != to {
@@ -629,11 +625,8 @@ pub(crate) fn in_any_order(
     }
     let slots = Slots(slots);
     work(&slots)?;
-    let used: Vec<usize> = slots
-        .0
-        .into_iter()
-        .map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner).used)
-        .collect();
+    let used: Vec<usize> =
+        slots.0.into_iter().map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner).used).collect();
     close_gaps(&mut indices, &mut values, used.iter().enumerate().map(|(row, &used)| (room(row), used)));
     let mut indptr = vec![0_i64];
     indptr.extend(used.iter().scan(0, |at, &n| {

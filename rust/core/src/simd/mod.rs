@@ -211,8 +211,9 @@ mod x86 {
                 let pair = |i: usize| _mm256_hadd_epi32(wide[i][0], wide[i][1]);
                 let low = _mm256_hadd_epi32(pair(0), pair(1));
                 let high = _mm256_hadd_epi32(pair(2), pair(3));
-                let total =
-                    |v: __m256i| _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
+                let total = |v: __m256i| {
+                    _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v))
+                };
                 let mut out = [[0_i32; 2]; 4];
                 _mm_storeu_si128(out.as_mut_ptr().cast(), total(low));
                 _mm_storeu_si128(out.as_mut_ptr().add(2).cast(), total(high));

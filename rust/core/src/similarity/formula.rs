@@ -123,10 +123,7 @@ impl Formula {
             }
             Measure::P3Alpha { alpha } | Measure::Rp3Beta { alpha, .. } => {
                 // The values hold the square root of each side's own sum; what is missing is put in here.
-                let own = |terms: &Terms, exponent| Side {
-                    scale: powers(&terms.sums, exponent),
-                    ..Side::default()
-                };
+                let own = |terms: &Terms, exponent| Side { scale: powers(&terms.sums, exponent), ..Side::default() };
                 let (mut from, mut to) = (own(left, -alpha / 2.0), own(right, alpha / 2.0));
                 if let Measure::Rp3Beta { beta, .. } = measure {
                     from.mul = vec![1.0; left.counts.len()];

@@ -262,8 +262,7 @@ impl Job<'_> {
             }
             Measure::P3Alpha { alpha } | Measure::Rp3Beta { alpha, .. } => {
                 no_negatives("x", z)?;
-                let roots =
-                    |sums: Vec<f64>| -> Vec<f64> { sums.into_iter().map(|s| s.sqrt().recip()).collect() };
+                let roots = |sums: Vec<f64>| -> Vec<f64> { sums.into_iter().map(|s| s.sqrt().recip()).collect() };
                 let (rows, cols) = (roots(z.row_sums(f64::from)), roots(z.column_sums(f64::from)));
                 self.floats::<I>(z, |row, col, v| walked(f64::from(v) * rows[row] * cols[col], alpha))
             }
@@ -296,8 +295,7 @@ impl Job<'_> {
         let squares = packed.column_squares(&popularity.order).iter().map(|s| s * step * step).collect();
         let terms = Terms { counts, squares, sums };
         check_squares("x", &terms)?;
-        let formula =
-            Formula::new(measure, shrink, &terms, &terms, z.n_rows())?.in_units((step * step) as f32);
+        let formula = Formula::new(measure, shrink, &terms, &terms, z.n_rows())?.in_units((step * step) as f32);
         let Self { level, ranges, k, threshold, control, .. } = *self;
         top_k_pairs(level, &packed, &popularity, &formula, largest, k, threshold, ranges, control)
     }

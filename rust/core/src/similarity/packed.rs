@@ -68,13 +68,7 @@ pub(super) trait Value: Pod + Send + Sync {
     const PANEL: (usize, usize);
     /// Adds `PANEL.0` columns of the rows, each multiplied with its value, to as many sums. No closures: what is
     /// not inlined is not compiled for the instruction set in force.
-    fn add_rows(
-        sums: &mut [Self::Sum],
-        largest: u32,
-        part: &Part<'_, Self::Cell>,
-        rows: &[u32],
-        values: &[Self],
-    );
+    fn add_rows(sums: &mut [Self::Sum], largest: u32, part: &Part<'_, Self::Cell>, rows: &[u32], values: &[Self]);
     /// `a[i] · b[j]` of four rows and two rows of equally many cells; `steps` as [`Isa::byte_tile`] wants it.
     fn tile<I: Isa>(isa: I, a: &[Self::Cell], b: &[Self::Cell], steps: usize) -> [[Self::Sum; 2]; 4];
 }
@@ -518,9 +512,7 @@ impl<C> Part<'_, C> {
     /// The first part asks for all of a row.
     #[inline(always)]
     fn prefetch(&self, rows: &[u32], at: usize) {
-        if self.from == 0
-            && let Some(&ahead) = rows.get(at + PANELS_AHEAD)
-        {
+        if self.from == 0 && let Some(&ahead) = rows.get(at + PANELS_AHEAD) {
             prefetch(&self.cells[ahead as usize * self.n_cells..][..self.n_cells], LINES_AHEAD);
         }
     }

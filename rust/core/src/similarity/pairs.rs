@@ -107,9 +107,7 @@ pub(super) fn top_k_pairs<I: Id, V: Value>(
     let Ranges { head, shared } = ranges.unwrap_or_else(|| popularity.ranges::<V>(k));
     let dense_work = (head * head / 2) as u64 * packed.n_rows() as u64 / V::DENSE_PER_PRODUCT as u64;
     let end = |place: usize| if place < shared { place } else { n };
-    let work = |place: usize| {
-        if place < head { place as u64 } else { popularity.products(place, end(place)) as u64 }
-    };
+    let work = |place: usize| if place < head { place as u64 } else { popularity.products(place, end(place)) as u64 };
     let work = |place: usize| work(place) + n as u64 / 64;
     let total: u64 = (0..n).map(work).sum();
     control.start(total + dense_work);
@@ -316,11 +314,8 @@ impl<I: Id, V: Value> Pairs<'_, I, V> {
             own.best.offer(scores[lane], order.columns[block * BLOCK + lane] as usize);
         }
         let Some(floors) = own.floors.get_mut(block) else { return };
-        let scores = if self.symmetric {
-            scores
-        } else {
-            formula.apply(formula.right.of(col), &self.left, block, sums)
-        };
+        let scores =
+            if self.symmetric { scores } else { formula.apply(formula.right.of(col), &self.left, block, sums) };
         let mut bits = isa.hits_each(&scores, floors);
         while bits != 0 {
             let lane = bits.trailing_zeros() as usize;
