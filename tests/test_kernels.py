@@ -398,10 +398,23 @@ def test_a_batch_is_its_single_rows(large):
             assert many.data[lo:hi].tobytes() == single.data.tobytes()
 
 
+def test_a_handle_that_single_rows_have_packed_gives_the_same(large):
+    """It is packed when it has been read as often as pays: four times here."""
+    near = as_csr(top_k_similar(large, 30))
+    rows = [large[row : row + 1] for row in range(large.shape[0])]
+    work = large.nnz * 30 / near.nnz
+    passes = [[parts(top_k_neighbors(one, near, 8, exclude=one)) for one in rows] for _ in range(2)]
+    assert work > 4, "packed within the first pass"
+    batch = parts(top_k_neighbors(large, near, 8, exclude=large))
+    for answers in passes:
+        for whole, pieces in list(zip(batch, zip(*answers, strict=True), strict=True))[1:]:
+            assert np.concatenate(pieces).tobytes() == whole.tobytes()
+
+
 @pytest.mark.parametrize("n_cols", [1, 8, 40, 3000, 65_535, 65_537])
 @pytest.mark.parametrize("popular", [0, 5, 24, 100])
 def test_the_packed_product_is_its_single_rows(n_cols, popular):
-    """A single row is never packed; many are: columns that most rows have, rare ones, empty rows, zeros."""
+    """A row of a matrix is not packed; many are: columns that most rows have, rare ones, empty rows, zeros."""
     rng = np.random.default_rng(popular)
     a = sp.random_array((300, 60), density=0.3, rng=rng, dtype=np.float32, format="lil")
     a[7] = 0

@@ -270,6 +270,21 @@ def ferrec_one(inputs: Inputs, threads: int) -> Run:
     return run
 
 
+def ferrec_one_row(inputs: Inputs, threads: int) -> Run:
+    from ferrec.kernels import as_csr, top_k_neighbors
+
+    similarity = as_csr(inputs.similarity)
+    rows = [inputs.x[[user]] for user in _some_users(inputs.x)]
+
+    def run() -> Result:
+        answers = [
+            top_k_neighbors(row, similarity, RECOMMENDED, exclude=row, n_threads=threads) for row in rows
+        ]
+        return sp.vstack(answers, format="csr")
+
+    return run
+
+
 def implicit_one(inputs: Inputs, threads: int) -> Run:
     from implicit.nearest_neighbours import CosineRecommender, NearestNeighboursScorer
 
@@ -422,6 +437,14 @@ ROWS = {
         RECOMMENDED,
         True,
         {"ferrec": ferrec_one, "implicit": implicit_one},
+        shapes=("1m",),
+        square=False,
+    ),
+    "latency-rows": Row(
+        f"{ONE_BY_ONE} histories one by one, rows and columns without ids, top 10, warm",
+        RECOMMENDED,
+        True,
+        {"ferrec": ferrec_one_row, "implicit": implicit_one},
         shapes=("1m",),
         square=False,
     ),

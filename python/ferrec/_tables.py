@@ -11,6 +11,7 @@ import sys
 from calendar import timegm
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import pairwise, repeat, starmap
@@ -31,6 +32,9 @@ Ints: TypeAlias = NDArray[np.integer[Any]]
 PathLike: TypeAlias = str | os.PathLike[str]
 
 _EXTRA = "parquet"  # brings both pyarrow and narwhals
+INT64, INT32, FLOAT32 = np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.float32)
+# Shorter arrays are quicker as Python lists than through NumPy, whose reductions take microseconds to begin.
+_SHORT = 32
 _IDS = "ids must be integers or strings"
 
 
@@ -108,6 +112,28 @@ class Coded:
 
     def label(self, row: int) -> str:
         return self.uniques.raw(int(self.codes[row])).decode()
+
+
+def is_flat(array: NDArray[Any], dtype: "np.dtype[Any]") -> bool:
+    """Whether the compiled side can take the array as it is: of this dtype, one run of memory, aligned."""
+    flags = array.flags
+    return array.dtype == dtype and array.ndim == 1 and flags.c_contiguous and flags.aligned
+
+
+def span(array: NDArray[Any]) -> tuple[Any, Any]:
+    """The smallest and the greatest of some integers."""
+    if array.size > _SHORT:
+        return array.min(), array.max()
+    values = array.tolist()
+    return min(values), max(values)
+
+
+def ascends(array: NDArray[Any]) -> bool:
+    """Whether integers never fall."""
+    if array.size > _SHORT:
+        return not (array[1:] < array[:-1]).any()
+    values: list[int] = array.tolist()
+    return values == sorted(values)
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
@@ -295,6 +321,9 @@ class _Reading:
 
 def read_ids(values: object, what: str) -> Ints | Coded:
     """A column of ids: integers in the caller's dtype, or strings as codes."""
+    if isinstance(values, list) and len(values) <= _SHORT and all(type(v) is int for v in values):
+        with suppress(OverflowError):
+            return np.array(values, np.int64)
     column = _column(values, what)
     if not isinstance(column, np.ndarray):
         return _arrow_ids(column, what)

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ferrec import _rust
 from ferrec._progress import Callback, bar
+from ferrec._tables import FLOAT32, INT32, INT64, is_flat
 
 __all__ = [
     "SVD",
@@ -85,11 +86,18 @@ def as_csr(x: Matrix, name: str = "x") -> _rust.Csr:
         raise TypeError(f"{name}: expected real numbers, got dtype {x.dtype}")
     if max(x.shape) > _INT32_MAX:
         raise ValueError(f"{name}: shape {x.shape} exceeds {_INT32_MAX} rows or columns")
-    indices = _int32(name, x.indices, x.shape[1])
-    with np.errstate(over="ignore"):  # float64 values beyond float32 become inf, which the handle refuses
-        data = np.require(x.data, np.float32, ["C", "A"])
-    indptr = np.require(x.indptr, np.int64, ["C", "A"])
-    return _rust.Csr(indptr, np.require(indices, np.int32, ["C", "A"]), data, x.shape[1], name=name)
+    indices = _flat(_int32(name, x.indices, x.shape[1]), INT32)
+    data = x.data
+    if not is_flat(data, FLOAT32):
+        with np.errstate(over="ignore"):  # float64 values beyond float32 become inf, which the handle refuses
+            data = np.require(data, np.float32, ["C", "A"])
+    indptr = _flat(x.indptr.astype(INT64, copy=False), INT64)
+    return _rust.Csr(indptr, indices, data, x.shape[1], name=name)
+
+
+def _flat(array: NDArray[Any], dtype: "np.dtype[Any]") -> NDArray[Any]:
+    """The array as the compiled side takes it."""
+    return array if is_flat(array, dtype) else np.require(array, dtype, ["C", "A"])
 
 
 def _int32(name: str, indices: NDArray[Any], n_cols: int) -> NDArray[np.int32]:

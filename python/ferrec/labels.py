@@ -187,9 +187,9 @@ class Labels:
     def _refuse_unknown(
         self, codes: NDArray[np.int32], ids: NDArray[np.integer[Any]] | Coded, name: str
     ) -> None:
-        unknown = np.flatnonzero(codes < 0)
-        if not unknown.size:
+        if not codes.size or _tables.span(codes)[0] >= 0:
             return
+        unknown = np.flatnonzero(codes < 0)
         first = ids.label(unknown[0]) if isinstance(ids, Coded) else ids[unknown[0]].item()
         verb = "is" if unknown.size == 1 else "are"
         message = (
@@ -265,6 +265,10 @@ class Labels:
         at = np.asarray(codes)
         if at.size == 0:
             at = at.astype(np.int64)
+        elif at.ndim == 1 and at.dtype.kind in "iu":
+            least, greatest = _tables.span(at)
+            if least >= 0 and greatest < len(self):
+                return at
         if at.ndim != 1 or at.dtype.kind not in "iu":
             raise ValueError(f"codes must be a one-dimensional array of integers, not {at.ndim}-d {at.dtype}")
         wrong = np.flatnonzero((at < 0) | (at >= len(self)))
@@ -335,9 +339,13 @@ def factorize(values: object, what: str) -> tuple[NDArray[np.int32], Labels]:
 def _search_ints(labels: NDArray[np.integer[Any]], ids: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
     """The code of each id by binary search, or -1."""
     # An id that does not fit the labels' dtype wraps to another value, and so compares unequal below.
-    wanted = ids.astype(labels.dtype)
-    at = np.minimum(np.searchsorted(labels, wanted), len(labels) - 1)
-    return np.where((labels[at] == wanted) & (wanted == ids), at, -1).astype(np.int32)
+    wanted = ids.astype(labels.dtype, copy=False)
+    at = labels.searchsorted(wanted)
+    found = labels.take(at, mode="clip") == wanted
+    if wanted is not ids:
+        found &= wanted == ids
+    at[~found] = -1
+    return at.astype(np.int32)
 
 
 def _search_string(labels: Strings, label: str) -> int:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ferrec._tables import PathLike, read_only
+from ferrec._tables import FLOAT32, INT32, INT64, PathLike, ascends, is_flat, read_only, span
 from ferrec.errors import DataError, UnknownIdError, require
 from ferrec.kernels import Csr, to_scipy
 from ferrec.labels import Labels
@@ -81,9 +81,9 @@ class Recommendations:
             queries = queries.astype(object)
         arrays = {
             "queries": queries,
-            "indptr": _vector("indptr", self.indptr, np.int64),
-            "codes": _vector("codes", self.codes, np.int32),
-            "scores": _vector("scores", self.scores, np.float32),
+            "indptr": _vector("indptr", self.indptr, INT64),
+            "codes": _vector("codes", self.codes, INT32),
+            "scores": _vector("scores", self.scores, FLOAT32),
         }
         for name, array in arrays.items():
             object.__setattr__(self, name, read_only(array))
@@ -92,14 +92,13 @@ class Recommendations:
             raise DataError(
                 f"indptr: expected {queries.size + 1} offsets for {queries.size} queries, got {len(indptr)}"
             )
-        if indptr[0] != 0 or indptr[-1] != n or (indptr[1:] < indptr[:-1]).any():
+        if indptr[0] != 0 or indptr[-1] != n or not ascends(indptr):
             raise DataError(f"indptr: must ascend from 0 to the number of codes, {n}")
         if len(self.scores) != n:
             raise DataError(f"scores: has {len(self.scores)} entries, and codes has {n}")
-        if n and (self.codes.min() < 0 or self.codes.max() >= len(self.items)):
-            raise DataError(
-                f"codes: from {self.codes.min()} to {self.codes.max()}, but there are {len(self.items)} items"
-            )
+        least, greatest = span(self.codes) if n else (0, -1)
+        if least < 0 or greatest >= len(self.items):
+            raise DataError(f"codes: from {least} to {greatest}, but there are {len(self.items)} items")
 
     # -- one query ----------------------------------------------------------------------------------------
 
@@ -420,18 +419,18 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _vector(name: str, values: ArrayLike, dtype: type[Any]) -> NDArray[Any]:
+def _vector(name: str, values: ArrayLike, dtype: "np.dtype[Any]") -> NDArray[Any]:
     """The values as a flat array of the dtype; whole numbers may become scores, but no score a code."""
+    if isinstance(values, np.ndarray) and is_flat(values, dtype):
+        return values
     array = np.ascontiguousarray(values)
     if array.size == 0:
         array = array.astype(dtype)
-    if array.ndim != 1 or array.dtype.kind not in ("iu" if np.issubdtype(dtype, np.integer) else "iuf"):
-        raise DataError(
-            f"{name}: expected a flat array of {dtype.__name__}, got {array.ndim}-d {array.dtype}"
-        )
+    if array.ndim != 1 or array.dtype.kind not in ("iu" if dtype.kind == "i" else "iuf"):
+        raise DataError(f"{name}: expected a flat array of {dtype}, got {array.ndim}-d {array.dtype}")
     cast = array.astype(dtype, copy=False)
     if cast.dtype.kind == "i" and cast.dtype != array.dtype and (cast != array).any():
-        raise DataError(f"{name}: some values do not fit {dtype.__name__}")
+        raise DataError(f"{name}: some values do not fit {dtype}")
     return cast
 
 

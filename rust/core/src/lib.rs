@@ -17,6 +17,7 @@ pub mod metrics;
 mod packed;
 mod pages;
 pub mod product;
+mod pruned;
 pub mod rating;
 pub mod simd;
 pub mod similarity;

@@ -39,9 +39,13 @@ pub(crate) struct Packed {
 impl Packed {
     /// Packs `b` for `a @ b`; `None` where it is too large for this layout.
     pub(crate) fn new(a: &Csr, b: &Csr) -> Option<Self> {
-        let uses = a.column_counts();
+        Self::for_uses(&a.column_counts(), b)
+    }
+
+    /// Packs `b` for products that read its rows so often.
+    pub(crate) fn for_uses(uses: &[i64], b: &Csr) -> Option<Self> {
         let used: i64 = uses.iter().sum();
-        let counts = b.column_counts_weighted(&uses);
+        let counts = b.column_counts_weighted(uses);
         let order = Order::by_count(&counts);
         let frequent =
             |col: i32| u128::from(counts[col as usize] as u64) * u128::from(HEAD_PART) >= used as u128;

@@ -4,9 +4,12 @@ use crate::control::Control;
 use crate::csr::{Csr, View};
 use crate::error::{Error, Result};
 use crate::packed::{Packed, PackedProduct};
+use crate::pruned::Pruned;
 use crate::simd::prefetch;
 use crate::topk::{Filter, Order, Ranked, RowScorer, Scores, score_pairs, top_k};
 use rayon::prelude::*;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Bringing the columns into the order of popularity costs a pass over the right matrix; it pays when the
 /// product is at least so many times larger.
@@ -123,10 +126,51 @@ pub fn top_k_product(
     if product.work.iter().sum::<u64>() < PACK_FROM * b.nnz() as u64 {
         return top_k(&product, k, filter, control);
     }
+    if let Some(pruned) = Pruned::where_it_pays(a, b, filter.threshold, &product.work) {
+        return pruned.top_k(k, filter, &product.work, control);
+    }
     match Packed::new(a, b) {
         Some(packed) => top_k(&PackedProduct::new(a, &packed, product), k, filter, control),
         None => top_k(&product.reordered(b), k, filter, control),
     }
+}
+
+/// What is remembered of a right factor that is multiplied with one row at a time (one user after the other): once
+/// it has been read as often as a product for which packing pays, it is packed, and stays so.
+#[derive(Default)]
+pub struct Memory {
+    products: AtomicU64,
+    packed: OnceLock<Option<Packed>>,
+}
+
+impl Memory {
+    /// Is it time to call [`Memory::pack`]?
+    pub fn is_due(&self, b: &Csr) -> bool {
+        self.packed.get().is_none() && self.products.load(Relaxed) >= PACK_FROM * b.nnz().max(1) as u64
+    }
+
+    /// Packs `b`, in the thread pool, for rows that may name any of its rows.
+    pub fn pack(&self, b: &Csr) {
+        // Two threads may come here at once: the same is made twice, and one of them kept.
+        self.packed.get_or_init(|| Packed::for_uses(&vec![1; b.n_rows()], b));
+    }
+}
+
+/// [`top_k_product`] of a single row, on the thread that calls: the same bits, whatever is remembered of `b`.
+pub fn top_k_row(
+    names: (&str, &str),
+    a: &Csr,
+    (b, memory): (&Csr, &Memory),
+    k: usize,
+    filter: &Filter<'_>,
+    control: &Control,
+) -> Result<Ranked> {
+    let product = Product::new(names, a, b)?;
+    if let Some(Some(packed)) = memory.packed.get() {
+        return top_k(&PackedProduct::new(a, packed, product), k, filter, control);
+    }
+    memory.products.fetch_add(product.work.iter().sum(), Relaxed);
+    top_k(&product, k, filter, control)
 }
 
 /// The entries of `a @ b` at the places that `pairs` names.

@@ -398,7 +398,8 @@ impl Best {
         }
     }
 
-    fn cut(&mut self) {
+    /// Keeps only the best k, and takes only what is better from now on.
+    pub(crate) fn cut(&mut self) {
         if self.keys.len() > self.k {
             let (_, &mut last, _) = self.keys.select_nth_unstable_by(self.k - 1, |a, b| b.cmp(a));
             self.keys.truncate(self.k);

@@ -4,7 +4,7 @@
 
 use ferrec_core::build::{Duplicates, Events, build_csr};
 use ferrec_core::ids::encode_ints;
-use ferrec_core::product::{score_product, top_k_product};
+use ferrec_core::product::{Memory, score_product, top_k_product, top_k_row};
 use ferrec_core::rating::{Baseline, Weights, score_ratings, top_k_ratings};
 use ferrec_core::simd::Level;
 use ferrec_core::similarity::{Axis, Measure, Request, top_k_similar};
@@ -343,6 +343,25 @@ proptest! {
         check_ranked(&ranked, (a.n_rows, b.n_cols), k, rules.threshold, |row, col| {
             rules.permits(row, col).then(|| naive_product(&a, &b, row, col))
         })?;
+    }
+
+    #[test]
+    fn a_row_alone_is_the_same_before_and_after_packing((a, b, rules) in filtered_factors(), k in 1..=90_usize) {
+        let (a, b) = (a.csr(), b.csr());
+        // Rules are by row of the whole product; those for every row hold for one row too.
+        let filter = Filter { threshold: rules.threshold, ..Filter::default() };
+        let control = Control::new();
+        let all = top_k_product(("a", "b"), &a, &b, k, &filter, &control).unwrap();
+        let memory = Memory::default();
+        for packed in [false, true] {
+            for row in 0..a.n_rows() {
+                let one = a.take_rows(&[row as i32]).unwrap();
+                let alone = top_k_row(("a", "b"), &one, (&b, &memory), k, &filter, &control).unwrap();
+                prop_assert_eq!(ranked_row(&alone, 0), ranked_row(&all, row), "packed: {}", packed);
+            }
+            memory.pack(&b);
+            prop_assert!(!memory.is_due(&b));
+        }
     }
 
     #[test]

@@ -20,6 +20,14 @@ use run::{run, run_small};
 #[pyclass(frozen, module = "ferrec._rust")]
 struct Csr {
     inner: csr::Csr,
+    /// For products with one row at a time.
+    memory: product::Memory,
+}
+
+impl From<csr::Csr> for Csr {
+    fn from(inner: csr::Csr) -> Self {
+        Self { inner, memory: product::Memory::default() }
+    }
 }
 
 #[pymethods]
@@ -38,7 +46,7 @@ impl Csr {
             (hold(indptr, "indptr")?, hold(indices, "indices")?, hold(data, "data")?);
         let small = csr::Csr::is_small(indptr.len(), indices.len());
         let inner = run_small(py, small, 0, None, |_| csr::Csr::new(name, indptr, indices, data, n_cols))?;
-        Ok(Self { inner })
+        Ok(inner.into())
     }
 
     #[getter]
@@ -58,12 +66,12 @@ impl Csr {
     fn rows(&self, py: Python<'_>, rows: PyReadonlyArray1<'_, i32>) -> PyResult<Self> {
         let rows = slice(&rows, "rows")?;
         let inner = run_small(py, rows.len() == 1, 0, None, |_| self.inner.take_rows(rows))?;
-        Ok(Self { inner })
+        Ok(inner.into())
     }
 
     fn transpose(&self, py: Python<'_>) -> PyResult<Self> {
         let inner = run(py, 0, None, |_| Ok(self.inner.transpose()))?;
-        Ok(Self { inner })
+        Ok(inner.into())
     }
 }
 
@@ -158,9 +166,20 @@ fn top_k_product<'py>(
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Parts<'py>> {
     borrow_filter!(filter => filter);
-    let single = a.inner.n_rows() == 1;
+    let names = (&*names.0, &*names.1);
+    let (a, memory, b) = (&a.inner, &b.memory, &b.inner);
+    let single = a.n_rows() == 1;
+    if single && memory.is_due(b) {
+        run(py, n_threads, None, |_| {
+            memory.pack(b);
+            Ok(())
+        })?;
+    }
     let ranked = run_small(py, single, n_threads, progress, |control| {
-        product::top_k_product((&names.0, &names.1), &a.inner, &b.inner, k, &filter, control)
+        if single {
+            return product::top_k_row(names, a, (b, memory), k, &filter, control);
+        }
+        product::top_k_product(names, a, b, k, &filter, control)
     })?;
     Ok(give_ranked(py, ranked))
 }
