@@ -118,7 +118,7 @@ fn levels() -> impl Iterator<Item = Level> {
 fn ranges(n: usize) -> Vec<Option<Ranges>> {
     let mut all = vec![None];
     for head in [0, 4, 64, 260, n / 4 * 4] {
-        for shared in [head.next_multiple_of(16).min(n), 320.min(n), n] {
+        for shared in [head, 323, n] {
             if shared >= head {
                 all.push(Some(Ranges { head, shared }));
             }
@@ -140,7 +140,7 @@ fn every_range_and_instruction_set_gives_the_answer_of_a_dense_loop() {
     for (kind, value) in kinds {
         let x = random(330, 500, 90, value);
         let wanted = dense(&x, cosine);
-        for k in [1, 7, 500] {
+        for k in [7, 500] {
             let mut first: Option<Ranked> = None;
             for ranges in ranges(500) {
                 for level in levels() {
@@ -270,6 +270,17 @@ fn empty_and_tiny_matrices_have_empty_answers() {
             assert_eq!(ranked.indptr.len(), n + 1);
         }
     }
+}
+
+#[test]
+fn as_many_as_there_are_need_no_more_room_than_there_are() {
+    // 70,000 × 70,000 places would be 39 GB; 5,000 pairs are in use.
+    let x = random(100, 70_000, 12, ratings);
+    let ranked = top_k_similar(&x, None, 70_000, COSINE, None, &Control::new()).unwrap();
+    let pairs: usize = (0..x.n_rows()).map(|row| x.row_len(row) * x.row_len(row).saturating_sub(1)).sum();
+    assert!(!ranked.values.is_empty() && ranked.values.len() <= pairs);
+    let wanted = top_k_similar(&x, None, 500, COSINE, None, &Control::new()).unwrap();
+    assert!(ranked == wanted);
 }
 
 #[test]

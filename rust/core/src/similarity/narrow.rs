@@ -362,6 +362,18 @@ impl<'a, I: Id, V: Value> Narrow<'a, I, V> {
         self.indptr.len() - 1
     }
 
+    /// For every place, how many other columns it can have something in common with: at most.
+    pub(super) fn partners(&self) -> Vec<u64> {
+        let mut partners = vec![0; self.n_cols];
+        for row in 0..self.n_rows() {
+            let ids = self.row(row).0;
+            for id in ids {
+                partners[id.place()] += ids.len() as u64 - 1;
+            }
+        }
+        partners
+    }
+
     /// `Σ value²` of every column, in its own order, not that of popularity.
     pub(super) fn column_squares(&self, order: &Order) -> Vec<f64> {
         // A fixed number of parts, so that the sums do not depend on the threads.

@@ -29,6 +29,8 @@ const MOST_SHARED: usize = 4096;
 const ROWS_AHEAD: usize = 8;
 /// Below one product for this many columns, visiting only the touched blocks is cheaper than a scan.
 const COLUMNS_PER_PRODUCT: f64 = 8.0;
+/// Entries of an answer that is too large to reserve without need.
+const LARGE_ANSWER: usize = 1 << 27;
 /// The largest head: its sums take 8 MiB for each part.
 const LARGEST_HEAD: usize = 2048;
 
@@ -37,7 +39,7 @@ const LARGEST_HEAD: usize = 2048;
 pub struct Ranges {
     /// Places in dense blocks, a multiple of four.
     pub head: usize,
-    /// Places with a list of candidates, a multiple of sixteen, or all.
+    /// Places with a list of candidates, at least the head.
     pub shared: usize,
 }
 
@@ -96,8 +98,7 @@ impl Popularity {
         let most = n.min(LARGEST_HEAD);
         let head = (0..most).find(|&place| !dense(place)).unwrap_or(most) / TILE.0 * TILE.0;
         let shared = (SHARED_BYTES / (size_of::<u64>() * Best::capacity(k))).min(MOST_SHARED).max(head);
-        let shared = if shared >= n { n } else { shared / BLOCK * BLOCK };
-        Ranges { head, shared: shared.max(head) }
+        Ranges { head, shared: shared.min(n) }
     }
 }
 
@@ -189,9 +190,12 @@ pub(super) fn top_k_pairs<I: Id, V: Value>(
     let products = products(level, narrow, head, largest, control)?;
     control.advance(dense_work);
     let lists = narrow.lists(head, |place| popularity.counts[place]);
+    // Where all rows could not be full anyway, it is worth a pass to know how full they can get.
+    let most = if n * k > LARGE_ANSWER { narrow.partners() } else { Vec::new() };
     let room = |col: usize| {
         let place = popularity.order.places[col] as usize;
-        if popularity.counts[place] == 0 { 0 } else { k }
+        let partners = most.get(place).copied().unwrap_or(popularity.counts[place] as u64 * k as u64);
+        partners.min(k as u64) as usize
     };
     let pairs = Pairs {
         narrow,
@@ -262,10 +266,13 @@ struct Scratch<S> {
 impl<S: Copy + Default> Scratch<S> {
     fn new(n: usize, shared: usize, best: Best) -> Self {
         let blocks = n.div_ceil(BLOCK);
+        let mut floors = vec![[best.floor(); BLOCK]; shared.div_ceil(BLOCK)];
+        // The last block may hold places that do not share: nothing reaches NaN.
+        floors.as_flattened_mut()[shared..].fill(f32::NAN);
         Self {
             sums: vec![[S::default(); BLOCK]; blocks],
             touched: vec![0; blocks.next_multiple_of(8)],
-            floors: vec![[best.floor(); BLOCK]; shared.div_ceil(BLOCK)],
+            floors,
             best,
         }
     }
