@@ -31,6 +31,21 @@ MIB_PER_THREAD = 64.0
 
 # (row, shape) → what limits a row that misses its target.
 LIMITS: dict[tuple[str, str], str] = {
+    ("items", "20m"): (
+        "a third of the samples wait for users' rows (about 1 KB for each of 6 M pairs of item and user), 14 % are the"
+        " panel's additions, a fifth finds and keeps the best; not the end of it: docs/decisions/0007-pairs.md"
+    ),
+    ("items", "long"): (
+        "finding and keeping the best of few, widely spread products: half of the samples; two fifths of the rest is"
+        " rewriting and listing 23 M entries"
+    ),
+    ("recommend", "1m"): "dense additions of the head, scatter of the tail: docs/decisions/0004-products.md",
+    ("recommend", "20m"): "as at 1m",
+    (
+        "recommend",
+        "long",
+    ): "not profiled yet; the packed lines take 0.5 GB, which should be the first thing to mend",
+    ("users", "20m-users"): "not profiled yet",
     ("latency", "1m"): (
         "55 % of the samples in libpython, 12 % in NumPy, 21 % in the kernel (16 µs): ids to codes and back,"
         " checks; the peer knows rows only"

@@ -223,9 +223,10 @@ def top_k_similar(
         ========================= ==================================================================
 
         The counts n ignore values. Stored zeros count as absent, except in ``adjusted_cosine`` and
-        ``pearson``, where a zero is a rating. Row i of the answer holds the j. Sums are float32: counts are
-        exact up to 2**24, a cosine may exceed 1 in its last digit, and values so small that their products
-        vanish in float32 (below about 1e-19) have no similarity; scale such values up.
+        ``pearson``, where a zero is a rating. Row i of the answer holds the j. Without `queries`, sums of
+        counts and of values that are multiples (up to 127) of a common step, as ratings are, are exact
+        integers; others are float32. A cosine may exceed 1 in its last digit, and values so small that their
+        products vanish in float32 (below about 1e-19) have no similarity; scale such values up.
     axis
         Compare the columns (``"items"``) or the rows (``"users"``).
     shrink

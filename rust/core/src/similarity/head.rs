@@ -15,7 +15,7 @@ pub(super) struct Head<S> {
 }
 
 /// Memory for the partial sums.
-const PARTIAL_BYTES: usize = 32 << 20;
+const PARTIAL_BYTES: usize = 16 << 20;
 /// At most so many parts; they do not depend on the number of threads, and so neither do the sums.
 const PARTS: usize = 16;
 
