@@ -26,7 +26,7 @@ class Plan:
     scattered: int
     """Products that remain to be scattered, estimated."""
     bytes: int
-    """Peak memory above the input and the answer, estimated from above."""
+    """Peak memory above the input and the answer, estimated."""
     answer_bytes: int
     """Memory of the answer, at most."""
     seconds: float
@@ -69,8 +69,8 @@ def plan(
     Returns
     -------
     Plan
-        Multiply-adds (exact), memory in bytes and time in seconds (estimates). On the shapes of the benchmarks
-        the time is right within a factor of 2; memory is an upper bound.
+        Multiply-adds (exact), memory in bytes and time in seconds (estimates: the order of magnitude of the
+        time; the memory within a quarter, mostly from above).
 
     Raises
     ------

@@ -134,8 +134,10 @@ impl Popularity {
         let panel = Panel::<V>::width(self.n_rows, head);
         for place in head..n {
             let end = if place < shared { place } else { n };
-            scattered += self.products(place, end) - self.products(place, panel);
-            blocks += end / BLOCK;
+            let products = self.products(place, end);
+            scattered += products - self.products(place, panel);
+            // Rows with few products visit no more blocks than they have products.
+            blocks += (end / BLOCK).min(products as usize);
         }
         let dense = head * head / 2 * self.n_rows;
         let entries = self.before[n];
@@ -151,6 +153,7 @@ impl Popularity {
             + (self.n_rows + n) * 16
             + n * 96 // counts, terms of the formula, places of the answer
             + n_threads * (n * 5 + shared * 4);
+        let bytes = bytes + bytes / 8; // partial sums, and what allocators keep
         Plan {
             multiply_adds: self.squares,
             dense: dense as u64,
