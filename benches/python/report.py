@@ -176,7 +176,7 @@ def bar_chart(title: str, unit: str, bars: list[tuple[str, float, float, str]]) 
     above = (bars[0][2], -0.42)
     axis.annotate("target", above, xytext=(0, 2), textcoords="offset points", ha="center", fontsize=8)
     axis.set_yticks(range(len(bars)), [name for name, *_ in bars])
-    room = 1.45 if any(remark for *_, remark in bars) else 1.15
+    room = 1.9 if any(remark for *_, remark in bars) else 1.15
     axis.set(xlabel=unit, xlim=(0, room * max(max(bar[1:3]) for bar in bars)), ylim=(len(bars) - 0.4, -0.9))
     axis.tick_params(axis="y", length=0)
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
