@@ -29,7 +29,7 @@ MEASURES = 1.5
 MIB_PER_THREAD = 64.0
 """Peak memory above input and answer for each thread, at most; and never above the best peer's."""
 
-# (row, shape) → what limits a row that misses its target.
+# (row, shape) → what limits a row that misses its target. The shares were read off `perf record` by hand.
 LIMITS: dict[tuple[str, str], str] = {
     ("items", "20m"): (
         "of the samples (perf) 25 % are in the scatter loop, 14 % in the panel's additions, 9 % in prefetches:"
