@@ -10,7 +10,7 @@ use crate::csr::{Csr, View};
 use crate::pages::Zeroed;
 use crate::product::Product;
 use crate::simd::prefetch;
-use crate::topk::{BLOCK, Lanes, Order, RowScorer, Scores};
+use crate::topk::{BLOCK, Lanes, Order, PER_LINE, RowScorer, Scores};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -19,8 +19,6 @@ use std::ops::Range;
 const HEAD_PART: u64 = 8;
 /// Blocks of the head added up together, as many as there are registers for.
 const STEP: usize = 4;
-/// Entries of the tail in a line: their ids first, then their values.
-const PER_LINE: usize = BLOCK / 2;
 /// Rows asked for ahead of their use: each lies at a random place in memory.
 const ROWS_AHEAD: usize = 8;
 /// Cache lines of each; the hardware follows from there.
@@ -203,8 +201,7 @@ impl RowScorer for PackedProduct<'_> {
         let (rows, weights) = self.a.row(row);
         let b = self.b;
         let tails: usize = rows.iter().map(|&r| b.range(r).len() - b.head_blocks).sum();
-        scores.expect((tails * PER_LINE) as u64);
-        b.add_head(rows, weights, scores.first_blocks(b.head_blocks));
+        b.add_head(rows, weights, scores.expect_lines(b.head_blocks, tails));
         for (at, (&row, &by)) in rows.iter().zip(weights).enumerate() {
             if b.head_blocks == 0 {
                 b.ask_ahead(rows, at);

@@ -85,21 +85,43 @@ pub(crate) fn lanes(values: impl ExactSizeIterator<Item = f32>, filling: f32) ->
     out
 }
 
-/// A dense row of sums, and which blocks of it are in use.
+/// A dense row of sums, and which of them are in use.
 pub struct Scores {
     n_cols: usize,
     sums: Vec<Lanes>,
     /// The second sums; empty where the scorer needs none.
     weights: Vec<Lanes>,
-    /// One byte per block, not used when `dense`.
+    /// One byte per block.
     touched: Vec<u8>,
     /// The touched blocks, while they are visited.
     visited: Vec<u32>,
-    dense: bool,
+    /// Places beyond the `first` blocks that may hold a sum, some of them twice; room for more behind them.
+    listed: Vec<u32>,
+    n_listed: usize,
+    /// Blocks that are in use without a mark.
+    first: usize,
+    in_use: InUse,
 }
+
+/// Where the sums in use are found.
+#[derive(Clone, Copy, PartialEq)]
+enum InUse {
+    /// Everywhere.
+    Everywhere,
+    /// In the touched blocks.
+    Blocks,
+    /// At the listed places, and in the first blocks.
+    Listed,
+}
+
+/// Entries in a line of [`Scores::add_lines`]: their places first, then their values.
+pub(crate) const PER_LINE: usize = BLOCK / 2;
 
 /// Below one product for this many columns, visiting only the touched blocks is cheaper than a scan.
 const COLUMNS_PER_PRODUCT: u64 = 8;
+
+/// Below one product for this many columns, listing places is cheaper than a scan.
+const COLUMNS_PER_LISTED: usize = 4;
 
 /// Touched blocks asked for ahead of their visit.
 const BLOCKS_AHEAD: usize = 8;
@@ -114,23 +136,31 @@ impl Scores {
             weights: vec![[0.0; BLOCK]; if S::TWO_SUMS { blocks } else { 0 }],
             touched: vec![0; blocks.next_multiple_of(8)],
             visited: Vec::new(),
-            dense: true,
+            listed: Vec::new(),
+            n_listed: 0,
+            first: 0,
+            in_use: InUse::Everywhere,
         }
     }
 
-    /// Chooses how to read the row: so many products are going to be added.
+    /// Begins a row of at most so many products: blocks are marked where they are few.
     #[inline(always)]
-    pub(crate) fn expect(&mut self, products: u64) {
-        self.dense = products * COLUMNS_PER_PRODUCT >= self.n_cols as u64;
+    fn expect(&mut self, products: u64) {
+        let few = products * COLUMNS_PER_PRODUCT < self.n_cols as u64;
+        self.in_use = if few { InUse::Blocks } else { InUse::Everywhere };
     }
 
-    /// The first blocks, to be added to.
+    /// Begins a row of whose products the first blocks, which are handed out, get some, and [`Self::add_lines`]
+    /// adds at most so many lines. Only for scorers whose sums are the scores.
     #[inline(always)]
-    pub(crate) fn first_blocks(&mut self, n: usize) -> &mut [Lanes] {
-        if !self.dense {
-            self.touched[..n].fill(1);
+    pub(crate) fn expect_lines(&mut self, first: usize, lines: usize) -> &mut [Lanes] {
+        let few = lines * PER_LINE * COLUMNS_PER_LISTED < self.n_cols;
+        self.in_use = if few { InUse::Listed } else { InUse::Everywhere };
+        (self.first, self.n_listed) = (first, 0);
+        if few && self.listed.len() < lines * PER_LINE {
+            self.listed.resize(lines * PER_LINE, 0);
         }
-        &mut self.sums[..n]
+        &mut self.sums[..first]
     }
 
     /// `sums[ids] += by · values`, for lines of places of columns, as bits, and their values.
@@ -138,26 +168,35 @@ impl Scores {
     pub(crate) fn add_lines(&mut self, lines: &[Lanes], by: f32) {
         let sums = self.sums.as_flattened_mut();
         let place = |line: &Lanes, lane: usize| line[lane].to_bits() as usize;
-        if self.dense {
+        if self.in_use == InUse::Everywhere {
             for line in lines {
-                for lane in 0..BLOCK / 2 {
-                    sums[place(line, lane)] += by * line[BLOCK / 2 + lane];
+                for lane in 0..PER_LINE {
+                    sums[place(line, lane)] += by * line[PER_LINE + lane];
                 }
             }
-        } else {
-            for line in lines {
-                for lane in 0..BLOCK / 2 {
-                    sums[place(line, lane)] += by * line[BLOCK / 2 + lane];
-                    self.touched[place(line, lane) / BLOCK] = 1;
-                }
+            return;
+        }
+        let mut room = self.listed[self.n_listed..].as_mut();
+        for line in lines {
+            let Some(slots) = room.first_chunk_mut::<PER_LINE>() else { return };
+            let mut n = 0;
+            for lane in 0..PER_LINE {
+                let at = place(line, lane);
+                let sum = &mut sums[at];
+                // Written in any case, kept where the sum was 0: no branch to guess.
+                slots[n % PER_LINE] = at as u32;
+                n += usize::from(*sum == 0.0);
+                *sum += by * line[PER_LINE + lane];
             }
+            self.n_listed += n;
+            room = &mut room[n..];
         }
     }
 
     /// All sums at once, for scorers that know every column.
     #[inline(always)]
     pub fn dense(&mut self) -> &mut [f32] {
-        self.dense = true;
+        self.in_use = InUse::Everywhere;
         &mut self.sums.as_flattened_mut()[..self.n_cols]
     }
 
@@ -165,7 +204,7 @@ impl Scores {
     #[inline(always)]
     pub fn add(&mut self, cols: &[i32], values: &[f32], by: f32) {
         let sums = self.sums.as_flattened_mut();
-        if self.dense {
+        if self.in_use == InUse::Everywhere {
             for (&c, &v) in cols.iter().zip(values) {
                 sums[c as usize] += by * v;
             }
@@ -200,16 +239,32 @@ impl Scores {
         }
     }
 
-    /// Shows every block in use to `visit`, in order, and clears it.
+    /// Shows everything in use to `visit`, and clears it.
     #[inline(always)]
     fn drain(&mut self, mut visit: impl Visit) {
         let blocks = self.n_cols.div_ceil(BLOCK);
-        if self.dense {
-            for block in 0..blocks {
-                self.take(block, &mut visit);
+        match self.in_use {
+            InUse::Everywhere => self.drain_first(blocks, &mut visit),
+            InUse::Blocks => self.drain_touched(blocks, &mut visit),
+            InUse::Listed => {
+                self.drain_first(self.first, &mut visit);
+                let sums = self.sums.as_flattened_mut();
+                for &place in &self.listed[..self.n_listed] {
+                    visit.sum(place as usize, std::mem::take(&mut sums[place as usize]));
+                }
             }
-            return;
         }
+    }
+
+    #[inline(always)]
+    fn drain_first(&mut self, blocks: usize, visit: &mut impl Visit) {
+        for block in 0..blocks {
+            self.take(block, visit);
+        }
+    }
+
+    #[inline(always)]
+    fn drain_touched(&mut self, blocks: usize, visit: &mut impl Visit) {
         // First all numbers, then all blocks: those to come can be asked for.
         self.visited.clear();
         for (word, marks) in
@@ -227,7 +282,7 @@ impl Scores {
             if let Some(&ahead) = visited.get(at + BLOCKS_AHEAD) {
                 prefetch(&self.sums[ahead as usize..][..1], 1);
             }
-            self.take(block as usize, &mut visit);
+            self.take(block as usize, visit);
         }
         self.visited = visited;
     }
@@ -236,7 +291,7 @@ impl Scores {
     fn take(&mut self, block: usize, visit: &mut impl Visit) {
         let sums = std::mem::take(&mut self.sums[block]);
         let weights = self.weights.get_mut(block).map(std::mem::take).unwrap_or_default();
-        visit.visit(block, sums, &weights);
+        visit.block(block, sums, &weights);
     }
 }
 
@@ -244,7 +299,10 @@ impl Scores {
 /// is not inlined is not compiled for the instruction set that [`dispatch`] chose.
 trait Visit {
     /// Gets the sums of a block of columns.
-    fn visit(&mut self, block: usize, sums: Lanes, weights: &Lanes);
+    fn block(&mut self, block: usize, sums: Lanes, weights: &Lanes);
+
+    /// Gets the sum at a place, which is its score.
+    fn sum(&mut self, place: usize, sum: f32);
 }
 
 /// Only clears.
@@ -252,7 +310,10 @@ struct Discard;
 
 impl Visit for Discard {
     #[inline(always)]
-    fn visit(&mut self, _block: usize, _sums: Lanes, _weights: &Lanes) {}
+    fn block(&mut self, _block: usize, _sums: Lanes, _weights: &Lanes) {}
+
+    #[inline(always)]
+    fn sum(&mut self, _place: usize, _sum: f32) {}
 }
 
 /// What may not, or only may, be recommended.
@@ -655,7 +716,7 @@ struct Row<'a, S> {
 impl<S: RowScorer> Row<'_, S> {
     #[inline(always)]
     fn accumulate(scorer: &S, row: usize, scores: &mut Scores) {
-        scores.dense = !S::TWO_SUMS && scorer.work(row) * COLUMNS_PER_PRODUCT >= scorer.n_cols() as u64;
+        scores.expect(if S::TWO_SUMS { 0 } else { scorer.work(row) });
         scorer.score(row, scores);
     }
 }
@@ -701,7 +762,7 @@ struct Offer<'a, S, I> {
 
 impl<S: RowScorer, I: Isa> Visit for Offer<'_, S, I> {
     #[inline(always)]
-    fn visit(&mut self, block: usize, sums: Lanes, weights: &Lanes) {
+    fn block(&mut self, block: usize, sums: Lanes, weights: &Lanes) {
         let scores = self.scorer.finish(self.row, block, sums, weights);
         let floor = self.best.floor;
         // One vector comparison decides for nearly every block that nothing in it can be among the best.
@@ -709,11 +770,24 @@ impl<S: RowScorer, I: Isa> Visit for Offer<'_, S, I> {
         while bits != 0 {
             let lane = bits.trailing_zeros() as usize;
             bits &= bits - 1;
-            let place = block * BLOCK + lane;
-            let col = self.order.map_or(place, |o| o.columns[place] as usize);
-            if self.allowed.is_none_or(|mask| mask[col]) {
-                self.best.offer(scores[lane], col);
-            }
+            self.offer(block * BLOCK + lane, scores[lane]);
+        }
+    }
+
+    #[inline(always)]
+    fn sum(&mut self, place: usize, sum: f32) {
+        if (sum >= self.best.floor) & (sum != 0.0) {
+            self.offer(place, sum);
+        }
+    }
+}
+
+impl<S, I> Offer<'_, S, I> {
+    #[inline(always)]
+    fn offer(&mut self, place: usize, score: f32) {
+        let col = self.order.map_or(place, |o| o.columns[place] as usize);
+        if self.allowed.is_none_or(|mask| mask[col]) {
+            self.best.offer(score, col);
         }
     }
 }
