@@ -2,7 +2,7 @@
 
 use super::Measure;
 use crate::error::{Error, Result};
-use crate::topk::{Lanes, Order, lanes};
+use crate::topk::{BLOCK, Lanes, Order, lanes};
 use rayon::prelude::*;
 
 /// What the formula wants to know of each entity.
@@ -52,6 +52,52 @@ pub(super) struct Blocks {
     scale: Vec<Lanes>,
     add: Vec<Lanes>,
     mul: Vec<Lanes>,
+}
+
+/// The terms of a block of entities.
+#[derive(Clone, Copy)]
+pub(super) struct Block<'a> {
+    scale: Option<&'a Lanes>,
+    add: Option<&'a Lanes>,
+    mul: Option<&'a Lanes>,
+}
+
+/// Room for the terms of a block that lie apart.
+#[derive(Default)]
+pub(super) struct Gathered {
+    scale: Lanes,
+    add: Lanes,
+    mul: Lanes,
+}
+
+impl Blocks {
+    /// Those of a block.
+    #[inline(always)]
+    pub(super) fn at(&self, block: usize) -> Block<'_> {
+        Block { scale: self.scale.get(block), add: self.add.get(block), mul: self.mul.get(block) }
+    }
+
+    /// Those of any places.
+    #[inline(always)]
+    pub(super) fn gather<'a>(&self, places: &[u32; BLOCK], room: &'a mut Gathered) -> Block<'a> {
+        Block {
+            scale: gather(&self.scale, places, &mut room.scale),
+            add: gather(&self.add, places, &mut room.add),
+            mul: gather(&self.mul, places, &mut room.mul),
+        }
+    }
+}
+
+#[inline(always)]
+fn gather<'a>(terms: &[Lanes], places: &[u32; BLOCK], room: &'a mut Lanes) -> Option<&'a Lanes> {
+    let terms = terms.as_flattened();
+    if terms.is_empty() {
+        return None;
+    }
+    for (out, &place) in room.iter_mut().zip(places) {
+        *out = terms[place as usize];
+    }
+    Some(room)
 }
 
 impl Side {
@@ -151,18 +197,18 @@ impl Formula {
 
     /// The scores of one entity's sums with a block of the other side's.
     #[inline(always)]
-    pub(super) fn apply(&self, entity: Entity, others: &Blocks, block: usize, mut sums: Lanes) -> Lanes {
+    pub(super) fn apply(&self, entity: Entity, others: Block<'_>, mut sums: Lanes) -> Lanes {
         let scale = self.scale * entity.scale;
-        if let Some(scales) = others.scale.get(block) {
+        if let Some(scales) = others.scale {
             for (s, scale) in sums.iter_mut().zip(scales) {
                 *s *= scale;
             }
         }
-        if let Some(mul) = others.mul.get(block) {
+        if let Some(mul) = others.mul {
             for (s, mul) in sums.iter_mut().zip(mul) {
                 *s = *s * scale / (entity.mul * mul + self.shrink);
             }
-        } else if let Some(add) = others.add.get(block) {
+        } else if let Some(add) = others.add {
             let own = entity.add + self.shrink;
             for (s, add) in sums.iter_mut().zip(add) {
                 // Where nothing is in common the denominator may be 0 too.

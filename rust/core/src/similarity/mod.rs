@@ -525,7 +525,7 @@ impl RowScorer for Similarity<'_> {
 
     #[inline(always)]
     fn finish(&self, row: usize, block: usize, sums: Lanes, _weights: &Lanes) -> Lanes {
-        self.formula.apply(self.formula.left.of(row), &self.columns, block, sums)
+        self.formula.apply(self.formula.left.of(row), self.columns.at(block), sums)
     }
 }
 

@@ -9,7 +9,7 @@
 //! - the **rest**, too many to keep a list of candidates for each: paired with all others, and only the shared
 //!   ones among these are offered the score as well.
 
-use super::formula::{Blocks, Formula};
+use super::formula::{Blocks, Formula, Gathered};
 use super::head::{Head, products};
 use super::narrow::{Id, Lists, Narrow, Panel, TILE, Value};
 use crate::control::Control;
@@ -27,8 +27,8 @@ const SHARED_BYTES: usize = 48 << 20;
 const MOST_SHARED: usize = 4096;
 /// Rows are asked for so far ahead of their use.
 const ROWS_AHEAD: usize = 8;
-/// Below one product for this many columns, visiting only the touched blocks is cheaper than a scan.
-const COLUMNS_PER_PRODUCT: f64 = 8.0;
+/// Below one product for this many columns, listing places is cheaper than a scan.
+const COLUMNS_PER_PRODUCT: f64 = 4.0;
 /// Entries of an answer that is too large to reserve without need.
 const LARGE_ANSWER: usize = 1 << 27;
 /// The largest head: its sums take 8 MiB for each part.
@@ -259,8 +259,9 @@ struct Pairs<'a, I, V: Value> {
 /// What a thread has for itself.
 struct Scratch<S> {
     sums: Vec<[S; BLOCK]>,
-    /// One byte per block, for rows that touch few.
-    touched: Vec<u8>,
+    /// Places that may hold a sum, some of them twice; room for more behind them.
+    listed: Vec<u32>,
+    n_listed: usize,
     best: Best,
     /// What the shared places' candidates must reach, as far as this thread has heard: never above the truth.
     floors: Vec<Lanes>,
@@ -268,13 +269,13 @@ struct Scratch<S> {
 
 impl<S: Copy + Default> Scratch<S> {
     fn new(n: usize, shared: usize, best: Best) -> Self {
-        let blocks = n.div_ceil(BLOCK);
         let mut floors = vec![[best.floor(); BLOCK]; shared.div_ceil(BLOCK)];
         // The last block may hold places that do not share: nothing reaches NaN.
         floors.as_flattened_mut()[shared..].fill(f32::NAN);
         Self {
-            sums: vec![[S::default(); BLOCK]; blocks],
-            touched: vec![0; blocks.next_multiple_of(8)],
+            sums: vec![[S::default(); BLOCK]; n.div_ceil(BLOCK)],
+            listed: Vec::new(),
+            n_listed: 0,
             floors,
             best,
         }
@@ -300,16 +301,23 @@ impl<I: Id, V: Value> Job for Place<'_, '_, I, V> {
         } else {
             own.best.restart();
         }
-        let blocks = end.div_ceil(BLOCK);
         if place < pairs.head {
             pairs.products.copy(place, &mut own.sums.as_flattened_mut()[..end]);
-            pairs.scan(isa, place, blocks, own);
-        } else if pairs.popularity.products(place, end) * COLUMNS_PER_PRODUCT >= end as f64 {
-            pairs.add::<false>(place, end, own);
-            pairs.scan(isa, place, blocks, own);
+            pairs.scan(isa, place, end, own);
         } else {
-            pairs.add::<true>(place, end, own);
-            pairs.visit_touched(isa, place, blocks, own);
+            // Where products are few, the places with a sum are listed; the shared ones are not that many.
+            let few = |end: usize| pairs.popularity.products(place, end) * COLUMNS_PER_PRODUCT < end as f64;
+            let shared = end.min(pairs.shared);
+            let scanned = if !few(end) {
+                pairs.add::<false>(place, end, end, own);
+                end
+            } else {
+                let scanned = if few(shared) { pairs.panel.width } else { shared };
+                pairs.add::<true>(place, scanned, end, own);
+                pairs.offer_listed(isa, place, own);
+                scanned
+            };
+            pairs.scan(isa, place, scanned, own);
         }
         if place < pairs.shared {
             let mut best = pairs.best[place].lock().unwrap_or_else(PoisonError::into_inner);
@@ -320,16 +328,13 @@ impl<I: Id, V: Value> Job for Place<'_, '_, I, V> {
 }
 
 impl<I: Id, V: Value> Pairs<'_, I, V> {
-    /// Adds up the products with the columns before `end`.
+    /// Adds up the products with the columns before `end`; with `LIST`, lists their places from `scanned` on.
     #[inline(always)]
-    fn add<const MARK: bool>(&self, place: usize, end: usize, own: &mut Scratch<V::Sum>) {
-        let sums = &mut own.sums.as_flattened_mut()[..end];
-        let touched = &mut own.touched[..];
+    fn add<const LIST: bool>(&self, place: usize, scanned: usize, end: usize, own: &mut Scratch<V::Sum>) {
+        let Scratch { sums, listed, n_listed, .. } = own;
+        let sums = &mut sums.as_flattened_mut()[..end];
         let (rows, values) = self.lists.of(place);
         self.panel.add(sums, self.largest, rows, values);
-        if MARK {
-            touched[..self.panel.width / BLOCK].fill(1);
-        }
         for (at, (&row, &by)) in rows.iter().zip(values).enumerate() {
             if let Some(&ahead) = rows.get(at + 2 * ROWS_AHEAD) {
                 self.narrow.prefetch_offset(ahead as usize, &self.panel);
@@ -338,42 +343,96 @@ impl<I: Id, V: Value> Pairs<'_, I, V> {
                 self.narrow.prefetch_row(ahead as usize, &self.panel);
             }
             let (ids, values) = self.narrow.row_beyond(row as usize, &self.panel);
+            let scan = &mut sums[..scanned];
+            let mut done = 0;
             for (&id, &value) in ids.iter().zip(values) {
                 // Rows ascend, so that the bounds check is what ends them.
-                let Some(sum) = sums.get_mut(id.place()) else { break };
+                let Some(sum) = scan.get_mut(id.place()) else { break };
                 *sum += by.product(value);
-                if MARK {
-                    touched[id.place() / BLOCK] = 1;
-                }
+                done += 1;
             }
+            if !LIST {
+                continue;
+            }
+            let (ids, values) = (&ids[done..], &values[done..]);
+            if listed.len() < *n_listed + ids.len() {
+                listed.resize((*n_listed + ids.len()).next_power_of_two(), 0);
+            }
+            let slots = &mut listed[*n_listed..];
+            let mut n = 0;
+            for (&id, &value) in ids.iter().zip(values) {
+                let Some(sum) = sums.get_mut(id.place()) else { break };
+                // Written in any case, kept where the sum was 0: no branch to guess.
+                slots[n] = id.place() as u32;
+                n += usize::from(V::bits(*sum) == 0);
+                *sum += by.product(value);
+            }
+            *n_listed += n;
         }
         if let Some(sum) = sums.get_mut(place) {
             *sum = V::Sum::default();
         }
     }
 
+    /// Offers the scores before `end`.
     #[inline(always)]
-    fn scan<A: Isa>(&self, isa: A, place: usize, blocks: usize, own: &mut Scratch<V::Sum>) {
-        for block in 0..blocks {
+    fn scan<A: Isa>(&self, isa: A, place: usize, end: usize, own: &mut Scratch<V::Sum>) {
+        for block in 0..end.div_ceil(BLOCK) {
             self.offer(isa, place, block, own);
         }
     }
 
+    /// Offers the scores at the listed places.
     #[inline(always)]
-    fn visit_touched<A: Isa>(&self, isa: A, place: usize, blocks: usize, own: &mut Scratch<V::Sum>) {
-        for word in (0..blocks.div_ceil(8)).rev() {
-            // The marks of eight blocks at once; a set byte is a touched block.
-            let marks = &mut own.touched[word * 8..word * 8 + 8];
-            let mut bits = u64::from_le_bytes((&*marks).try_into().unwrap_or([0; 8]));
-            if bits == 0 {
+    fn offer_listed<A: Isa>(&self, isa: A, place: usize, own: &mut Scratch<V::Sum>) {
+        let (formula, columns) = (self.formula, &self.popularity.order.columns);
+        let col = columns[place] as usize;
+        let Scratch { sums, listed, n_listed, best, floors } = own;
+        let sums = sums.as_flattened_mut();
+        let mut room = Gathered::default();
+        for group in listed[..std::mem::take(n_listed)].chunks(BLOCK) {
+            // The last group repeats a place, where nothing is left then.
+            let mut places = [group[0]; BLOCK];
+            places[..group.len()].copy_from_slice(group);
+            let mut taken = [V::Sum::default(); BLOCK];
+            for (taken, &place) in taken.iter_mut().zip(&places) {
+                *taken = std::mem::take(&mut sums[place as usize]);
+            }
+            let taken = V::lanes(taken);
+            let scores = formula.apply(formula.left.of(col), self.right.gather(&places, &mut room), taken);
+            let mut bits = isa.hits(&scores, best.floor());
+            while bits != 0 {
+                let lane = bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                best.offer(scores[lane], columns[places[lane] as usize] as usize);
+            }
+            if places.iter().all(|&place| place as usize >= self.shared) {
                 continue;
             }
-            marks.fill(0);
-            while bits != 0 {
-                self.offer(isa, place, word * 8 + bits.trailing_zeros() as usize / 8, own);
-                bits &= bits - 1;
+            let scores = if self.symmetric {
+                scores
+            } else {
+                formula.apply(formula.right.of(col), self.left.gather(&places, &mut room), taken)
+            };
+            for (&score, &place) in scores.iter().zip(&places) {
+                let floor = floors.as_flattened_mut().get_mut(place as usize);
+                // Nothing reaches the floor of a place that does not share.
+                if let Some(floor) = floor
+                    && score >= *floor
+                    && score != 0.0
+                {
+                    *floor = self.share(place as usize, score, col);
+                }
             }
         }
+    }
+
+    /// Offers a score to a shared place; the answer is what the next must reach.
+    #[inline(always)]
+    fn share(&self, place: usize, score: f32, col: usize) -> f32 {
+        let mut best = self.best[place].lock().unwrap_or_else(PoisonError::into_inner);
+        best.offer(score, col);
+        best.floor()
     }
 
     /// Offers a block of scores to the place, and to the shared places in the block.
@@ -388,28 +447,26 @@ impl<I: Id, V: Value> Pairs<'_, I, V> {
             return;
         }
         let sums = V::lanes(std::mem::take(slot));
-        let (formula, order) = (self.formula, &self.popularity.order);
-        let col = order.columns[place] as usize;
-        let scores = formula.apply(formula.left.of(col), &self.right, block, sums);
+        let (formula, columns) = (self.formula, &self.popularity.order.columns);
+        let col = columns[place] as usize;
+        let scores = formula.apply(formula.left.of(col), self.right.at(block), sums);
         let mut bits = isa.hits(&scores, own.best.floor());
         while bits != 0 {
             let lane = bits.trailing_zeros() as usize;
             bits &= bits - 1;
-            own.best.offer(scores[lane], order.columns[block * BLOCK + lane] as usize);
+            own.best.offer(scores[lane], columns[block * BLOCK + lane] as usize);
         }
         let Some(floors) = own.floors.get_mut(block) else { return };
         let scores = if self.symmetric {
             scores
         } else {
-            formula.apply(formula.right.of(col), &self.left, block, sums)
+            formula.apply(formula.right.of(col), self.left.at(block), sums)
         };
         let mut bits = isa.hits_each(&scores, floors);
         while bits != 0 {
             let lane = bits.trailing_zeros() as usize;
             bits &= bits - 1;
-            let mut best = self.best[block * BLOCK + lane].lock().unwrap_or_else(PoisonError::into_inner);
-            best.offer(scores[lane], col);
-            floors[lane] = best.floor();
+            floors[lane] = self.share(block * BLOCK + lane, scores[lane], col);
         }
     }
 }
