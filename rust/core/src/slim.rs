@@ -371,7 +371,7 @@ impl Working {
         let n = self.items.len();
         if n > self.stride {
             // An odd number of cache lines: the columns spread over the whole cache.
-            let wider = (n.next_power_of_two() / 16 | 1) * 16;
+            let wider = ((n.next_power_of_two() / 16) | 1) * 16;
             let mut gram = vec![0.0; wider * wider];
             for row in 0..before {
                 gram[row * wider..][..before].copy_from_slice(&self.gram[row * self.stride..][..before]);
