@@ -243,3 +243,24 @@ def metrics(recommended: list[int], relevant: set[int], k: int) -> dict[str, flo
         "map": sum(precisions) / len(relevant),
         "mrr": 1 / (1 + hits.index(True)) if any(hits) else 0.0,
     }
+
+
+def slim_objective(x: np.ndarray, weights: np.ndarray, l1: float, l2: float) -> np.ndarray:
+    """½‖x_j − Xw‖² + ½ l2 ‖w‖² + l1 ‖w‖₁ for every item j, w being column j."""
+    off = 0.5 * ((x - x @ weights) ** 2).sum(axis=0)
+    return off + 0.5 * l2 * (weights**2).sum(axis=0) + l1 * np.abs(weights).sum(axis=0)
+
+
+def slim(x: np.ndarray, l1: float, l2: float, *, positive: bool = True, passes: int = 300) -> np.ndarray:
+    """Coordinate descent one weight after the other, items × items; column j predicts item j."""
+    gram, n = x.T @ x, x.shape[1]
+    weights = np.zeros((n, n))
+    for j in range(n):
+        w = weights[:, j]
+        for _ in range(passes):
+            for i in range(n):
+                if i != j and gram[i, i] > 0:
+                    free = gram[i, j] - gram[i] @ w + gram[i, i] * w[i]
+                    step = np.sign(free) * max(abs(free) - l1, 0) / (gram[i, i] + l2)
+                    w[i] = max(step, 0) if positive else step
+    return weights

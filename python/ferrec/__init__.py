@@ -27,6 +27,7 @@ from ferrec.interactions import Interactions
 from ferrec.labels import Labels
 from ferrec.models import (
     EASE,
+    SLIM,
     Bias,
     ItemKNN,
     ItemKNNRegressor,
@@ -45,6 +46,7 @@ from ferrec.storage import load
 
 __all__ = [
     "EASE",
+    "SLIM",
     "Bias",
     "Comparison",
     "DataError",

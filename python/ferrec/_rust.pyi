@@ -34,6 +34,7 @@ __all__ = [
     "score_random",
     "score_ratings",
     "simd_level",
+    "slim",
     "top_k_common",
     "top_k_factors",
     "top_k_product",
@@ -121,6 +122,13 @@ def biases(
     x: Csr, reg_users: float, reg_items: float, epochs: int, n_threads: int
 ) -> tuple[float, _F32, _F32]: ...
 def gram(x: Csr, n_threads: int, progress: _Progress) -> _F64: ...
+def slim(
+    x: Csr,
+    candidates: Csr | None,
+    settings: tuple[float, float, bool, float, int, int],
+    n_threads: int,
+    progress: _Progress,
+) -> tuple[Csr, int]: ...
 def top_k_factors(
     queries: _Dense, items: _Dense, k: int, filter: Any, n_threads: int, progress: _Progress
 ) -> _CsrParts: ...

@@ -14,11 +14,13 @@ from ferrec.models.popularity import Popularity
 from ferrec.models.pure_svd import PureSVD
 from ferrec.models.random import Random
 from ferrec.models.rp3beta import RP3Beta
+from ferrec.models.slim import SLIM
 from ferrec.models.user_knn import UserKNN
 from ferrec.models.user_knn_regressor import UserKNNRegressor
 
 __all__ = [
     "EASE",
+    "SLIM",
     "Bias",
     "ItemKNN",
     "ItemKNNRegressor",

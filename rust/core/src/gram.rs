@@ -38,3 +38,46 @@ fn zeros(n: usize) -> Result<Vec<f64>> {
     })?;
     Ok(vec![0.0; len])
 }
+
+/// A row of `XᵀX` in f32, in the form that suits it: few of its entries, or all of them.
+pub(crate) enum Row {
+    /// One value for each column.
+    Dense(Vec<f32>),
+    /// The columns, ascending, and their values.
+    Sparse(Vec<i32>, Vec<f32>),
+}
+
+/// A row with an entry for one in so many columns is kept dense: it is read far quicker.
+const DENSE_ONE_IN: usize = 8;
+
+/// The rows of `XᵀX`, each whole.
+pub(crate) fn rows(x: &Csr, control: &Control) -> Result<Vec<Row>> {
+    let n = x.n_cols();
+    let items = x.transpose();
+    let scratch = || (vec![0.0_f32; n], vec![usize::MAX; n], Vec::new());
+    let row = |(sums, marks, touched): &mut (Vec<f32>, Vec<usize>, Vec<i32>), item: usize| {
+        control.check()?;
+        touched.clear();
+        let (users, by) = items.row(item);
+        for (&user, &by) in users.iter().zip(by) {
+            let (cols, values) = x.row(user as usize);
+            for (&col, &v) in cols.iter().zip(values) {
+                let at = col as usize;
+                if marks[at] != item {
+                    marks[at] = item;
+                    touched.push(col);
+                }
+                sums[at] += by * v;
+            }
+        }
+        let made = if touched.len() * DENSE_ONE_IN >= n {
+            Row::Dense(sums.clone())
+        } else {
+            touched.sort_unstable();
+            Row::Sparse(touched.clone(), touched.iter().map(|&c| sums[c as usize]).collect())
+        };
+        touched.iter().for_each(|&c| sums[c as usize] = 0.0);
+        Ok(made)
+    };
+    (0..n).into_par_iter().with_max_len(16).map_init(scratch, row).collect()
+}

@@ -21,6 +21,7 @@ mod pruned;
 pub mod rating;
 pub mod simd;
 pub mod similarity;
+pub mod slim;
 pub mod stateless;
 pub mod svd;
 pub mod topk;

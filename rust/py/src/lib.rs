@@ -10,7 +10,7 @@ use ferrec_core::similarity::{Axis, Measure, Request};
 use ferrec_core::weight::{Side, Weighting};
 use ferrec_core::{
     biases as core_biases, build, csr, factors, gram as core_gram, ids, metrics, product, rating, similarity,
-    stateless, svd, weight as core_weight,
+    slim as core_slim, stateless, svd, weight as core_weight,
 };
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -402,6 +402,27 @@ fn gram<'py>(
     Ok(give(py, run(py, n_threads, progress, |control| core_gram::gram(&x.inner, control))?))
 }
 
+/// `(l1, l2, positive, tol, max_iter, k)`.
+type SlimSettings = (f64, f64, bool, f64, usize, usize);
+
+#[pyfunction]
+#[pyo3(signature = (x, candidates, settings, n_threads, progress))]
+fn slim(
+    py: Python<'_>,
+    x: &Csr,
+    candidates: Option<&Csr>,
+    settings: SlimSettings,
+    n_threads: usize,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<(Csr, usize)> {
+    let (l1, l2, positive, tol, max_iter, k) = settings;
+    let settings = core_slim::Settings { l1, l2, positive, tol, max_iter, k };
+    let candidates = candidates.map(|c| &c.inner);
+    let fitted =
+        run(py, n_threads, progress, |control| core_slim::slim(&x.inner, candidates, settings, control))?;
+    Ok((fitted.weights.into(), fitted.unfinished))
+}
+
 /// A dense matrix: its values row after row, and its shape.
 #[derive(FromPyObject)]
 struct Dense<'py>(PyReadonlyArray1<'py, f32>, usize, usize);
@@ -516,8 +537,8 @@ mod _rust {
     #[pymodule_export]
     use super::{
         Csr, biases, build_csr, default_threads, encode_ints, fold_in, gram, plan_similar, ranking_metrics,
-        score_factors, score_product, score_random, score_ratings, simd_level, top_k_common, top_k_factors,
-        top_k_product, top_k_random, top_k_ratings, top_k_similar, truncated_svd, weight,
+        score_factors, score_product, score_random, score_ratings, simd_level, slim, top_k_common,
+        top_k_factors, top_k_product, top_k_random, top_k_ratings, top_k_similar, truncated_svd, weight,
     };
     use pyo3::prelude::*;
 
