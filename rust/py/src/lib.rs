@@ -9,7 +9,7 @@ use arrays::{Parts, give, give_ranked, hold, slice, views};
 use ferrec_core::similarity::{Axis, Measure, Request};
 use ferrec_core::weight::{Side, Weighting};
 use ferrec_core::{
-    biases as core_biases, build, csr, factors, gram as core_gram, ids, metrics, product, rating, similarity,
+    als as core_als, biases as core_biases, build, csr, factors, gram as core_gram, ids, metrics, product, rating, similarity,
     stateless, svd, weight as core_weight,
 };
 use numpy::{PyArray1, PyReadonlyArray1};
@@ -456,6 +456,52 @@ fn fold_in<'py>(
     Ok(give(py, rows))
 }
 
+/// `(alpha, unobserved, reg, nu)`.
+#[derive(FromPyObject)]
+struct Objective(f64, f64, f64, f64);
+
+impl From<Objective> for core_als::Objective {
+    fn from(Objective(alpha, unobserved, reg, nu): Objective) -> Self {
+        Self { alpha, unobserved, reg, nu }
+    }
+}
+
+type Alternated<'py> = (Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<f64>>);
+
+#[pyfunction]
+#[pyo3(signature = (x, k, objective, solver, epochs, seed, loss, n_threads, progress))]
+#[expect(clippy::too_many_arguments)]
+fn als<'py>(
+    py: Python<'py>,
+    x: &Csr,
+    k: usize,
+    objective: Objective,
+    solver: (String, usize, usize),
+    epochs: usize,
+    seed: u64,
+    loss: bool,
+    n_threads: usize,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Alternated<'py>> {
+    let solver = core_als::Solver::parse(&solver.0, solver.1, solver.2).map_err(error::to_python)?;
+    let settings = core_als::Settings { k, objective: objective.into(), solver, epochs, seed, loss };
+    let found = run(py, n_threads, progress, |control| core_als::als(&x.inner, settings, control))?;
+    Ok((give(py, found.users), give(py, found.items), give(py, found.losses)))
+}
+
+#[pyfunction]
+fn fold_in_als<'py>(
+    py: Python<'py>,
+    x: &Csr,
+    factors: Dense<'py>,
+    objective: Objective,
+    n_threads: usize,
+) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    let factors = factors.borrow("factors")?;
+    let work = |control: &_| core_als::fold_in_als(&x.inner, factors, objective.into(), control);
+    Ok(give(py, run(py, n_threads, None, work)?))
+}
+
 type Triplets<'py> = (
     Bound<'py, PyArray1<f32>>,
     Bound<'py, PyArray1<f32>>,
@@ -515,7 +561,7 @@ fn simd_level() -> &'static str {
 mod _rust {
     #[pymodule_export]
     use super::{
-        Csr, biases, build_csr, default_threads, encode_ints, fold_in, gram, plan_similar, ranking_metrics,
+        Csr, als, biases, build_csr, default_threads, encode_ints, fold_in, fold_in_als, gram, plan_similar, ranking_metrics,
         score_factors, score_product, score_random, score_ratings, simd_level, top_k_common, top_k_factors,
         top_k_product, top_k_random, top_k_ratings, top_k_similar, truncated_svd, weight,
     };
