@@ -19,6 +19,7 @@ __all__ = [
     "Csr",
     "__version__",
     "als",
+    "biased_factors",
     "biases",
     "build_csr",
     "build_profile",
@@ -26,6 +27,7 @@ __all__ = [
     "encode_ints",
     "fold_in",
     "fold_in_als",
+    "fold_in_biased",
     "gram",
     "measures",
     "metrics",
@@ -141,6 +143,18 @@ def als(
 ) -> tuple[_F32, _F32, _F64]: ...
 def fold_in_als(
     x: Csr, factors: _Dense, objective: tuple[float, float, float, float], n_threads: int
+) -> _F32: ...
+def biased_factors(
+    x: Csr,
+    k: int,
+    penalties: tuple[float, float, float],
+    epochs: int,
+    seed: int,
+    n_threads: int,
+    progress: _Progress,
+) -> tuple[float, _F32, _F32]: ...
+def fold_in_biased(
+    x: Csr, items: _Dense, mean: float, penalties: tuple[float, float, float], n_threads: int
 ) -> _F32: ...
 def truncated_svd(
     x: Csr, k: int, tol: float, center: bool, seed: int, n_threads: int, progress: _Progress

@@ -3,6 +3,7 @@
 //! ```text
 //! minimise  Σ_{(u,i) stored} (a x_ui + o) (1 − p_u·q_i)²  +  Σ_{others} o (p_u·q_i)²
 //!           + reg · Σ_u (n_u + o · items)^ν |p_u|²  +  reg · Σ_i (n_i + o · users)^ν |q_i|²
+//! users start as random sums over what they touched
 //! epochs times:
 //!     for each item: the q_i that is best for all p         # a ridge regression over those who touched it;
 //!     for each user: the p_u that is best for all q         # everybody else is in one Gram matrix
@@ -116,18 +117,17 @@ pub fn als_at(level: Level, x: &Csr, settings: Settings, control: &Control) -> R
     let full = x.without_zeros();
     let x = full.as_ref().unwrap_or(x);
     let by_item = x.transpose();
-    let (mut users, mut items) = (Table::new(x.n_rows(), k), Table::new(x.n_cols(), k));
-    let mut random = Random::new(seed);
-    let unit = 0.1 / (k as f32).sqrt();
-    for row in users.rows_mut() {
-        row[..k].iter_mut().for_each(|v| *v = unit * random.next::<f32>());
-    }
+    let mut items = Table::new(x.n_cols(), k);
+    let mut users = sketch(x, k, seed);
     control.start((epochs * (x.n_rows() + x.n_cols())) as u64);
     let mut user_gram = users.gram(level);
     let mut losses = Vec::new();
     for epoch in 1..=epochs {
         let problem = objective.problem(&users, &user_gram, solver, level);
         problem.solve(&by_item, &mut items, objective.terms(x.n_rows()), control)?;
+        if epoch == 1 {
+            balance(&mut users, &mut items);
+        }
         let item_gram = items.gram(level);
         let solver = if epoch == epochs { Solver::Cholesky } else { solver };
         let problem = objective.problem(&items, &item_gram, solver, level);
@@ -145,6 +145,36 @@ pub fn als_at(level: Level, x: &Csr, settings: Settings, control: &Control) -> R
         }
     }
     Ok(Factors { users: users.columns(k), items: items.columns(k), losses })
+}
+
+/// Where users start: x Ω with its values taken for 1 and Ω random, which already lies near the directions that
+/// matter, as in a randomised SVD (Halko et al., 2011). Entries are about 1 in size.
+fn sketch(x: &Csr, k: usize, seed: u64) -> Table {
+    let mut random = Random::new(seed);
+    // The variance of one draw is a third.
+    let unit = (3.0 * x.n_rows() as f64 / x.nnz().max(1) as f64).sqrt() as f32;
+    let mut directions = Table::new(x.n_cols(), k);
+    for row in directions.rows_mut() {
+        row[..k].iter_mut().for_each(|v| *v = unit * random.next::<f32>());
+    }
+    let mut users = Table::new(x.n_rows(), k);
+    users.for_each_row(|user, sum| {
+        for &item in x.row(user).0 {
+            sum.iter_mut().zip(directions.row(item as usize)).for_each(|(s, v)| *s += v);
+        }
+    });
+    users
+}
+
+/// Makes both sides equally long without changing their products, as they are where the penalties are least; it
+/// would take many epochs otherwise.
+fn balance(users: &mut Table, items: &mut Table) {
+    let length = |table: &Table| table.squares().sqrt();
+    let by = (length(users) / length(items)).sqrt() as f32;
+    if by.is_normal() {
+        users.for_each_row(|_, row| row.iter_mut().for_each(|v| *v /= by));
+        items.for_each_row(|_, row| row.iter_mut().for_each(|v| *v *= by));
+    }
 }
 
 /// The objective's part of the stored entries, less what they would add were they not stored, and of the users.

@@ -5,6 +5,7 @@
 //! `RowScorer`. Every function is deterministic: the same bits for any number of threads.
 
 pub mod als;
+pub mod biased;
 pub mod biases;
 pub mod build;
 pub mod control;

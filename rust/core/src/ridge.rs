@@ -59,6 +59,19 @@ impl Table {
         &self.data[row * self.width()..(row + 1) * self.width()]
     }
 
+    /// Calls `f` with every row and its number.
+    pub(crate) fn for_each_row(&mut self, f: impl Fn(usize, &mut [f32]) + Sync + Send) {
+        let width = self.width();
+        self.data.par_chunks_mut(width).enumerate().with_min_len(BLOCK).for_each(|(at, row)| f(at, row));
+    }
+
+    /// The sum of all squares.
+    pub(crate) fn squares(&self) -> f64 {
+        let rows = self.data.par_chunks(PIECE * LANES);
+        let parts: Vec<f64> = rows.map(|row| row.iter().map(|&v| f64::from(v).powi(2)).sum()).collect();
+        parts.iter().sum()
+    }
+
     pub(crate) fn rows_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
         let width = self.width();
         self.data.chunks_mut(width)
