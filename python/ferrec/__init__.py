@@ -26,8 +26,10 @@ from ferrec.explanation import Explanation
 from ferrec.interactions import Interactions
 from ferrec.labels import Labels
 from ferrec.models import (
+    ALS,
     EASE,
     Bias,
+    BiasedMF,
     ItemKNN,
     ItemKNNRegressor,
     P3Alpha,
@@ -44,8 +46,10 @@ from ferrec.recommendations import Recommendations
 from ferrec.storage import load
 
 __all__ = [
+    "ALS",
     "EASE",
     "Bias",
+    "BiasedMF",
     "Comparison",
     "DataError",
     "Evaluation",

@@ -62,7 +62,7 @@ pub struct Factors {
 }
 
 impl Objective {
-    fn check(&self, x: &Csr) -> Result<()> {
+    fn check(&self, name: &str, x: &Csr) -> Result<()> {
         let Self { alpha, unobserved, reg, nu } = *self;
         for (name, v) in [("alpha", alpha), ("unobserved", unobserved), ("reg", reg), ("nu", nu)] {
             if !(v.is_finite() && v >= 0.0) {
@@ -70,7 +70,7 @@ impl Objective {
             }
         }
         match x.values().iter().find(|&&v| v < 0.0) {
-            Some(v) => Err(Error::invalid("x", format_args!("has {v}; confidences must be at least 0"))),
+            Some(v) => Err(Error::invalid(name, format_args!("has {v}; confidences must be at least 0"))),
             None => Ok(()),
         }
     }
@@ -108,7 +108,7 @@ pub fn als(x: &Csr, settings: Settings, control: &Control) -> Result<Factors> {
 /// [`als`] on a given instruction set.
 pub fn als_at(level: Level, x: &Csr, settings: Settings, control: &Control) -> Result<Factors> {
     let Settings { k, objective, solver, epochs, seed, loss } = settings;
-    objective.check(x)?;
+    objective.check("x", x)?;
     for (name, v) in [("k", k), ("epochs", epochs)] {
         if v == 0 {
             return Err(Error::invalid(name, "must be at least 1, got 0"));
@@ -205,10 +205,10 @@ fn penalty(objective: &Objective, x: &Csr, table: &Table, others: usize) -> f64 
 ///
 /// With the factors of users and a matrix of items × users they are those of new items.
 pub fn fold_in_als(x: &Csr, factors: Dense<'_>, objective: Objective, control: &Control) -> Result<Vec<f32>> {
-    objective.check(x)?;
+    objective.check("history", x)?;
     let (n, k) = factors.shape();
     if x.n_cols() != n {
-        let text = format!("x has {} columns, but there are factors of {n}", x.n_cols());
+        let text = format!("history has {} columns, but there are factors of {n}", x.n_cols());
         return Err(Error::Shape(text));
     }
     let full = x.without_zeros();

@@ -149,7 +149,7 @@ pub fn fold_in_biased(
     penalties.check()?;
     let (n, width) = items.shape();
     if x.n_cols() != n || width == 0 {
-        let text = format!("x has {} columns, but items has shape {:?}", x.n_cols(), (n, width));
+        let text = format!("history has {} columns, but items has shape {:?}", x.n_cols(), (n, width));
         return Err(Error::Shape(text));
     }
     let k = width - 1;
