@@ -30,9 +30,9 @@ class ALS(FactorModel[UserFactorState]):
         Factors.
     alpha : float, default 1
         Weight of a pair for each unit of its value, at least 0. Values must be at least 0; a 0 is no pair.
-    unobserved : float, default 0.1
+    unobserved : float, default 0.03
         Weight of a pair that is not in the data, at least 0. Hu et al. have 1 here and `alpha` about 40.
-    reg : float, default 0.01
+    reg : float, default 0.003
         Regularisation, at least 0.
     nu : float, default 1
         How far it grows with the number of events: 0 not at all (Hu et al.), 1 in proportion.
@@ -66,8 +66,8 @@ class ALS(FactorModel[UserFactorState]):
         *,
         k: int = 64,
         alpha: float = 1.0,
-        unobserved: float = 0.1,
-        reg: float = 0.01,
+        unobserved: float = 0.03,
+        reg: float = 0.003,
         nu: float = 1.0,
         solver: str = "cg",
         cg_steps: int = 3,

@@ -21,6 +21,8 @@ const BLOCK: usize = 16;
 const PANEL: usize = 32;
 /// Rows of the table that are asked for ahead of their use.
 const AHEAD: usize = 6;
+/// Lanes of the table that stay in the second-level cache from one pass to the next: 256 KiB.
+const NEAR: usize = 1 << 12;
 /// A Gram matrix is added up in at most so many parts, whatever the number of threads.
 const PARTS: usize = 32;
 /// Rows of a Gram matrix that are added up in f32 before the sum is added to that in f64.
@@ -187,6 +189,9 @@ impl Problem<'_> {
                     own.weights.clear();
                     own.pulls.clear();
                     terms(cols, values, own);
+                    // Whole fours for the loops.
+                    own.weights.resize(cols.len().next_multiple_of(4), 0.0);
+                    own.pulls.resize(cols.len().next_multiple_of(4), 0.0);
                     self.solve_row(cols, own, w.as_chunks_mut().0, scratch);
                     if let Some(bad) = w.iter().find(|v| !v.is_finite()) {
                         let text = format_args!("the factors of row {row} come to {bad} in float32");
@@ -326,37 +331,51 @@ impl<'a> Row<'a> {
     #[inline(always)]
     fn pull<L: Lanes>(&self, w: &[Lane], by: f32, y: &mut [Lane]) {
         let (n, lanes) = (self.cols.len(), self.lanes);
+        // Only the first pass has a `by`; those after it find the rows near.
+        let far = by != 0.0 || n * lanes > NEAR;
         let (w, y) = (&w[..lanes], &mut y[..lanes]);
         let mut at = 0;
         while at < n {
-            for next in 0..4 {
-                self.prefetch(at + AHEAD + next, 0, lanes);
-            }
-            // The last four repeat a row, with which nothing is done.
-            let last = n - 1;
-            let rows = [
-                self.at(at),
-                self.at(last.min(at + 1)),
-                self.at(last.min(at + 2)),
-                self.at(last.min(at + 3)),
-            ];
-            let mut sums = [L::splat(0.0); 4];
-            for c in 0..lanes {
-                let w = L::load(&w[c]);
-                for r in 0..4 {
-                    sums[r] = sums[r].add_product(w, L::load(&rows[r][c]));
+            let eight = n - at > 4;
+            if far {
+                for next in 0..if eight { 8 } else { 4 } {
+                    self.prefetch(at + AHEAD + next, 0, lanes);
                 }
             }
-            let sums = L::totals(sums);
-            let mut factors = [0.0; 4];
-            for r in 0..4 {
-                if at + r < n {
-                    factors[r] = by * self.pulls[at + r] - self.weights[at + r] * sums[r];
-                }
+            // Two times four, so that the sums of one are added up while those of the other are made.
+            let (a, low) = self.pull_of_four::<L>(at, w, by);
+            if eight {
+                let (b, high) = self.pull_of_four::<L>(at + 4, w, by);
+                add_four::<L>(y, low, a);
+                add_four::<L>(y, high, b);
+                at += 8;
+            } else {
+                add_four::<L>(y, low, a);
+                at += 4;
             }
-            add_four::<L>(y, factors, rows);
-            at += 4;
         }
+    }
+
+    /// Four rows, and by how much each pulls; past the end the last row, with 0.
+    #[inline(always)]
+    fn pull_of_four<L: Lanes>(&self, at: usize, w: &[Lane], by: f32) -> ([&'a [Lane]; 4], [f32; 4]) {
+        let last = self.cols.len() - 1;
+        let rows =
+            [self.at(at), self.at(last.min(at + 1)), self.at(last.min(at + 2)), self.at(last.min(at + 3))];
+        let mut sums = [L::splat(0.0); 4];
+        for c in 0..w.len() {
+            let w = L::load(&w[c]);
+            for r in 0..4 {
+                sums[r] = sums[r].add_product(w, L::load(&rows[r][c]));
+            }
+        }
+        let sums = L::totals(sums);
+        let (weights, pulls) = (&self.weights[at..at + 4], &self.pulls[at..at + 4]);
+        let mut factors = [0.0; 4];
+        for r in 0..4 {
+            factors[r] = by * pulls[r] - weights[r] * sums[r];
+        }
+        (rows, factors)
     }
 
     /// `y -= (G + scale · penalties) w`, of the columns from `from` on.
