@@ -264,3 +264,41 @@ def slim(x: np.ndarray, l1: float, l2: float, *, positive: bool = True, passes: 
                     step = np.sign(free) * max(abs(free) - l1, 0) / (gram[i, i] + l2)
                     w[i] = max(step, 0) if positive else step
     return weights
+
+
+@dataclass(frozen=True)
+class Alternating:
+    """Implicit-feedback ALS by its definition; `x` dense, users × items."""
+
+    alpha: float = 1.0
+    unobserved: float = 1.0
+    reg: float = 0.01
+    nu: float = 0.0
+
+    def penalties(self, x: np.ndarray) -> np.ndarray:
+        """Of the rows."""
+        return self.reg * ((x != 0).sum(axis=1) + self.unobserved * x.shape[1]) ** self.nu
+
+    def loss(self, x: np.ndarray, users: np.ndarray, items: np.ndarray) -> float:
+        users, items = users.astype(np.float64), items.astype(np.float64)
+        weights = self.unobserved + self.alpha * x
+        errors = weights * ((x != 0) - users @ items.T) ** 2
+        own = self.penalties(x) @ (users**2).sum(axis=1) + self.penalties(x.T) @ (items**2).sum(axis=1)
+        return float(errors.sum() + own)
+
+    def solve(self, x: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """The best users for these items."""
+        items = items.astype(np.float64)
+        users = np.zeros((len(x), items.shape[1]))
+        for user, (row, penalty) in enumerate(zip(x, self.penalties(x), strict=True)):
+            weights = self.unobserved + self.alpha * row
+            matrix = (items.T * weights) @ items + penalty * np.eye(items.shape[1])
+            users[user] = np.linalg.solve(matrix, items.T @ (weights * (row != 0)))
+        return users
+
+    def fit(self, x: np.ndarray, k: int, epochs: int) -> tuple[np.ndarray, np.ndarray]:
+        users = np.random.default_rng(0).standard_normal((len(x), k))
+        for _ in range(epochs):
+            items = self.solve(x.T, users)
+            users = self.solve(x, items)
+        return users, items

@@ -23,6 +23,8 @@ VARIANTS = {
     "UserKNN-rp3beta": lambda: ferrec.UserKNN(k=20, measure="rp3beta", alpha=0.7, beta=0.3),
     "Popularity-decay": lambda: ferrec.Popularity(half_life=1e5, window=9e5),
     "ItemKNNRegressor-mean": lambda: ferrec.ItemKNNRegressor(k=20, center="mean"),
+    "ALS-cholesky": lambda: ferrec.ALS(k=5, solver="cholesky", unobserved=1.0, alpha=10.0, reg=1.0, nu=0.0),
+    "ALS-ials++": lambda: ferrec.ALS(k=40, solver="ials++", subspace_size=16),
     "UserKNNRegressor-mean": lambda: ferrec.UserKNNRegressor(k=20, center="mean", measure="jaccard"),
 }
 FACTORIES = {**MODELS, **VARIANTS}

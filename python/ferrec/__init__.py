@@ -26,9 +26,11 @@ from ferrec.explanation import Explanation
 from ferrec.interactions import Interactions
 from ferrec.labels import Labels
 from ferrec.models import (
+    ALS,
     EASE,
     SLIM,
     Bias,
+    BiasedMF,
     ItemKNN,
     ItemKNNRegressor,
     P3Alpha,
@@ -45,9 +47,11 @@ from ferrec.recommendations import Recommendations
 from ferrec.storage import load
 
 __all__ = [
+    "ALS",
     "EASE",
     "SLIM",
     "Bias",
+    "BiasedMF",
     "Comparison",
     "DataError",
     "Evaluation",

@@ -18,12 +18,16 @@ _Progress: TypeAlias = Callable[[int, int], object] | None
 __all__ = [
     "Csr",
     "__version__",
+    "als",
+    "biased_factors",
     "biases",
     "build_csr",
     "build_profile",
     "default_threads",
     "encode_ints",
     "fold_in",
+    "fold_in_als",
+    "fold_in_biased",
     "gram",
     "measures",
     "metrics",
@@ -134,6 +138,32 @@ def top_k_factors(
 ) -> _CsrParts: ...
 def score_factors(queries: _Dense, items: _Dense, pairs: Csr, n_threads: int) -> _F32: ...
 def fold_in(history: Csr, items: _Dense, n_threads: int) -> _F32: ...
+def als(
+    x: Csr,
+    k: int,
+    objective: tuple[float, float, float, float],
+    solver: tuple[str, int, int],
+    epochs: int,
+    seed: int,
+    loss: bool,
+    n_threads: int,
+    progress: _Progress,
+) -> tuple[_F32, _F32, _F64]: ...
+def fold_in_als(
+    x: Csr, factors: _Dense, objective: tuple[float, float, float, float], n_threads: int
+) -> _F32: ...
+def biased_factors(
+    x: Csr,
+    k: int,
+    penalties: tuple[float, float, float],
+    epochs: int,
+    seed: int,
+    n_threads: int,
+    progress: _Progress,
+) -> tuple[float, _F32, _F32]: ...
+def fold_in_biased(
+    x: Csr, items: _Dense, mean: float, penalties: tuple[float, float, float], n_threads: int
+) -> _F32: ...
 def truncated_svd(
     x: Csr, k: int, tol: float, center: bool, seed: int, n_threads: int, progress: _Progress
 ) -> tuple[_F32, _F32, _F32, _F32]: ...

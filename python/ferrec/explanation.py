@@ -66,11 +66,13 @@ def exact(score: float, base: float, parts: NDArray[np.float64]) -> tuple[float,
     if not len(parts):
         return score, parts
     parts = parts.astype(np.float64)
-    largest = int(np.argmax(np.abs(parts)))
-    # A few rounds: taking the difference may itself round.
-    for _ in range(4):
+    sizes = np.abs(parts)
+    largest, smallest = int(np.argmax(sizes)), int(np.argmin(sizes))
+    # A few rounds: taking the difference may itself round. What is finer than the last bit of the largest part, where
+    # that exceeds the score, goes into the smallest.
+    for at in (largest, largest, largest, smallest, smallest):
         rest = score - math.fsum([base, *parts])
         if rest == 0.0:
             break
-        parts[largest] += rest
+        parts[at] += rest
     return base, parts

@@ -21,6 +21,8 @@ from ferrec._tables import FLOAT32, INT32, INT64, is_flat
 
 __all__ = [
     "SVD",
+    "ALSFactors",
+    "als",
     "ranking_metrics",
     "top_k_factors",
     "top_k_neighbors",
@@ -656,6 +658,161 @@ def truncated_svd(
         )
     rank, (n_users, n_items) = len(s), handle.shape
     return SVD(u.reshape(n_users, rank), s, vt.reshape(rank, n_items), means if center else None)
+
+
+@dataclass(frozen=True, eq=False)
+class ALSFactors:
+    """Factors of users and items: ``users @ items.T`` is near 1 where the matrix has entries, and near 0 elsewhere.
+
+    Attributes
+    ----------
+    users : ndarray of float32, shape (users, k)
+        Exact, given the items.
+    items : ndarray of float32, shape (items, k)
+        Of the last pass.
+    losses : ndarray of float64, shape (epochs,)
+        The objective after each pass; empty unless asked for.
+    objective : tuple of float
+        `alpha`, `unobserved`, `reg`, `nu`.
+
+    Examples
+    --------
+    >>> import numpy as np, scipy.sparse as sp
+    >>> from ferrec.kernels import als
+    >>> x = sp.csr_array(np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]], dtype=np.float32))
+    >>> factors = als(x, k=2, reg=0.01)
+    >>> np.allclose(factors.transform(x), factors.users, atol=1e-5)
+    True
+    """
+
+    users: NDArray[np.float32]
+    items: NDArray[np.float32]
+    losses: NDArray[np.float64]
+    objective: tuple[float, float, float, float]
+
+    def transform(self, rows: Matrix, *, n_threads: int | None = None) -> NDArray[np.float32]:
+        """The exact factors of new users, given those of the items.
+
+        Parameters
+        ----------
+        rows
+            Sparse matrix, new users × the same items.
+        n_threads
+            As in [`top_k_similar`][ferrec.kernels.top_k_similar].
+
+        Returns
+        -------
+        ndarray of float32, shape (new users, k)
+
+        Raises
+        ------
+        ValueError, TypeError
+            `rows` is not sparse, not finite, has negative values, or other columns.
+        """
+        return self._solve(rows, self.items, n_threads)
+
+    def transform_items(self, columns: Matrix, *, n_threads: int | None = None) -> NDArray[np.float32]:
+        """The exact factors of new items, given those of the users; `columns` has users × new items."""
+        if scipy.sparse.issparse(columns):
+            columns = cast(Any, columns).T.tocsr()
+        return self._solve(columns, self.users, n_threads)
+
+    def _solve(self, x: Matrix, factors: NDArray[np.float32], n_threads: int | None) -> NDArray[np.float32]:
+        handle = as_csr(x, "history")
+        dense = as_dense(factors, "factors")
+        solved = _rust.fold_in_als(handle, dense, self.objective, threads(n_threads))
+        return solved.reshape(handle.shape[0], dense[2])
+
+
+def solver_parts(solver: str, cg_steps: int, subspace_size: int) -> tuple[str, int, int]:
+    """For the compiled kernels, checked."""
+    one_of("solver", solver, ("cg", "cholesky", "ials++"))
+    return (
+        solver,
+        as_int("cg_steps", cg_steps, minimum=1),
+        as_int("subspace_size", subspace_size, minimum=1),
+    )
+
+
+def als(
+    x: Matrix,
+    k: int,
+    *,
+    alpha: float = 1.0,
+    unobserved: float = 1.0,
+    reg: float = 0.01,
+    nu: float = 0.0,
+    solver: str = "cg",
+    cg_steps: int = 3,
+    subspace_size: int = 32,
+    epochs: int = 15,
+    seed: int = 0,
+    loss: bool = False,
+    n_threads: int | None = None,
+    progress: Progress = False,
+) -> ALSFactors:
+    """Factors of implicit feedback by alternating least squares (Hu, Koren & Volinsky, ICDM 2008).
+
+    Minimises ``Σ (alpha · x_ui + unobserved) (1 − p_u·q_i)²`` over the stored entries, plus
+    ``unobserved · Σ (p_u·q_i)²`` over all others, plus ``reg · Σ_u (n_u + unobserved · items)^nu |p_u|²`` and the same of the
+    items, with n the number of entries. The defaults are the objective of the paper.
+
+    Parameters
+    ----------
+    x
+        Sparse matrix, users × items, values at least 0 (computed in float32); zeros that are stored count as absent.
+    k
+        Factors, at least 1.
+    alpha, unobserved
+        Weight of an entry for each unit of its value, and of every pair; at least 0. To give the weights
+        yourself, put what they are above `unobserved` into `x`.
+    reg, nu
+        Regularisation, and how far it grows with the number of entries: 0 not at all, 1 in proportion (Rendle et
+        al., arXiv 2110.14037). At least 0.
+    solver
+        ``"cg"``: `cg_steps` conjugate gradients from where a vector stands (Takács, Pilászy & Tikk, RecSys 2011);
+        ``"cholesky"``: exact; ``"ials++"``: exact in one block of `subspace_size` factors (rounded up to a multiple of
+        16) after the other (Rendle et al., arXiv 2110.14044). The last pass over the users is always exact.
+    epochs
+        Passes over items and users, at least 1.
+    seed
+        Of the random start, in 0 … 2**63 − 1.
+    loss
+        Compute the objective after every pass.
+    n_threads, progress
+        As in [`top_k_similar`][ferrec.kernels.top_k_similar]. Progress counts rows and columns solved.
+
+    Returns
+    -------
+    ALSFactors
+        `users`, `items`, `losses`; the same bits for any `n_threads`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument makes no sense, or `x` has negative values or such that are not finite.
+
+    Examples
+    --------
+    >>> import numpy as np, scipy.sparse as sp
+    >>> from ferrec.kernels import als
+    >>> x = sp.csr_array(np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]], dtype=np.float32))
+    >>> factors = als(x, k=2, reg=0.01, loss=True)
+    >>> (factors.users @ factors.items.T).round(1).tolist()
+    [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    >>> bool(factors.losses[-1] < factors.losses[0])
+    True
+    """
+    k, epochs = as_int("k", k, minimum=1), as_int("epochs", epochs, minimum=1)
+    seed = as_int("seed", seed, minimum=0)
+    objective = (float(alpha), float(unobserved), float(reg), float(nu))
+    parts = solver_parts(solver, cg_steps, subspace_size)
+    handle = as_csr(x)
+    with bar(progress, "als") as callback:
+        users, items, losses = _rust.als(
+            handle, k, objective, parts, epochs, seed, bool(loss), threads(n_threads), callback
+        )
+    return ALSFactors(users.reshape(-1, k), items.reshape(-1, k), losses, objective)
 
 
 def ranking_metrics(

@@ -5,7 +5,9 @@
 from typing import Any
 
 from ferrec.models._base import Recommender
+from ferrec.models.als import ALS
 from ferrec.models.bias import Bias
+from ferrec.models.biased_mf import BiasedMF
 from ferrec.models.ease import EASE
 from ferrec.models.item_knn import ItemKNN
 from ferrec.models.item_knn_regressor import ItemKNNRegressor
@@ -19,9 +21,11 @@ from ferrec.models.user_knn import UserKNN
 from ferrec.models.user_knn_regressor import UserKNNRegressor
 
 __all__ = [
+    "ALS",
     "EASE",
     "SLIM",
     "Bias",
+    "BiasedMF",
     "ItemKNN",
     "ItemKNNRegressor",
     "P3Alpha",

@@ -62,6 +62,28 @@ impl Real for f64 {
     const NOISE: f64 = 1e-15;
 }
 
+/// SplitMix64 (Steele et al., OOPSLA 2014).
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// Uniform in −1 … 1.
+    pub(crate) fn next<T: Real>(&mut self) -> T {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        T::of(((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 52) as f64 - 1.0)
+    }
+
+    pub(crate) fn block<T: Real>(&mut self, n: usize) -> Vec<Row<T>> {
+        (0..n).map(|_| std::array::from_fn(|_| self.next())).collect()
+    }
+}
+
 /// A tall matrix, row after row.
 pub(crate) struct Tall<T> {
     pub(crate) n_rows: usize,

@@ -45,6 +45,14 @@ impl<'a> Dense<'a> {
         Ok(Self { values, n_rows, n_cols })
     }
 
+    pub(crate) fn shape(&self) -> (usize, usize) {
+        (self.n_rows, self.n_cols)
+    }
+
+    pub(crate) fn values(&self) -> &'a [f32] {
+        self.values
+    }
+
     fn row(&self, row: usize) -> &'a [f32] {
         &self.values[row * self.n_cols..(row + 1) * self.n_cols]
     }

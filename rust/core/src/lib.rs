@@ -4,6 +4,8 @@
 //! time; the driver in [`topk`] leaves out what is excluded and keeps the best `k`. A new algorithm is a new
 //! `RowScorer`. Every function is deterministic: the same bits for any number of threads.
 
+pub mod als;
+pub mod biased;
 pub mod biases;
 pub mod build;
 pub mod control;
@@ -19,6 +21,7 @@ mod pages;
 pub mod product;
 mod pruned;
 pub mod rating;
+mod ridge;
 pub mod simd;
 pub mod similarity;
 pub mod slim;

@@ -16,7 +16,7 @@
 
 use crate::control::Control;
 use crate::csr::{Csr, View};
-use crate::dense::{B, Real, Row, Tall, cholesky, divide, eigen, gram_of, product};
+use crate::dense::{B, Random, Real, Row, Tall, cholesky, divide, eigen, gram_of, product};
 use crate::error::{Error, Result};
 use crate::simd::{Isa, Job, Level, dispatch};
 use faer::{Mat, MatRef};
@@ -255,7 +255,7 @@ fn lanczos<T: Real>(
 ) -> Result<Option<Tall<T>>> {
     let Settings { k, tol, seed, .. } = settings;
     let (n, size) = (op.n_cols, basis_size(k));
-    let mut random = Random(seed ^ 0x5DEE_CE66);
+    let mut random = Random::new(seed ^ 0x5DEE_CE66);
     let mut scratch = op.scratch::<T>();
     let mut basis = Basis { q: Tall::<T>::new(n, size), used: 0, t: Mat::zeros(size, size) };
     let mut block = op.gram(&random.block(n), &mut scratch, control)?;
@@ -467,23 +467,6 @@ fn dot<T: Real>(block: &[Row<T>], i: usize, j: usize) -> f64 {
 
 fn norm<T: Real>(block: &[Row<T>], j: usize) -> f64 {
     dot(block, j, j).sqrt()
-}
-
-/// SplitMix64 (Steele et al., OOPSLA 2014).
-struct Random(u64);
-
-impl Random {
-    fn next<T: Real>(&mut self) -> T {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        T::of(((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 52) as f64 - 1.0)
-    }
-
-    fn block<T: Real>(&mut self, n: usize) -> Vec<Row<T>> {
-        (0..n).map(|_| std::array::from_fn(|_| self.next())).collect()
-    }
 }
 
 /// `A = unit⁻¹ (X − a bᵀ)`, a matrix with at least as many rows as columns.

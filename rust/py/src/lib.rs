@@ -9,8 +9,8 @@ use arrays::{Parts, give, give_ranked, hold, slice, views};
 use ferrec_core::similarity::{Axis, Measure, Request};
 use ferrec_core::weight::{Side, Weighting};
 use ferrec_core::{
-    biases as core_biases, build, csr, factors, gram as core_gram, ids, metrics, product, rating, similarity,
-    slim as core_slim, stateless, svd, weight as core_weight,
+    als as core_als, biased, biases as core_biases, build, csr, factors, gram as core_gram, ids, metrics,
+    product, rating, similarity, slim as core_slim, stateless, svd, weight as core_weight,
 };
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -477,6 +477,94 @@ fn fold_in<'py>(
     Ok(give(py, rows))
 }
 
+/// `(alpha, unobserved, reg, nu)`.
+#[derive(FromPyObject)]
+struct Objective(f64, f64, f64, f64);
+
+impl From<Objective> for core_als::Objective {
+    fn from(Objective(alpha, unobserved, reg, nu): Objective) -> Self {
+        Self { alpha, unobserved, reg, nu }
+    }
+}
+
+type Alternated<'py> = (Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<f64>>);
+
+#[pyfunction]
+#[pyo3(signature = (x, k, objective, solver, epochs, seed, loss, n_threads, progress))]
+#[expect(clippy::too_many_arguments)]
+fn als<'py>(
+    py: Python<'py>,
+    x: &Csr,
+    k: usize,
+    objective: Objective,
+    solver: (String, usize, usize),
+    epochs: usize,
+    seed: u64,
+    loss: bool,
+    n_threads: usize,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Alternated<'py>> {
+    let solver = core_als::Solver::parse(&solver.0, solver.1, solver.2).map_err(error::to_python)?;
+    let settings = core_als::Settings { k, objective: objective.into(), solver, epochs, seed, loss };
+    let found = run(py, n_threads, progress, |control| core_als::als(&x.inner, settings, control))?;
+    Ok((give(py, found.users), give(py, found.items), give(py, found.losses)))
+}
+
+#[pyfunction]
+fn fold_in_als<'py>(
+    py: Python<'py>,
+    x: &Csr,
+    factors: Dense<'py>,
+    objective: Objective,
+    n_threads: usize,
+) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    let factors = factors.borrow("factors")?;
+    let work = |control: &_| core_als::fold_in_als(&x.inner, factors, objective.into(), control);
+    Ok(give(py, run(py, n_threads, None, work)?))
+}
+
+/// `(reg, reg_biases, nu)`.
+#[derive(FromPyObject)]
+struct Penalties(f64, f64, f64);
+
+impl From<Penalties> for biased::Penalties {
+    fn from(Penalties(reg, reg_biases, nu): Penalties) -> Self {
+        Self { reg, reg_biases, nu }
+    }
+}
+
+#[pyfunction]
+#[pyo3(signature = (x, k, penalties, epochs, seed, n_threads, progress))]
+#[expect(clippy::too_many_arguments)]
+fn biased_factors<'py>(
+    py: Python<'py>,
+    x: &Csr,
+    k: usize,
+    penalties: Penalties,
+    epochs: usize,
+    seed: u64,
+    n_threads: usize,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Biases<'py>> {
+    let settings = biased::Settings { k, penalties: penalties.into(), epochs, seed };
+    let fitted = run(py, n_threads, progress, |control| biased::biased_factors(&x.inner, settings, control))?;
+    Ok((fitted.mean, give(py, fitted.users), give(py, fitted.items)))
+}
+
+#[pyfunction]
+fn fold_in_biased<'py>(
+    py: Python<'py>,
+    x: &Csr,
+    items: Dense<'py>,
+    mean: f64,
+    penalties: Penalties,
+    n_threads: usize,
+) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    let items = items.borrow("items")?;
+    let work = |control: &_| biased::fold_in_biased(&x.inner, items, mean, penalties.into(), control);
+    Ok(give(py, run(py, n_threads, None, work)?))
+}
+
 type Triplets<'py> = (
     Bound<'py, PyArray1<f32>>,
     Bound<'py, PyArray1<f32>>,
@@ -536,9 +624,10 @@ fn simd_level() -> &'static str {
 mod _rust {
     #[pymodule_export]
     use super::{
-        Csr, biases, build_csr, default_threads, encode_ints, fold_in, gram, plan_similar, ranking_metrics,
-        score_factors, score_product, score_random, score_ratings, simd_level, slim, top_k_common,
-        top_k_factors, top_k_product, top_k_random, top_k_ratings, top_k_similar, truncated_svd, weight,
+        Csr, als, biased_factors, biases, build_csr, default_threads, encode_ints, fold_in, fold_in_als,
+        fold_in_biased, gram, plan_similar, ranking_metrics, score_factors, score_product, score_random,
+        score_ratings, simd_level, slim, top_k_common, top_k_factors, top_k_product, top_k_random,
+        top_k_ratings, top_k_similar, truncated_svd, weight,
     };
     use pyo3::prelude::*;
 

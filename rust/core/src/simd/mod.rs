@@ -4,6 +4,7 @@
 //! function compiled for the best instruction set of the machine. No path contracts a multiplication and an
 //! addition, so every path gives the same bits as the portable one.
 
+pub(crate) mod lanes;
 pub(crate) mod tile;
 
 use std::sync::OnceLock;

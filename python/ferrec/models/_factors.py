@@ -1,0 +1,94 @@
+"""What the models share whose scores are inner products of a user's and an item's vector."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferrec import _rust
+from ferrec._progress import Callback
+from ferrec.errors import DataError
+from ferrec.kernels import CsrParts, DenseParts, Filter
+from ferrec.models._base import Queries, Recommender, State, StateT, unit_rows
+
+
+@dataclass(frozen=True, eq=False)
+class FactorState(State):
+    """The vectors of the items, item after item."""
+
+    factors: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        """Check that there are as many factors for each item."""
+        super().__post_init__()
+        if len(self.factors) % max(len(self.items), 1):
+            raise DataError(f"factors: {len(self.factors)} values cannot belong to {len(self.items)} items")
+
+    @property
+    def table(self) -> NDArray[np.float32]:
+        """Items × factors."""
+        rank = len(self.factors) // max(len(self.items), 1)
+        return self.factors.reshape(len(self.items), rank)
+
+    @property
+    def dense(self) -> DenseParts:
+        """For the kernels."""
+        return (self.factors, *self.table.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class UserFactorState(FactorState):
+    """Those of the users, user after user, beside them."""
+
+    user_factors: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        """Check that there are as many factors for each user as for each item."""
+        super().__post_init__()
+        got, expected = len(self.user_factors), len(self.users) * self.table.shape[1]
+        if got != expected:
+            raise DataError(f"user_factors: has {got} values, but those of the users are {expected}")
+
+    def of_users(self, codes: NDArray[np.int32]) -> DenseParts:
+        """The vectors of some users."""
+        rank = self.table.shape[1]
+        rows = self.user_factors.reshape(len(self.users), rank)[codes]
+        return rows.reshape(-1), len(codes), rank
+
+
+class FactorModel(Recommender[StateT]):
+    """Ranking, scoring and similarity; a model says what its queries' vectors are."""
+
+    @abstractmethod
+    def _vectors(self, state: StateT, queries: Queries) -> DenseParts:
+        """The vectors of the queries."""
+
+    def _directions(self, state: StateT) -> NDArray[np.float32]:
+        """Items × what their similarity is taken over."""
+        assert isinstance(state, FactorState)
+        return state.table
+
+    def _rank(
+        self, state: StateT, queries: Queries, n: int, chosen: Filter, callback: Callback | None
+    ) -> CsrParts:
+        assert isinstance(state, FactorState)
+        vectors = self._vectors(state, queries)
+        return _rust.top_k_factors(vectors, state.dense, n, chosen, self._threads(), callback)
+
+    def _pairs(self, state: StateT, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
+        assert isinstance(state, FactorState)
+        return _rust.score_factors(self._vectors(state, queries), state.dense, pairs, self._threads())
+
+    def _similar_items(self, state: StateT, codes: NDArray[np.int32], n: int) -> CsrParts:
+        """By the cosine of their vectors."""
+        wide: NDArray[Any] = self._directions(state).astype(np.float64)
+        norms = np.linalg.norm(wide, axis=1, keepdims=True)
+        unit = np.divide(wide, norms, out=np.zeros(wide.shape), where=norms > 0.0)
+        table = np.ascontiguousarray(unit, dtype=np.float32)
+        queries = (table[codes].reshape(-1), len(codes), table.shape[1])
+        itself = Filter([unit_rows(codes, len(state.items))])
+        return _rust.top_k_factors(
+            queries, (table.reshape(-1), *table.shape), n, itself, self._threads(), None
+        )

@@ -1,0 +1,229 @@
+"""Alternating least squares, of implicit feedback and of ratings, against NumPy."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import Alternating
+
+import ferrec
+from ferrec.kernels import als
+from ferrec.testing import checkerboard
+from ferrec.testing._checks import sample
+
+SOLVERS = [{"solver": "cholesky"}, {"solver": "cg"}, {"solver": "ials++", "subspace_size": 16}]
+OBJECTIVES = [{"reg": 0.5}, {"alpha": 3.0, "unobserved": 0.1, "reg": 0.05, "nu": 0.8}]
+
+
+def random(n_users, n_items, density, seed=0):
+    rng = np.random.default_rng(seed)
+    x = sp.random_array((n_users, n_items), density=density, rng=rng, dtype=np.float32, format="csr")
+    x.data = np.ceil(x.data * 4).astype(np.float32)
+    return x
+
+
+def close(got, wanted):
+    return np.abs(got - wanted).max(initial=0) <= 2e-3 * np.abs(wanted).max(initial=1e-3)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.integers(1, 12),
+    st.integers(1, 12),
+    st.integers(1, 18),
+    st.sampled_from(SOLVERS),
+    st.sampled_from(OBJECTIVES),
+    st.integers(0, 2**32),
+)
+def test_users_are_exact_and_the_loss_is_that_of_the_definition(m, n, k, solver, objective, seed):
+    x = random(m, n, 0.4, seed)
+    dense, oracle = x.toarray().astype(np.float64), Alternating(**objective)
+    found = als(x, k, **objective, **solver, epochs=4, seed=seed, loss=True)
+    assert found.users.shape == (m, k)
+    assert found.items.shape == (n, k)
+    assert close(found.users, oracle.solve(dense, found.items))
+    assert np.isclose(found.losses[-1], oracle.loss(dense, found.users, found.items), rtol=1e-3, atol=1e-4)
+    assert (np.diff(found.losses) <= 1e-5 * found.losses[:-1] + 1e-5).all()
+    assert np.array_equal(found.transform(x), found.users)
+    assert close(found.transform_items(x), oracle.solve(dense.T, found.users))
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_loss_is_as_low_as_that_of_plain_als(solver, objective):
+    x = random(80, 50, 0.15)
+    dense, oracle = x.toarray().astype(np.float64), Alternating(**objective)
+    naive = oracle.loss(dense, *oracle.fit(dense, 8, 20))
+    assert als(x, 8, **objective, **solver, epochs=20, loss=True).losses[-1] <= 1.01 * naive
+
+
+def test_same_bits_for_any_number_of_threads_and_another_start_for_another_seed():
+    x = random(700, 300, 0.05)
+    for solver in SOLVERS:
+        one, many = (als(x, 20, **solver, n_threads=n) for n in (1, 5))
+        assert np.array_equal(one.users, many.users)
+        assert np.array_equal(one.items, many.items)
+        assert not np.array_equal(als(x, 20, **solver, seed=1).users, one.users)
+
+
+def test_als_of_nothing():
+    for shape in ((0, 4), (4, 0), (3, 3)):
+        found = als(sp.csr_array(shape, dtype=np.float32), 2, loss=True)
+        assert found.users.shape == (shape[0], 2)
+        assert not found.users.any()
+        assert not found.items.any()
+        assert not found.losses.any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"k": 0}, "k: must be at least 1, got 0"),
+        ({"k": 2.0}, "k: expected an integer"),
+        ({"epochs": 0}, "epochs: must be at least 1, got 0"),
+        ({"seed": -1}, "seed: must be at least 0, got -1"),
+        ({"reg": -0.5}, r"reg: must be at least 0 and finite, got -0\.5"),
+        ({"nu": np.nan}, "nu: .* got NaN"),
+        ({"alpha": np.inf}, "alpha: .* got inf"),
+        ({"unobserved": -1}, "unobserved: .* got -1"),
+        ({"solver": "lu"}, "solver: .* got 'lu'"),
+        ({"cg_steps": 0}, "cg_steps: must be at least 1, got 0"),
+        ({"subspace_size": 0}, "subspace_size: must be at least 1, got 0"),
+        ({"x": sp.csr_array([[1.0, -2.0]])}, "x: has -2; confidences"),
+        ({"x": sp.csr_array([[1.0, np.nan]])}, "x: .*NaN"),
+    ],
+)
+def test_errors_name_the_argument(arguments, match):
+    with pytest.raises((ValueError, TypeError), match=match):
+        als(**{"x": random(5, 4, 0.5), "k": 2, **arguments})
+
+
+def test_transform_wants_the_same_items():
+    found = als(random(6, 5, 0.5), 2)
+    with pytest.raises(ValueError, match="history has 4 columns"):
+        found.transform(random(3, 4, 0.5))
+    with pytest.raises(ValueError, match="history has 3 columns"):
+        found.transform_items(random(3, 4, 0.5))
+
+
+def test_als_reports_progress_and_stops():
+    seen = []
+    als(random(3000, 2500, 0.02), 64, progress=lambda done, total: seen.append((done, total)))
+    assert all(0 <= done <= total <= 15 * 5500 for done, total in seen)
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        als(random(6000, 5000, 0.02), 256, solver="cholesky", progress=stop)
+
+
+# --- The models -------------------------------------------------------------------------------------------
+
+
+def test_the_missing_item_of_the_checkerboard_comes_first():
+    recs = ferrec.ALS(k=2).fit(checkerboard()).recommend(n=1)
+    assert recs.items.decode(recs.codes).tolist() == recs.queries.tolist()
+
+
+def test_scores_are_inner_products_and_known_users_are_as_new_ones():
+    data = sample()
+    model = ferrec.ALS(k=6, solver="cholesky").fit(data)
+    found = als(data.matrix, 6, unobserved=0.03, reg=0.003, nu=1.0, solver="cholesky")
+    expected = found.users @ found.items.T
+    users, items = np.nonzero(np.abs(expected) > 1e-3)
+    got = model.score(data.users.decode(users), data.items.decode(items))
+    assert np.allclose(got, expected[users, items], rtol=1e-3, atol=1e-5)
+    assert np.array_equal(model.recommend(history=data.matrix).codes, model.recommend().codes)
+
+
+@pytest.mark.parametrize("model", [ferrec.ALS(k=6), ferrec.BiasedMF(k=6)])
+def test_explanations_are_the_terms_of_the_solution(model):
+    """The parts add up before rounding is put into one of them, and leaving an item out takes its pull away."""
+    data = sample()
+    model.fit(data)
+    state = model._fitted()
+    for user in data.users.values[::9].tolist():
+        for item in data.items.values[::7].tolist():
+            queries = model._queries(state, [user], None)
+            base, _, parts = model._parts(state, queries, int(state.items.encode([item], name="items")[0]))
+            assert np.isclose(base + parts.sum(), model.score([user], [item])[0], rtol=1e-3, atol=1e-4)
+
+
+def test_new_items_are_learnt_without_a_fit():
+    data = sample()
+    events = data.events
+    new = np.isin(events.items, [3, 20, 39])
+    old = ferrec.Interactions.from_csr(
+        data.select(~new).matrix[:, np.setdiff1d(np.arange(data.n_items), [3, 20, 39])],
+        user_ids=data.users.values,
+        item_ids=np.delete(data.items.values, [3, 20, 39]),
+    )
+    model = ferrec.ALS(k=6).fit(old)
+    before = model._fitted()
+    with pytest.warns(UserWarning, match="pairs have unknown users or known items"):
+        model.add_items(data)
+    state = model._fitted()
+    assert np.array_equal(state.items.values, data.items.values)
+    assert np.array_equal(ferrec.kernels.to_scipy(state.seen).toarray(), data.matrix.toarray())
+    dense, oracle = data.matrix.toarray().astype(np.float64), Alternating(1.0, 0.03, 0.003, 1.0)
+    at = np.delete(np.arange(data.n_items), [3, 20, 39])
+    assert np.array_equal(state.table[at], before.table)
+    users = before.user_factors.reshape(-1, 6)
+    assert close(state.table[[3, 20, 39]], oracle.solve(dense.T, users)[[3, 20, 39]])
+    assert close(state.user_factors.reshape(-1, 6), oracle.solve(dense, state.table))
+    known = np.unique(events.items)
+    with pytest.warns(UserWarning):
+        assert (
+            model.add_items(data.select(events.items == known[0]))._fitted().table.shape == state.table.shape
+        )
+    with pytest.raises(TypeError, match="data: expected Interactions"):
+        model.add_items(data.matrix)
+    with pytest.raises(ferrec.NotFittedError):
+        ferrec.ALS().add_items(data)
+
+
+@pytest.mark.parametrize("model", [ferrec.ALS, ferrec.BiasedMF])
+@pytest.mark.parametrize(("parameter", "value"), [("k", 0), ("reg", -1.0), ("epochs", 0), ("nu", np.inf)])
+def test_bad_parameters_are_named_at_fit(model, parameter, value):
+    with pytest.raises(ValueError, match=f"{parameter}: "):
+        model(**{parameter: value}).fit(checkerboard())
+
+
+def test_negative_values_are_no_confidences():
+    data = ferrec.Interactions.from_arrays([1, 2], ["a", "b"], [1.0, -1.0])
+    with pytest.raises(ValueError, match="has -1; confidences"):
+        ferrec.ALS().fit(data)
+
+
+def test_biased_mf_is_its_formula():
+    data = sample()
+    model = ferrec.BiasedMF(k=3, reg=0.7, reg_biases=0.3, nu=0.4).fit(data)
+    state = model._fitted()
+    q, b = state.table[:, :3].astype(np.float64), state.table[:, 3].astype(np.float64)
+    assert np.isclose(state.mean, data.matrix.data.mean(dtype=np.float64))
+    rows = np.column_stack([q, np.ones(len(q))])
+    for user, ratings in enumerate(data.matrix.toarray().astype(np.float64)):
+        rated = ratings != 0
+        if not rated.any():
+            continue
+        own = rows[rated]
+        scale = rated.sum() ** 0.4
+        matrix = own.T @ own + scale * np.diag([0.7, 0.7, 0.7, 0.3])
+        p = np.linalg.solve(matrix, own.T @ (ratings[rated] - state.mean - b[rated]))
+        expected = state.mean + b + rows @ p
+        got = model.score(np.repeat(data.users.values[user], len(b)), data.items.values)
+        assert np.allclose(got, expected, atol=2e-3)
+
+
+def test_biased_mf_of_pairs_that_nobody_knows():
+    data = ferrec.Interactions.from_arrays([1, 1, 2, 3], ["a", "b", "a", "c"], [5.0, 3.0, 4.0, 2.0])
+    thin = data.select(data.events.users != 2)
+    model = ferrec.BiasedMF(k=2).fit(thin)
+    assert "c" not in [item for item, _ in model.recommend(1)[1]]  # nobody rated it
+    user = model._fitted().user_factors.reshape(3, 4)[0, -1]
+    assert np.isclose(model.score([1], ["c"])[0], user)
+    assert np.isclose(model.score([3], ["c"])[0], model._fitted().mean)
+    with pytest.raises(ferrec.DataError, match="no ratings"):
+        ferrec.BiasedMF().fit(data.select(np.zeros(4, bool)))
