@@ -68,8 +68,8 @@ def exact(score: float, base: float, parts: NDArray[np.float64]) -> tuple[float,
     parts = parts.astype(np.float64)
     sizes = np.abs(parts)
     largest, smallest = int(np.argmax(sizes)), int(np.argmin(sizes))
-    # A few rounds: taking the difference may itself round. What is finer than the last bit of the largest part, where
-    # that exceeds the score, goes into the smallest.
+    # A few rounds: taking the difference may itself round. What is finer than the last bit of the largest part,
+    # where that exceeds the score, goes into the smallest.
     for at in (largest, largest, largest, smallest, smallest):
         rest = score - math.fsum([base, *parts])
         if rest == 0.0:

@@ -754,13 +754,13 @@ def als(
     """Factors of implicit feedback by alternating least squares (Hu, Koren & Volinsky, ICDM 2008).
 
     Minimises ``Σ (alpha · x_ui + unobserved) (1 − p_u·q_i)²`` over the stored entries, plus
-    ``unobserved · Σ (p_u·q_i)²`` over all others, plus ``reg · Σ_u (n_u + unobserved · items)^nu |p_u|²`` and the same of the
-    items, with n the number of entries. The defaults are the objective of the paper.
+    ``unobserved · Σ (p_u·q_i)²`` over all others, plus ``reg · Σ_u (n_u + unobserved · items)^nu |p_u|²`` and the
+    same of the items, with n the number of entries. The defaults are the objective of the paper.
 
     Parameters
     ----------
     x
-        Sparse matrix, users × items, values at least 0 (computed in float32); zeros that are stored count as absent.
+        Sparse matrix, users × items, values at least 0 (computed in float32); stored zeros count as absent.
     k
         Factors, at least 1.
     alpha, unobserved
@@ -770,9 +770,13 @@ def als(
         Regularisation, and how far it grows with the number of entries: 0 not at all, 1 in proportion (Rendle et
         al., arXiv 2110.14037). At least 0.
     solver
-        ``"cg"``: `cg_steps` conjugate gradients from where a vector stands (Takács, Pilászy & Tikk, RecSys 2011);
-        ``"cholesky"``: exact; ``"ials++"``: exact in one block of `subspace_size` factors (rounded up to a multiple of
-        16) after the other (Rendle et al., arXiv 2110.14044). The last pass over the users is always exact.
+        ``"cg"``: some conjugate gradients from where a vector stands (Takács, Pilászy & Tikk, RecSys 2011);
+        ``"cholesky"``: exact; ``"ials++"``: exact in one block of factors after the other (Rendle et al., arXiv
+        2110.14044). The last pass over the users is always exact.
+    cg_steps
+        Steps of ``"cg"``, at least 1.
+    subspace_size
+        Factors in a block of ``"ials++"``, rounded up to a multiple of 16.
     epochs
         Passes over items and users, at least 1.
     seed

@@ -21,8 +21,8 @@ class ALS(FactorModel[UserFactorState]):
     Volinsky, ICDM 2008; with the regularisation of Rendle et al., RecSys 2022).
 
     Minimises ``Σ (alpha · x_ui + unobserved) (1 − p_u·q_i)²`` over the pairs that are in the data, plus
-    ``unobserved · Σ (p_u·q_i)²`` over all others, plus ``reg · Σ_u (n_u + unobserved · items)^nu |p_u|²`` and the same
-    of the items. Given the items, the vectors of all users, old and new, are exact.
+    ``unobserved · Σ (p_u·q_i)²`` over all others, plus ``reg · Σ_u (n_u + unobserved · items)^nu |p_u|²`` and the
+    same of the items. Given the items, the vectors of all users, old and new, are exact.
 
     Parameters
     ----------

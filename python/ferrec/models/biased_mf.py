@@ -25,8 +25,8 @@ class BiasedMFState(UserFactorState):
 class BiasedMF(FactorModel[BiasedMFState]):
     """Predicts ``mean + b_u + b_i + p_u·q_i`` (Koren, Bell & Volinsky, IEEE Computer 2009).
 
-    Minimises the squared errors plus ``Σ_u n_u^nu (reg |p_u|² + reg_biases b_u²)`` and the same of the items, with n the
-    number of ratings (Zhou et al., AAIM 2008, have ``nu=1``), by alternating least squares. New users are computed
+    Minimises the squared errors plus ``Σ_u n_u^nu (reg |p_u|² + reg_biases b_u²)`` and the same of the items, with
+    n the number of ratings (Zhou et al., AAIM 2008, have ``nu=1``), by alternating least squares. New users are computed
     as known ones are: exactly, given the items. Predictions are not cut to the range of the ratings, so that
     the best of them keep their order.
 
@@ -107,7 +107,7 @@ class BiasedMF(FactorModel[BiasedMFState]):
         self, state: BiasedMFState, queries: Queries, n: int, chosen: Filter, callback: Callback | None
     ) -> CsrParts:
         # What nobody rated is no candidate: its prediction is the same for every such item.
-        rated = state.table[:, :-1].any(axis=1)
+        rated: NDArray[np.bool] = np.any(state.table[:, :-1] != 0.0, axis=1)
         allowed = rated if chosen.allowed is None else chosen.allowed & rated
         return super()._rank(state, queries, n, replace(chosen, allowed=allowed), callback)
 
