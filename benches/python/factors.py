@@ -8,8 +8,9 @@
 Every engine runs in a fresh process, `--rounds` times, the engines in turn. Printed are the median seconds, the
 ratio to ferrec's, the peak memory above the loaded input, and how good the answer is: for the SVD the greatest
 relative error of a singular value (the truth is ARPACK's in float64 with tolerance 0, computed once and kept), for
-the ranking the share of rows that hold ferrec's items, for ALS the training loss, computed in NumPy from the factors:
-the run fails where ferrec's is above a peer's. All minimise the same: weights of 1 + rating, 64 factors, 10 epochs.
+the ranking the share of rows that hold ferrec's items, for ALS the training loss, computed in NumPy from the
+factors: the run fails where ferrec's is above a peer's. All minimise the same: weights of 1 + rating, 64 factors,
+10 epochs.
 
 An engine is `(inputs, threads) -> run` as in `engines.py`, whose `Row` the ranking fits as it is
 (`square=False`); the answers of the SVD are no rankings, which is why these rows have a driver of their own.

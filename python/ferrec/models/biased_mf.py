@@ -26,9 +26,9 @@ class BiasedMF(FactorModel[BiasedMFState]):
     """Predicts ``mean + b_u + b_i + p_u·q_i`` (Koren, Bell & Volinsky, IEEE Computer 2009).
 
     Minimises the squared errors plus ``Σ_u n_u^nu (reg |p_u|² + reg_biases b_u²)`` and the same of the items, with
-    n the number of ratings (Zhou et al., AAIM 2008, have ``nu=1``), by alternating least squares. New users are computed
-    as known ones are: exactly, given the items. Predictions are not cut to the range of the ratings, so that
-    the best of them keep their order.
+    n the number of ratings (Zhou et al., AAIM 2008, have ``nu=1``), by alternating least squares. New users are
+    computed as known ones are: exactly, given the items. Predictions are not cut to the range of the ratings, so
+    that the best of them keep their order.
 
     Parameters
     ----------
