@@ -465,9 +465,9 @@ impl Work for Subspaces<'_> {
         if whole {
             w.fill([0.0; LANES]);
         } else {
-            for j in 0..n {
+            for (j, prediction) in predictions.iter_mut().enumerate() {
                 row.prefetch(j + AHEAD, 0, row.lanes);
-                predictions[j] = dot::<L>(row.at(j), w);
+                *prediction = dot::<L>(row.at(j), w);
             }
         }
         let mut from = 0;
@@ -497,8 +497,8 @@ impl Work for Subspaces<'_> {
             substitute::<L>(matrix, size, diagonal, b);
             add::<L>(&mut w[from..from + size], 1.0, b);
             if from + size < row.lanes {
-                for j in 0..n {
-                    predictions[j] += dot::<L>(&row.at(j)[from..from + size], b);
+                for (j, prediction) in predictions.iter_mut().enumerate() {
+                    *prediction += dot::<L>(&row.at(j)[from..from + size], b);
                 }
             }
             from += size;
@@ -602,12 +602,10 @@ fn decompose<L: Lanes>(a: &mut [Lane], lanes: usize, inverse: &mut [f32]) {
             let fine = pivot > LEAST * whole[k] && pivot > f32::MIN_POSITIVE;
             let by = if fine { 1.0 / pivot.sqrt() } else { 0.0 };
             inverse[first + k] = by;
-            for c in 0..row.len() {
-                L::splat(by).times(L::load(&row[c])).store(&mut row[c]);
+            for lane in row.iter_mut() {
+                L::splat(by).times(L::load(lane)).store(lane);
             }
-            for l in 0..k {
-                row[0][l] = 0.0;
-            }
+            row[0][..k].fill(0.0);
             for i in k + 1..LANES {
                 let start = (i - k - 1) * lanes + block;
                 add::<L>(&mut below[start..start + row.len()], -row[0][i], row);
