@@ -41,10 +41,6 @@ LIMITS: dict[tuple[str, str], str] = {
     ),
     ("recommend", "1m"): "dense additions of the head, scatter of the tail: docs/decisions/0004-products.md",
     ("recommend", "20m"): "as at 1m",
-    (
-        "recommend",
-        "long",
-    ): "not profiled yet; the packed lines take 0.5 GB, which should be the first thing to mend",
     ("users", "20m-users"): "not profiled yet",
     ("latency", "1m"): (
         "55 % of the samples in libpython, 12 % in NumPy, 21 % in the kernel (16 µs): ids to codes and back,"
