@@ -85,6 +85,8 @@ def test_als_of_nothing():
         ({"seed": -1}, "seed: must be at least 0, got -1"),
         ({"reg": -0.5}, r"reg: must be at least 0 and finite, got -0\.5"),
         ({"nu": np.nan}, "nu: .* got NaN"),
+        ({"reg": "much"}, "reg: expected a number, got 'much'"),
+        ({"alpha": None}, "alpha: expected a number, got None"),
         ({"alpha": np.inf}, "alpha: .* got inf"),
         ({"unobserved": -1}, "unobserved: .* got -1"),
         ({"solver": "lu"}, "solver: .* got 'lu'"),
@@ -185,7 +187,9 @@ def test_new_items_are_learnt_without_a_fit():
 
 
 @pytest.mark.parametrize("model", [ferrec.ALS, ferrec.BiasedMF])
-@pytest.mark.parametrize(("parameter", "value"), [("k", 0), ("reg", -1.0), ("epochs", 0), ("nu", np.inf)])
+@pytest.mark.parametrize(
+    ("parameter", "value"), [("k", 0), ("reg", -1.0), ("epochs", 0), ("nu", np.inf), ("reg", "much")]
+)
 def test_bad_parameters_are_named_at_fit(model, parameter, value):
     with pytest.raises(ValueError, match=f"{parameter}: "):
         model(**{parameter: value}).fit(checkerboard())

@@ -70,6 +70,7 @@ def test_slim_says_what_is_wrong():
         ({"l1": -1.0}, "l1"),
         ({"l2": np.nan}, "l2"),
         ({"tol": 0.0}, "tol"),
+        ({"l1": "much"}, "l1: expected a number"),
         ({"k": 0}, "k"),
     ):
         with pytest.raises(ValueError, match=name):

@@ -36,8 +36,8 @@ LIMITS: dict[tuple[str, str], str] = {
         " users' rows come from memory; what was tried is in docs/decisions/0007-pairs.md"
     ),
     ("items", "long"): (
-        "no loop has more than a tenth of the samples (perf): scatter, marks, formula, candidates and the rewriting"
-        " of 23 M entries share the time"
+        "no loop had more than a tenth of the samples (perf, before rare places were listed): scatter, marks,"
+        " formula, candidates and the rewriting of 23 M entries share the time"
     ),
     ("recommend", "1m"): "dense additions of the head, scatter of the tail: docs/decisions/0004-products.md",
     ("recommend", "20m"): "as at 1m",

@@ -134,6 +134,14 @@ def as_int(name: str, value: object, *, minimum: int, maximum: int = 2**63 - 1) 
     return int(value)
 
 
+def as_float(name: str, value: Any) -> float:
+    """The value as a float; TypeError or ValueError names the argument and the value."""
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: expected a number, got {value!r}") from None
+
+
 def threads(n_threads: int | None) -> int:
     """The number for the compiled side: 0 stands for what CPU affinity and cgroup quota allow."""
     return 0 if n_threads is None else as_int("n_threads", n_threads, minimum=1, maximum=_MOST_THREADS)
@@ -654,7 +662,7 @@ def truncated_svd(
     handle = as_csr(x)
     with bar(progress, "svd") as callback:
         u, s, vt, means = _rust.truncated_svd(
-            handle, k, float(tol), bool(center), seed, threads(n_threads), callback
+            handle, k, as_float("tol", tol), bool(center), seed, threads(n_threads), callback
         )
     rank, (n_users, n_items) = len(s), handle.shape
     return SVD(u.reshape(n_users, rank), s, vt.reshape(rank, n_items), means if center else None)
@@ -722,6 +730,18 @@ class ALSFactors:
         dense = as_dense(factors, "factors")
         solved = _rust.fold_in_als(handle, dense, self.objective, threads(n_threads))
         return solved.reshape(handle.shape[0], dense[2])
+
+
+def als_objective(
+    alpha: float, unobserved: float, reg: float, nu: float
+) -> tuple[float, float, float, float]:
+    """For the compiled kernels."""
+    return (
+        as_float("alpha", alpha),
+        as_float("unobserved", unobserved),
+        as_float("reg", reg),
+        as_float("nu", nu),
+    )
 
 
 def solver_parts(solver: str, cg_steps: int, subspace_size: int) -> tuple[str, int, int]:
@@ -809,7 +829,7 @@ def als(
     """
     k, epochs = as_int("k", k, minimum=1), as_int("epochs", epochs, minimum=1)
     seed = as_int("seed", seed, minimum=0)
-    objective = (float(alpha), float(unobserved), float(reg), float(nu))
+    objective = als_objective(alpha, unobserved, reg, nu)
     parts = solver_parts(solver, cg_steps, subspace_size)
     handle = as_csr(x)
     with bar(progress, "als") as callback:

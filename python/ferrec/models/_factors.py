@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.errors import DataError
 from ferrec.kernels import CsrParts, DenseParts, Filter
-from ferrec.models._base import Queries, Recommender, State, StateT, unit_rows
+from ferrec.models._base import Queries, Recommender, State, unit_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,30 +58,30 @@ class UserFactorState(FactorState):
         return rows.reshape(-1), len(codes), rank
 
 
-class FactorModel(Recommender[StateT]):
+FactorStateT = TypeVar("FactorStateT", bound=FactorState)
+
+
+class FactorModel(Recommender[FactorStateT]):
     """Ranking, scoring and similarity; a model says what its queries' vectors are."""
 
     @abstractmethod
-    def _vectors(self, state: StateT, queries: Queries) -> DenseParts:
+    def _vectors(self, state: FactorStateT, queries: Queries) -> DenseParts:
         """The vectors of the queries."""
 
-    def _directions(self, state: StateT) -> NDArray[np.float32]:
+    def _directions(self, state: FactorStateT) -> NDArray[np.float32]:
         """Items × what their similarity is taken over."""
-        assert isinstance(state, FactorState)
         return state.table
 
     def _rank(
-        self, state: StateT, queries: Queries, n: int, chosen: Filter, callback: Callback | None
+        self, state: FactorStateT, queries: Queries, n: int, chosen: Filter, callback: Callback | None
     ) -> CsrParts:
-        assert isinstance(state, FactorState)
         vectors = self._vectors(state, queries)
         return _rust.top_k_factors(vectors, state.dense, n, chosen, self._threads(), callback)
 
-    def _pairs(self, state: StateT, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
-        assert isinstance(state, FactorState)
+    def _pairs(self, state: FactorStateT, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
         return _rust.score_factors(self._vectors(state, queries), state.dense, pairs, self._threads())
 
-    def _similar_items(self, state: StateT, codes: NDArray[np.int32], n: int) -> CsrParts:
+    def _similar_items(self, state: FactorStateT, codes: NDArray[np.int32], n: int) -> CsrParts:
         """By the cosine of their vectors."""
         wide: NDArray[Any] = self._directions(state).astype(np.float64)
         norms = np.linalg.norm(wide, axis=1, keepdims=True)

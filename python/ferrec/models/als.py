@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.interactions import Interactions
-from ferrec.kernels import DenseParts, as_csr, as_int, solver_parts, to_scipy
+from ferrec.kernels import DenseParts, als_objective, as_csr, as_int, solver_parts, to_scipy
 from ferrec.labels import Labels
 from ferrec.models._base import Parts, Queries
 from ferrec.models._factors import FactorModel, UserFactorState
@@ -90,7 +90,7 @@ class ALS(FactorModel[UserFactorState]):
 
     @property
     def _objective(self) -> tuple[float, float, float, float]:
-        return float(self.alpha), float(self.unobserved), float(self.reg), float(self.nu)
+        return als_objective(self.alpha, self.unobserved, self.reg, self.nu)
 
     def _fit(self, data: Interactions, callback: Callback | None) -> UserFactorState:
         solver = solver_parts(self.solver, self.cg_steps, self.subspace_size)

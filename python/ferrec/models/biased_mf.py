@@ -10,7 +10,7 @@ from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.errors import DataError
 from ferrec.interactions import Interactions
-from ferrec.kernels import CsrParts, DenseParts, Filter, as_int
+from ferrec.kernels import CsrParts, DenseParts, Filter, as_float, as_int
 from ferrec.models._base import Parts, Queries
 from ferrec.models._factors import FactorModel, UserFactorState
 
@@ -79,7 +79,7 @@ class BiasedMF(FactorModel[BiasedMFState]):
 
     @property
     def _penalties(self) -> tuple[float, float, float]:
-        return float(self.reg), float(self.reg_biases), float(self.nu)
+        return as_float("reg", self.reg), as_float("reg_biases", self.reg_biases), as_float("nu", self.nu)
 
     def _fit(self, data: Interactions, callback: Callback | None) -> BiasedMFState:
         k, epochs = as_int("k", self.k, minimum=1), as_int("epochs", self.epochs, minimum=1)

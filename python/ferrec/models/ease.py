@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ferrec import _rust
 from ferrec._progress import Callback
-from ferrec.kernels import CsrParts, as_int
+from ferrec.kernels import CsrParts, as_float, as_int
 from ferrec.models._item_neighbors import ItemNeighbors
 
 _BLOCK = 512
@@ -52,7 +52,7 @@ class EASE(ItemNeighbors):
 
     def _similarity(self, x: _rust.Csr, callback: Callback | None) -> CsrParts:
         n = x.shape[1]
-        reg = float(self.reg)
+        reg = as_float("reg", self.reg)
         if not (reg > 0.0 and np.isfinite(reg)):
             raise ValueError(f"reg: must be above 0 and finite, got {self.reg!r}")
         k = n if self.k is None else min(as_int("k", self.k, minimum=1), n)

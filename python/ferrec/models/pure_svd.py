@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.interactions import Interactions
-from ferrec.kernels import DenseParts, as_csr, as_int, weight
+from ferrec.kernels import DenseParts, as_csr, as_float, as_int, weight
 from ferrec.models._base import Parts, Queries
 from ferrec.models._factors import FactorModel, FactorState
 
@@ -62,10 +62,11 @@ class PureSVD(FactorModel[FactorState]):
 
     def _fit(self, data: Interactions, callback: Callback | None) -> FactorState:
         k, seed = as_int("k", self.k, minimum=1), as_int("seed", self.seed, minimum=0)
+        tol = as_float("tol", self.tol)
         x = data.csr
         if self.weighting is not None:
             x = as_csr(weight(x, self.weighting, n_threads=self.n_threads))
-        _, s, vt, _ = _rust.truncated_svd(x, k, float(self.tol), False, seed, self._threads(), callback)
+        _, s, vt, _ = _rust.truncated_svd(x, k, tol, False, seed, self._threads(), callback)
         factors = np.ascontiguousarray(vt.reshape(len(s), data.n_items).T).reshape(-1)
         return FactorState(data.users, data.items, data.csr, factors)
 

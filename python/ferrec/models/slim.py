@@ -4,7 +4,7 @@ import warnings
 
 from ferrec import _rust
 from ferrec._progress import Callback
-from ferrec.kernels import CsrParts, as_int
+from ferrec.kernels import CsrParts, as_float, as_int
 from ferrec.models._item_neighbors import ItemNeighbors
 
 
@@ -68,7 +68,8 @@ class SLIM(ItemNeighbors):
         n_items = x.shape[1]
         k = n_items if self.k is None else as_int("k", self.k, minimum=1)
         passes = as_int("max_iter", self.max_iter, minimum=1)
-        settings = (float(self.l1), float(self.l2), bool(self.positive), float(self.tol), passes, k)
+        l1, l2, tol = as_float("l1", self.l1), as_float("l2", self.l2), as_float("tol", self.tol)
+        settings = (l1, l2, bool(self.positive), tol, passes, k)
         near = None
         if self.candidates is not None:
             wanted = as_int("candidates", self.candidates, minimum=1)

@@ -12,7 +12,7 @@
 use crate::control::Control;
 use crate::csr::Csr;
 use crate::dense::Random;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, not_negative};
 use crate::factors::Dense;
 pub use crate::ridge::Solver;
 use crate::ridge::{Problem, Table, Terms};
@@ -64,11 +64,7 @@ pub struct Factors {
 impl Objective {
     fn check(&self, name: &str, x: &Csr) -> Result<()> {
         let Self { alpha, unobserved, reg, nu } = *self;
-        for (name, v) in [("alpha", alpha), ("unobserved", unobserved), ("reg", reg), ("nu", nu)] {
-            if !(v.is_finite() && v >= 0.0) {
-                return Err(Error::invalid(name, format_args!("must be at least 0 and finite, got {v}")));
-            }
-        }
+        not_negative(&[("alpha", alpha), ("unobserved", unobserved), ("reg", reg), ("nu", nu)])?;
         match x.values().iter().find(|&&v| v < 0.0) {
             Some(v) => Err(Error::invalid(name, format_args!("has {v}; confidences must be at least 0"))),
             None => Ok(()),

@@ -11,7 +11,7 @@ use crate::biases::{Biases, Settings as BiasSettings, biases};
 use crate::control::Control;
 use crate::csr::Csr;
 use crate::dense::Random;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, not_negative};
 use crate::factors::Dense;
 use crate::ridge::{Problem, Solver, Table, Terms};
 use crate::simd::Level;
@@ -53,12 +53,7 @@ pub struct BiasedFactors {
 
 impl Penalties {
     fn check(&self) -> Result<()> {
-        for (name, v) in [("reg", self.reg), ("reg_biases", self.reg_biases), ("nu", self.nu)] {
-            if !(v.is_finite() && v >= 0.0) {
-                return Err(Error::invalid(name, format_args!("must be at least 0 and finite, got {v}")));
-            }
-        }
-        Ok(())
+        not_negative(&[("reg", self.reg), ("reg_biases", self.reg_biases), ("nu", self.nu)])
     }
 }
 
@@ -98,10 +93,15 @@ impl Side {
             terms.scale = (cols.len() as f64).powf(by.nu) as f32;
         };
         problem.solve(x, &mut self.table, terms, control)?;
+        self.take_biases(k);
+        Ok(())
+    }
+
+    /// Where a row has its bias, 1 takes its place.
+    fn take_biases(&mut self, k: usize) {
         for (row, bias) in self.table.rows_mut().zip(&mut self.biases) {
             *bias = std::mem::replace(&mut row[k], 1.0);
         }
-        Ok(())
     }
 
     fn with_biases(mut self, k: usize) -> Vec<f32> {
@@ -154,9 +154,7 @@ pub fn fold_in_biased(
     }
     let k = width - 1;
     let mut side = Side { table: Table::filled(items.values(), n, width), biases: vec![0.0; n] };
-    for (row, bias) in side.table.rows_mut().zip(&mut side.biases) {
-        *bias = std::mem::replace(&mut row[k], 1.0);
-    }
+    side.take_biases(k);
     let mut users = Side::new(x.n_rows(), k);
     control.start(x.n_rows() as u64);
     users.fit(x, mean, &side, k, penalties, control)?;

@@ -4,6 +4,7 @@
 //! order of the pieces: the same bits for any number of threads.
 
 use crate::error::{Error, Result};
+use crate::stateless::mix;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
 use rayon::prelude::*;
@@ -73,10 +74,7 @@ impl Random {
     /// Uniform in −1 … 1.
     pub(crate) fn next<T: Real>(&mut self) -> T {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        T::of(((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 52) as f64 - 1.0)
+        T::of((mix(self.0) >> 11) as f64 / (1_u64 << 52) as f64 - 1.0)
     }
 
     pub(crate) fn block<T: Real>(&mut self, n: usize) -> Vec<Row<T>> {

@@ -32,6 +32,16 @@ impl Error {
     }
 }
 
+/// An error that names the first of these arguments that is below 0 or not finite.
+pub(crate) fn not_negative(arguments: &[(&str, f64)]) -> Result<()> {
+    for &(name, v) in arguments {
+        if !(v.is_finite() && v >= 0.0) {
+            return Err(Error::invalid(name, format_args!("must be at least 0 and finite, got {v}")));
+        }
+    }
+    Ok(())
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

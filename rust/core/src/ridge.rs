@@ -165,6 +165,16 @@ pub(crate) struct Terms {
 }
 
 impl Problem<'_> {
+    /// Lanes of a block of columns that is solved at once; none with conjugate gradients.
+    fn block(&self) -> usize {
+        let lanes = self.table.lanes;
+        match self.solver {
+            Solver::Cg(_) => 0,
+            Solver::Cholesky => lanes,
+            Solver::Subspaces(size) => size.div_ceil(LANES).clamp(1, lanes),
+        }
+    }
+
     /// Solves for every row of `out`, which are those of `x`; `terms` says what a row of `x` stands for.
     pub(crate) fn solve(
         &self,
@@ -217,13 +227,10 @@ impl Problem<'_> {
             pulls,
             scale: *scale,
         };
-        match self.solver {
-            Solver::Cg(steps) => run(self.level, Gradients { row, steps, w, scratch }),
-            Solver::Cholesky => run(self.level, Subspaces { row, size: lanes, w, scratch }),
-            Solver::Subspaces(size) => {
-                let size = size.div_ceil(LANES).clamp(1, lanes);
-                run(self.level, Subspaces { row, size, w, scratch });
-            }
+        if let Solver::Cg(steps) = self.solver {
+            run(self.level, Gradients { row, steps, w, scratch });
+        } else {
+            run(self.level, Subspaces { row, size: self.block(), w, scratch });
         }
     }
 }
@@ -241,12 +248,7 @@ struct Scratch {
 
 impl Scratch {
     fn new(problem: &Problem<'_>) -> Self {
-        let lanes = problem.table.lanes;
-        let size = match problem.solver {
-            Solver::Cg(_) => 0,
-            Solver::Cholesky => lanes,
-            Solver::Subspaces(size) => size.div_ceil(LANES).clamp(1, lanes),
-        };
+        let (lanes, size) = (problem.table.lanes, problem.block());
         let zeros = |n: usize| vec![[0.0; LANES]; n];
         Self {
             vectors: [zeros(lanes), zeros(lanes), zeros(lanes)],

@@ -345,7 +345,7 @@ impl Working {
     }
 
     /// Another order. Popular items come in a row otherwise, and each undoes what the last has done: in a fixed
-    /// order hundreds of items were not done after 100 passes.
+    /// order many items do not come to an end.
     fn shuffle(&mut self, seed: u64) {
         let mut state = mix(seed);
         for last in (1..self.order.len()).rev() {
