@@ -25,6 +25,7 @@ from ferrec.explanation import Explanation, exact
 from ferrec.interactions import Interactions
 from ferrec.kernels import CsrParts, Filter, Progress, as_csr, as_int, threads
 from ferrec.labels import Labels
+from ferrec.queries import Queries, rows_of
 from ferrec.recommendations import Recommendations
 
 Parts: TypeAlias = tuple[float, NDArray[np.int32], NDArray[np.float64]]
@@ -63,24 +64,6 @@ class State:
 
 
 StateT = TypeVar("StateT", bound=State)
-
-
-@dataclass(frozen=True, eq=False)
-class Queries:
-    """Who asks and what they have touched."""
-
-    labels: NDArray[Any]
-    history: _rust.Csr
-    codes: NDArray[np.int32] | None
-    """The users' codes in the fitted data; None for newcomers."""
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
-def rows_of(handle: _rust.Csr, rows: NDArray[np.integer[Any]]) -> _rust.Csr:
-    """A handle to some rows of a matrix, in that order."""
-    return handle.rows(np.ascontiguousarray(rows, dtype=np.int32))
 
 
 def unit_rows(codes: NDArray[np.int32], n: int) -> _rust.Csr:

@@ -11,7 +11,8 @@ from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.errors import DataError
 from ferrec.kernels import CsrParts, DenseParts, Filter
-from ferrec.models._base import Queries, Recommender, State, unit_rows
+from ferrec.models._base import Recommender, State, unit_rows
+from ferrec.queries import Queries
 
 
 @dataclass(frozen=True, eq=False)

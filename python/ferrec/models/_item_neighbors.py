@@ -11,7 +11,8 @@ from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.interactions import Interactions
 from ferrec.kernels import CsrParts, Filter, to_scipy
-from ferrec.models._base import ItemItem, Parts, Queries, Recommender, State, unit_rows
+from ferrec.models._base import ItemItem, Parts, Recommender, State, unit_rows
+from ferrec.queries import Queries
 
 
 @dataclass(frozen=True, eq=False)

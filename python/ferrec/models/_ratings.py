@@ -12,7 +12,8 @@ from ferrec._progress import Callback
 from ferrec.errors import DataError
 from ferrec.interactions import Interactions
 from ferrec.kernels import CsrParts, Filter, as_int, one_of, to_scipy
-from ferrec.models._base import Parts, PerItem, PerUser, Queries, Recommender, State, StateT
+from ferrec.models._base import Parts, PerItem, PerUser, Recommender, State, StateT
+from ferrec.queries import Queries
 
 CENTERS = ("baseline", "mean")
 

@@ -12,8 +12,9 @@ from ferrec._progress import Callback
 from ferrec.interactions import Interactions
 from ferrec.kernels import DenseParts, als_objective, as_csr, as_int, solver_parts, to_scipy
 from ferrec.labels import Labels
-from ferrec.models._base import Parts, Queries
+from ferrec.models._base import Parts
 from ferrec.models._factors import FactorModel, UserFactorState
+from ferrec.queries import Queries
 
 
 class ALS(FactorModel[UserFactorState]):

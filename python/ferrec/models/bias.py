@@ -7,8 +7,9 @@ from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.interactions import Interactions
 from ferrec.kernels import CsrParts, Filter
-from ferrec.models._base import Parts, Queries
+from ferrec.models._base import Parts
 from ferrec.models._ratings import RatingModel, RatingState
+from ferrec.queries import Queries
 
 _TINY = np.float32(np.finfo(np.float32).tiny)
 

@@ -11,8 +11,9 @@ from ferrec._progress import Callback
 from ferrec.errors import DataError
 from ferrec.interactions import Interactions
 from ferrec.kernels import CsrParts, DenseParts, Filter, as_float, as_int
-from ferrec.models._base import Parts, Queries
+from ferrec.models._base import Parts
 from ferrec.models._factors import FactorModel, UserFactorState
+from ferrec.queries import Queries
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,9 @@ from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.interactions import Interactions
 from ferrec.kernels import CsrParts, Filter
-from ferrec.models._base import ItemItem, Parts, Queries, unit_rows
+from ferrec.models._base import ItemItem, Parts, unit_rows
 from ferrec.models._ratings import NeighborRatings, RatingState, deviations
+from ferrec.queries import Queries
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,8 @@ from ferrec._progress import Callback
 from ferrec.errors import DataError
 from ferrec.interactions import Interactions
 from ferrec.kernels import CsrParts, Filter
-from ferrec.models._base import Parts, PerItem, Queries, Recommender, State
+from ferrec.models._base import Parts, PerItem, Recommender, State
+from ferrec.queries import Queries
 
 
 @dataclass(frozen=True, eq=False)

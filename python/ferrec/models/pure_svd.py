@@ -9,8 +9,9 @@ from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.interactions import Interactions
 from ferrec.kernels import DenseParts, as_csr, as_float, as_int, weight
-from ferrec.models._base import Parts, Queries
+from ferrec.models._base import Parts
 from ferrec.models._factors import FactorModel, FactorState
+from ferrec.queries import Queries
 
 
 class PureSVD(FactorModel[FactorState]):

@@ -9,7 +9,8 @@ from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.interactions import Interactions
 from ferrec.kernels import CsrParts, Filter, as_int
-from ferrec.models._base import Parts, Queries, Recommender, State
+from ferrec.models._base import Parts, Recommender, State
+from ferrec.queries import Queries
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,8 @@ from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.interactions import Interactions
 from ferrec.kernels import CsrParts, Filter, as_csr, as_int, one_of, to_scipy, weight
-from ferrec.models._base import Parts, Queries, Recommender, State, UserUser, rows_of, unit_rows
+from ferrec.models._base import Parts, Recommender, State, UserUser, unit_rows
+from ferrec.queries import Queries, rows_of
 
 _SETS = ("cocount", "jaccard", "dice", "tversky", "conditional_probability", "lift")
 _WALKS = ("p3alpha", "rp3beta")

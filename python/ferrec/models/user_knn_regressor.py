@@ -10,8 +10,9 @@ from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.interactions import Interactions
 from ferrec.kernels import CsrParts, Filter, to_scipy
-from ferrec.models._base import Parts, Queries, UserItem, UserUser, rows_of, unit_rows
+from ferrec.models._base import Parts, UserItem, UserUser, unit_rows
 from ferrec.models._ratings import NeighborRatings, RatingState, deviations
+from ferrec.queries import Queries, rows_of
 
 
 @dataclass(frozen=True, eq=False)
