@@ -120,11 +120,7 @@ def is_met(entry: Json, threads: int) -> bool | None:
 
 def notes(entries: list[Json], threads: int) -> list[str]:
     """What limits the rows that miss their target, and what is to be known about peers."""
-    found = []
-    for entry in entries:
-        text = targets.LIMITS.get((entry["row"], entry["shape"]))
-        if text and is_met(entry, threads) is False:
-            found.append(f"- {entry['title']}, {entry['shape']}, is limited by: {text}")
+    found = limits(entries, targets.LIMITS, lambda entry: is_met(entry, threads))[1:]
     for (row, peer), text in targets.PEERS.items():
         titles = [e["title"] for e in entries if e["row"] == row and peer in e["engines"]]
         found += [f"- {peer}, {title}: {text}" for title in titles[:1]]
@@ -167,7 +163,7 @@ def threads_table(entries: list[Json]) -> list[str]:
                 entry["shape"],
                 f"≥ {targets.SCALING:g}",
                 "" if reached is None else f"{reached:.2f}",
-                verdict(None if reached is None else reached >= targets.SCALING),
+                verdict(threads_are_met(entry)),
             ]
         )
     return [
@@ -175,7 +171,25 @@ def threads_table(entries: list[Json]) -> list[str]:
         "## Time on one thread / time on two",
         "",
         *markdown(["work", "shape", "target", "reached", "met"], rows),
+        *limits(entries, targets.SCALING_LIMITS, threads_are_met),
     ]
+
+
+def threads_are_met(entry: Json) -> bool | None:
+    reached = entry["engines"].get("1 thread", {}).get("ratio")
+    return None if reached is None else bool(reached >= targets.SCALING)
+
+
+def limits(
+    entries: list[Json], texts: dict[tuple[str, str], str], met: Callable[[Json], bool | None]
+) -> list[str]:
+    """What limits the rows that miss their target, a line each."""
+    found = []
+    for entry in entries:
+        text = texts.get((entry["row"], entry["shape"]))
+        if text and met(entry) is False:
+            found.append(f"- {entry['title']}, {entry['shape']}, is limited by: {text}")
+    return ["", *found] if found else []
 
 
 # --- Memory -----------------------------------------------------------------------------------------------
@@ -200,6 +214,7 @@ def memory_table(entries: list[Json], threads: int) -> list[str]:
         f"Target: above the answer at most {most:g} MiB a thread, and not more than the best peer.",
         "",
         *markdown(["work", "shape", "met", "ferrec", *peers], rows),
+        *limits(entries, targets.MEMORY_LIMITS, lambda entry: memory_is_met(entry, threads)),
     ]
 
 

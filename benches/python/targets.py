@@ -49,6 +49,12 @@ LIMITS: dict[tuple[str, str], str] = {
     ("latency-rows", "1m"): "the kernel takes 16 µs; SciPy's constructor of the answer alone takes 18 µs",
 }
 
+# The same for the time on one thread beside two.
+SCALING_LIMITS: dict[tuple[str, str], str] = {}
+
+# The same for memory.
+MEMORY_LIMITS: dict[tuple[str, str], str] = {}
+
 # (row, engine) → what is to be known about a peer's number.
 PEERS: dict[tuple[str, str], str] = {
     ("items", "lenskit"): (

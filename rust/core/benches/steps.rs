@@ -114,8 +114,8 @@ fn main() {
         top_k_similar_at(level, ranges, x, k, request, None, &Control::new()).unwrap().values.len()
     };
     let best = Level::current();
-    let half = Some(Ranges { head: 0, shared: n_items.min(4096) });
-    let rows = Some(Ranges { head: 0, shared: 0 });
+    let half = Some(Ranges { head: 0, shared: n_items.min(4096), long: usize::MAX });
+    let rows = Some(Ranges { head: 0, shared: 0, long: usize::MAX });
     let steps: [(&str, &dyn Fn() -> usize); 9] = [
         ("the four lines, a list of what was touched", &|| naive(&ratings, k)),
         ("dense rows, vector filter, ids of 16 bits; floats", &|| pairs(&floats, best, rows)),

@@ -119,8 +119,10 @@ fn ranges(n: usize) -> Vec<Option<Ranges>> {
     let mut all = vec![None];
     for head in [0, 4, 64, 260, n / 4 * 4] {
         for shared in [head, 323, n] {
-            if shared >= head {
-                all.push(Some(Ranges { head, shared }));
+            for long in [usize::MAX, 60, 30, 0] {
+                if shared >= head {
+                    all.push(Some(Ranges { head, shared, long }));
+                }
             }
         }
     }
@@ -170,7 +172,7 @@ fn instruction_sets_and_threads_give_the_same_bits() {
             let request = Request { measure, axis, shrink: 0.0 };
             let of = |level, threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                let ranges = Some(Ranges { head: 260, shared: 320 });
+                let ranges = Some(Ranges { head: 260, shared: 320, long: 70 });
                 pool.install(|| {
                     top_k_similar_at(level, ranges, &x, 9, request, None, &Control::new()).unwrap()
                 })

@@ -6,6 +6,7 @@
 
 mod formula;
 mod head;
+mod long_rows;
 mod narrow;
 mod pairs;
 

@@ -245,6 +245,7 @@ impl Value for f32 {
     fn add_rows(sums: &mut [f32], _: u32, part: &Part<'_, f32>, rows: &[u32], values: &[Self]) {
         const WIDTH: usize = <f32 as Value>::PANEL.0;
         let mut own = [0.0; WIDTH];
+        own.copy_from_slice(sums);
         for (at, (&row, &by)) in rows.iter().zip(values).enumerate() {
             part.prefetch(rows, at);
             for (sum, value) in own.iter_mut().zip(part.run::<WIDTH>(row)) {
@@ -419,8 +420,14 @@ impl<'a, I: Id, V: Value> Narrow<'a, I, V> {
         prefetch(values, LINES_AHEAD);
     }
 
-    /// For every place from `from` on, the rows that have it, and their values there.
-    pub(super) fn lists(&self, from: usize, counts: impl Fn(usize) -> i64) -> Lists<V> {
+    /// For every place from `from` on, the rows that have it, and their values there, `counts` of them: without the
+    /// rows to `skip`.
+    pub(super) fn lists(
+        &self,
+        from: usize,
+        counts: impl Fn(usize) -> i64,
+        skip: impl Fn(usize) -> bool + Sync,
+    ) -> Lists<V> {
         let mut indptr = vec![0_i64];
         let mut total = 0;
         for place in from..self.n_cols {
@@ -448,9 +455,12 @@ impl<'a, I: Id, V: Value> Narrow<'a, I, V> {
             let mut next: Vec<i64> = indptr[range.clone()].iter().map(|p| p - base).collect();
             let (first, end) = (from + range.start, from + range.end);
             for row in 0..self.n_rows() {
+                if skip(row) {
+                    continue;
+                }
                 let (ids, values) = self.row(row);
-                let skip = ids.partition_point(|id| id.place() < first);
-                for (&id, &v) in ids[skip..].iter().zip(&values[skip..]) {
+                let before = ids.partition_point(|id| id.place() < first);
+                for (&id, &v) in ids[before..].iter().zip(&values[before..]) {
                     let place = id.place();
                     if place >= end {
                         break;

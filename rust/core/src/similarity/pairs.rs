@@ -8,9 +8,13 @@
 //!   the score;
 //! - the **rest**, too many to keep a list of candidates for each: paired with all others, and only the shared
 //!   ones among these are offered the score as well.
+//!
+//! Products of rows that hold a good part of all columns come from dense blocks too ([`super::long_rows`]), beyond
+//! the head, a group of places at a time.
 
 use super::formula::{Blocks, Formula, Gathered};
 use super::head::{Head, products};
+use super::long_rows::{GROUP, LongRows};
 use super::narrow::{Id, Lists, Narrow, Panel, TILE, Value};
 use crate::control::Control;
 use crate::csr::Csr;
@@ -33,6 +37,12 @@ const COLUMNS_PER_PRODUCT: f64 = 4.0;
 const LARGE_ANSWER: usize = 1 << 27;
 /// The largest head: its sums take 8 MiB for each part.
 const LARGEST_HEAD: usize = 2048;
+/// Memory for the long rows.
+const LONG_BYTES: usize = 48 << 20;
+/// Long rows are worth while from this part of the work without them on.
+const LONG_GAIN: f64 = 0.8;
+/// Tiles of long rows are short, and their sums go through memory: so much of a dense block's speed is left.
+const LONG_SPEED: f64 = 0.5;
 
 /// Where the ranges end; chosen by cost, set by hand in tests.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +51,8 @@ pub struct Ranges {
     pub head: usize,
     /// Places with a list of candidates, at least the head.
     pub shared: usize,
+    /// Entries of a row from which on its products come from dense blocks.
+    pub long: usize,
 }
 
 /// What the ranges and the sharing out of work rest on.
@@ -50,7 +62,8 @@ pub(super) struct Popularity {
     counts: Vec<i64>,
     /// Entries before each place.
     before: Vec<i64>,
-    n_rows: usize,
+    /// Lengths of the rows, the longest first.
+    lens: Vec<u32>,
     /// Multiply-adds of the naive loops.
     squares: u64,
     /// How much longer the row of an entry is than the mean row.
@@ -73,9 +86,11 @@ impl Popularity {
             before.push(total);
         }
         let n_rows = rows.len();
-        let squares = rows.map(|len| len * len).sum();
+        let mut lens: Vec<u32> = rows.map(|len| len as u32).collect();
+        lens.par_sort_unstable_by(|a, b| b.cmp(a));
+        let squares = lens.iter().map(|&len| u64::from(len).pow(2)).sum();
         let excess = squares as f64 * n_rows as f64 / (total as f64).powi(2).max(1.0);
-        Self { order, counts, before, n_rows, squares, excess }
+        Self { order, counts, before, lens, squares, excess }
     }
 
     /// Entries of every column, in the columns' own order.
@@ -85,20 +100,73 @@ impl Popularity {
 
     /// About how many products the place has with those before `end`.
     fn products(&self, place: usize, end: usize) -> f64 {
-        let mean = self.before[end] as f64 / self.n_rows.max(1) as f64;
+        let mean = self.before[end] as f64 / self.lens.len().max(1) as f64;
         self.counts[place] as f64 * mean * self.excess
     }
 
+    /// The ranges that cost least: with no long rows, or with those whose products are cheaper in dense blocks.
     fn ranges<V: Value>(&self, k: usize) -> Ranges {
         let n = self.counts.len();
+        let room = SHARED_BYTES / (size_of::<u64>() * Best::capacity(k));
+        let mut best = self.with_long::<V>(0, room.min(MOST_SHARED));
+        let mut least = LONG_GAIN * self.cost::<V>(best);
+        let most = LONG_BYTES * V::PER_CELL / (n.max(1) * size_of::<V::Cell>());
+        for times in [0.5, 1.0, 2.0, 4.0] {
+            // Where a row's products, one by one, cost so many times what they cost densely.
+            let len = n as f64 * (times / V::DENSE_PER_PRODUCT).sqrt();
+            let n_long = self.n_long(len as usize).min(most);
+            if n_long > 0 {
+                let ranges = self.with_long::<V>(n_long, room);
+                let cost = self.cost::<V>(ranges);
+                if cost < least {
+                    (best, least) = (ranges, cost);
+                }
+            }
+        }
+        best
+    }
+
+    /// With so many long rows at least (more where others are as long), and at most so many shared places.
+    fn with_long<V: Value>(&self, n_long: usize, most_shared: usize) -> Ranges {
+        let n = self.counts.len();
+        let long = if n_long == 0 { usize::MAX } else { self.lens[n_long - 1] as usize };
+        let scattered = self.scattered(long);
         let dense = |place: usize| {
-            let cost = place as f64 * self.n_rows as f64 / V::DENSE_PER_PRODUCT;
-            cost < self.products(place, place + 1)
+            let cost = place as f64 * self.lens.len() as f64 / V::DENSE_PER_PRODUCT;
+            cost < scattered * self.products(place, place + 1)
         };
         let most = n.min(LARGEST_HEAD);
         let head = (0..most).find(|&place| !dense(place)).unwrap_or(most) / TILE.0 * TILE.0;
-        let shared = (SHARED_BYTES / (size_of::<u64>() * Best::capacity(k))).min(MOST_SHARED).max(head);
-        Ranges { head, shared: shared.min(n) }
+        Ranges { head, shared: most_shared.max(head).min(n), long }
+    }
+
+    fn n_long(&self, long: usize) -> usize {
+        self.lens.partition_point(|&len| len as usize >= long)
+    }
+
+    /// The share of products that rows shorter than that have.
+    fn scattered(&self, long: usize) -> f64 {
+        let of_long: u64 = self.lens[..self.n_long(long)].iter().map(|&len| u64::from(len).pow(2)).sum();
+        (self.squares - of_long) as f64 / self.squares.max(1) as f64
+    }
+
+    /// Work beyond the entries, in units of a scattered product.
+    fn cost<V: Value>(&self, Ranges { head, shared, long }: Ranges) -> f64 {
+        let n = self.counts.len();
+        let panel = Panel::<V>::width(self.lens.len(), head);
+        let (mut products, mut columns) = (0.0, 0.0);
+        for place in head..n {
+            let end = if place < shared { place } else { n };
+            products += self.products(place, end) - self.products(place, panel.min(end));
+            columns += end as f64;
+        }
+        let dense = (head * head / 2 * self.lens.len()) as f64;
+        products * self.scattered(long) + columns * self.long_work::<V>(long) + dense / V::DENSE_PER_PRODUCT
+    }
+
+    /// Work of the long rows for a pair of columns.
+    fn long_work<V: Value>(&self, long: usize) -> f64 {
+        self.n_long(long) as f64 / (V::DENSE_PER_PRODUCT * LONG_SPEED)
     }
 }
 
@@ -129,30 +197,30 @@ impl Popularity {
     pub(super) fn plan<I: Id, V: Value>(&self, k: usize, n_threads: usize) -> Plan {
         let n = self.counts.len();
         let k = k.min(n.saturating_sub(1));
-        let Ranges { head, shared } = self.ranges::<V>(k);
-        let (mut scattered, mut blocks) = (0.0, 0);
-        let panel = Panel::<V>::width(self.n_rows, head);
+        let ranges = self.ranges::<V>(k);
+        let Ranges { head, shared, long } = ranges;
+        let (n_rows, n_long, kept) = (self.lens.len(), self.n_long(long), self.scattered(long));
+        let panel = Panel::<V>::width(n_rows, head);
+        let (mut scattered, mut blocks, mut columns) = (0.0, 0, 0);
         for place in head..n {
             let end = if place < shared { place } else { n };
-            let products = self.products(place, end);
-            scattered += products - self.products(place, panel);
+            let products = self.products(place, end) * kept;
+            scattered += products - self.products(place, panel) * kept;
             // Rows with few products visit no more blocks than they have products.
-            blocks += (end / BLOCK).min(products as usize);
+            blocks += (end / BLOCK).min(if n_long > 0 { usize::MAX } else { products as usize });
+            columns += end;
         }
-        let dense = head * head / 2 * self.n_rows;
+        let dense = head * head / 2 * n_rows + columns * n_long;
         let entries = self.before[n];
-        let work = scattered
-            + dense as f64 / V::DENSE_PER_PRODUCT
-            + entries as f64 * WORK_PER_ENTRY
-            + blocks as f64 * WORK_PER_BLOCK;
+        let work = self.cost::<V>(ranges) + entries as f64 * WORK_PER_ENTRY + blocks as f64 * WORK_PER_BLOCK;
         let listed = entries - self.before[head];
         let bytes = entries as usize * (size_of::<I>() + size_of::<V>())
             + listed as usize * (size_of::<u32>() + size_of::<V>())
-            + panel / V::PER_CELL * size_of::<V::Cell>() * self.n_rows
+            + (panel * n_rows + n_long * n) / V::PER_CELL * size_of::<V::Cell>()
             + shared * Best::capacity(k) * size_of::<u64>()
-            + (self.n_rows + n) * 16
+            + (n_rows + n) * 16
             + n * 96 // counts, terms of the formula, places of the answer
-            + n_threads * (n * 5 + shared * 4);
+            + n_threads * (if n_long > 0 { GROUP * n * 4 } else { n * 5 } + shared * 4);
         let bytes = bytes + bytes / 8; // partial sums, and what allocators keep
         Plan {
             multiply_adds: self.squares,
@@ -180,11 +248,17 @@ pub(super) fn top_k_pairs<I: Id, V: Value>(
 ) -> Result<Ranked> {
     let n = narrow.n_cols;
     let k = k.min(n.saturating_sub(1));
-    let Ranges { head, shared } = ranges.unwrap_or_else(|| popularity.ranges::<V>(k));
+    let Ranges { head, shared, long } = ranges.unwrap_or_else(|| popularity.ranges::<V>(k));
     let dense_work = (head * head / 2) as u64 * narrow.n_rows() as u64 / V::DENSE_PER_PRODUCT as u64;
+    let (kept, per_column) = (popularity.scattered(long), popularity.long_work::<V>(long));
     let end = |place: usize| if place < shared { place } else { n };
     let work = |place: usize| {
-        if place < head { place as u64 } else { popularity.products(place, end(place)) as u64 }
+        if place < head {
+            place as u64
+        } else {
+            let end = end(place);
+            (popularity.products(place, end) * kept + end as f64 * per_column) as u64
+        }
     };
     let work = |place: usize| work(place) + n as u64 / 64;
     let total: u64 = (0..n).map(work).sum();
@@ -192,7 +266,8 @@ pub(super) fn top_k_pairs<I: Id, V: Value>(
 
     let products = products(level, narrow, head, largest, control)?;
     control.advance(dense_work);
-    let lists = narrow.lists(head, |place| popularity.counts[place]);
+    let long = LongRows::new(narrow, long, largest);
+    let lists = narrow.lists(head, |place| popularity.counts[place] - long.count(place), |row| long.has(row));
     // Where all rows could not be full anyway, it is worth a pass to know how full they can get.
     let most = if n * k > LARGE_ANSWER { narrow.partners() } else { Vec::new() };
     let room = |col: usize| {
@@ -210,6 +285,7 @@ pub(super) fn top_k_pairs<I: Id, V: Value>(
         head,
         shared,
         products,
+        long,
         lists,
         panel: Panel::new(narrow, head),
         largest,
@@ -218,14 +294,26 @@ pub(super) fn top_k_pairs<I: Id, V: Value>(
     let columns = &popularity.order.columns;
     in_any_order(n, room, |slots| {
         let jobs: Vec<_> = balanced(n, work, total).into_iter().map(Mutex::new).collect();
-        let scratch = || Scratch::new(n, shared, Best::new(k, threshold));
-        share_out(&jobs, scratch, |own, (places, work): &mut (Range<usize>, u64)| {
-            for place in places.clone() {
+        let group = if pairs.long.is_empty() { 1 } else { GROUP };
+        let n_blocks = n.div_ceil(BLOCK);
+        let sums = || vec![[V::Sum::default(); BLOCK]; group * n_blocks];
+        let scratch = || (sums(), Scratch::new(shared, Best::new(k, threshold)));
+        share_out(&jobs, scratch, |(sums, own), (places, work): &mut (Range<usize>, u64)| {
+            let mut start = places.start;
+            while start < places.end {
                 control.check()?;
-                dispatch(level, Place { pairs: &pairs, place, own });
-                if place >= shared {
-                    slots.put(columns[place] as usize, &mut own.best);
+                let stop = if start < head { places.end.min(head) } else { places.end };
+                let group = start..stop.min(start + group);
+                if start >= head && !pairs.long.is_empty() {
+                    pairs.long.multiply(level, group.clone(), end, sums);
                 }
+                for (place, sums) in group.clone().zip(sums.chunks_exact_mut(n_blocks)) {
+                    dispatch(level, Place { pairs: &pairs, place, sums, own });
+                    if place >= shared {
+                        slots.put(columns[place] as usize, &mut own.best);
+                    }
+                }
+                start = group.end;
             }
             control.advance(*work);
             Ok(())
@@ -248,6 +336,7 @@ struct Pairs<'a, I, V: Value> {
     head: usize,
     shared: usize,
     products: Head<V::Sum>,
+    long: LongRows<V>,
     lists: Lists<V>,
     /// The first columns of the head.
     panel: Panel<V>,
@@ -257,8 +346,7 @@ struct Pairs<'a, I, V: Value> {
 }
 
 /// What a thread has for itself.
-struct Scratch<S> {
-    sums: Vec<[S; BLOCK]>,
+struct Scratch {
     /// Places that may hold a sum, some of them twice; room for more behind them.
     listed: Vec<u32>,
     n_listed: usize,
@@ -267,18 +355,12 @@ struct Scratch<S> {
     floors: Vec<Lanes>,
 }
 
-impl<S: Copy + Default> Scratch<S> {
-    fn new(n: usize, shared: usize, best: Best) -> Self {
+impl Scratch {
+    fn new(shared: usize, best: Best) -> Self {
         let mut floors = vec![[best.floor(); BLOCK]; shared.div_ceil(BLOCK)];
         // The last block may hold places that do not share: nothing reaches NaN.
         floors.as_flattened_mut()[shared..].fill(f32::NAN);
-        Self {
-            sums: vec![[S::default(); BLOCK]; n.div_ceil(BLOCK)],
-            listed: Vec::new(),
-            n_listed: 0,
-            floors,
-            best,
-        }
+        Self { listed: Vec::new(), n_listed: 0, best, floors }
     }
 }
 
@@ -286,7 +368,9 @@ impl<S: Copy + Default> Scratch<S> {
 struct Place<'a, 'b, I, V: Value> {
     pairs: &'a Pairs<'b, I, V>,
     place: usize,
-    own: &'a mut Scratch<V::Sum>,
+    /// For every place, 0 before and after, or what the long rows add up to.
+    sums: &'a mut [[V::Sum; BLOCK]],
+    own: &'a mut Scratch,
 }
 
 impl<I: Id, V: Value> Job for Place<'_, '_, I, V> {
@@ -294,7 +378,7 @@ impl<I: Id, V: Value> Job for Place<'_, '_, I, V> {
 
     #[inline(always)]
     fn run<A: Isa>(self, isa: A) {
-        let Self { pairs, place, own } = self;
+        let Self { pairs, place, sums, own } = self;
         let end = if place < pairs.shared { place } else { pairs.narrow.n_cols };
         if place < pairs.shared {
             own.best.start_at(own.floors[place / BLOCK][place % BLOCK]);
@@ -302,22 +386,25 @@ impl<I: Id, V: Value> Job for Place<'_, '_, I, V> {
             own.best.restart();
         }
         if place < pairs.head {
-            pairs.products.copy(place, &mut own.sums.as_flattened_mut()[..end]);
-            pairs.scan(isa, place, end, own);
+            pairs.products.copy(place, &mut sums.as_flattened_mut()[..end]);
+            pairs.scan(isa, place, end, sums, own);
         } else {
             // Where products are few, the places with a sum are listed; the shared ones are not that many.
-            let few = |end: usize| pairs.popularity.products(place, end) * COLUMNS_PER_PRODUCT < end as f64;
+            let few = |end: usize| {
+                pairs.long.is_empty()
+                    && pairs.popularity.products(place, end) * COLUMNS_PER_PRODUCT < end as f64
+            };
             let shared = end.min(pairs.shared);
             let scanned = if !few(end) {
-                pairs.add::<false>(place, end, end, own);
+                pairs.add::<false>(place, end, end, sums, own);
                 end
             } else {
                 let scanned = if few(shared) { pairs.panel.width } else { shared };
-                pairs.add::<true>(place, scanned, end, own);
-                pairs.offer_listed(isa, place, own);
+                pairs.add::<true>(place, scanned, end, sums, own);
+                pairs.offer_listed(isa, place, sums, own);
                 scanned
             };
-            pairs.scan(isa, place, scanned, own);
+            pairs.scan(isa, place, scanned, sums, own);
         }
         if place < pairs.shared {
             let mut best = pairs.best[place].lock().unwrap_or_else(PoisonError::into_inner);
@@ -330,8 +417,15 @@ impl<I: Id, V: Value> Job for Place<'_, '_, I, V> {
 impl<I: Id, V: Value> Pairs<'_, I, V> {
     /// Adds up the products with the columns before `end`; with `LIST`, lists their places from `scanned` on.
     #[inline(always)]
-    fn add<const LIST: bool>(&self, place: usize, scanned: usize, end: usize, own: &mut Scratch<V::Sum>) {
-        let Scratch { sums, listed, n_listed, .. } = own;
+    fn add<const LIST: bool>(
+        &self,
+        place: usize,
+        scanned: usize,
+        end: usize,
+        sums: &mut [[V::Sum; BLOCK]],
+        own: &mut Scratch,
+    ) {
+        let Scratch { listed, n_listed, .. } = own;
         let sums = &mut sums.as_flattened_mut()[..end];
         let (rows, values) = self.lists.of(place);
         self.panel.add(sums, self.largest, rows, values);
@@ -376,18 +470,25 @@ impl<I: Id, V: Value> Pairs<'_, I, V> {
 
     /// Offers the scores before `end`.
     #[inline(always)]
-    fn scan<A: Isa>(&self, isa: A, place: usize, end: usize, own: &mut Scratch<V::Sum>) {
-        for block in 0..end.div_ceil(BLOCK) {
-            self.offer(isa, place, block, own);
+    fn scan<A: Isa>(
+        &self,
+        isa: A,
+        place: usize,
+        end: usize,
+        sums: &mut [[V::Sum; BLOCK]],
+        own: &mut Scratch,
+    ) {
+        for (block, sums) in sums[..end.div_ceil(BLOCK)].iter_mut().enumerate() {
+            self.offer(isa, place, block, sums, own);
         }
     }
 
     /// Offers the scores at the listed places.
     #[inline(always)]
-    fn offer_listed<A: Isa>(&self, isa: A, place: usize, own: &mut Scratch<V::Sum>) {
+    fn offer_listed<A: Isa>(&self, isa: A, place: usize, sums: &mut [[V::Sum; BLOCK]], own: &mut Scratch) {
         let (formula, columns) = (self.formula, &self.popularity.order.columns);
         let col = columns[place] as usize;
-        let Scratch { sums, listed, n_listed, best, floors } = own;
+        let Scratch { listed, n_listed, best, floors } = own;
         let sums = sums.as_flattened_mut();
         let mut room = Gathered::default();
         for group in listed[..std::mem::take(n_listed)].chunks(BLOCK) {
@@ -437,16 +538,22 @@ impl<I: Id, V: Value> Pairs<'_, I, V> {
 
     /// Offers a block of scores to the place, and to the shared places in the block.
     #[inline(always)]
-    fn offer<A: Isa>(&self, isa: A, place: usize, block: usize, own: &mut Scratch<V::Sum>) {
-        let slot = &mut own.sums[block];
+    fn offer<A: Isa>(
+        &self,
+        isa: A,
+        place: usize,
+        block: usize,
+        sums: &mut [V::Sum; BLOCK],
+        own: &mut Scratch,
+    ) {
         let mut any = 0;
-        for &sum in slot.iter() {
+        for &sum in sums.iter() {
             any |= V::bits(sum);
         }
         if any == 0 {
             return;
         }
-        let sums = V::lanes(std::mem::take(slot));
+        let sums = V::lanes(std::mem::take(sums));
         let (formula, columns) = (self.formula, &self.popularity.order.columns);
         let col = columns[place] as usize;
         let scores = formula.apply(formula.left.of(col), self.right.at(block), sums);
