@@ -49,7 +49,7 @@ class Calibration:
     Attributes
     ----------
     edges : ndarray of float64, shape (n_bins + 1,)
-        Bins of equal width from 0 to 1; a bin holds its left edge, the last one both.
+        Bins of equal width from 0 to 1; a bin holds its right edge, the first one both.
     counts : ndarray of int64, shape (n_bins,)
         Predictions in each bin.
     predicted : ndarray of float64, shape (n_bins,)
@@ -94,7 +94,7 @@ class Calibration:
         true, p = _checked(labels, probabilities)
         n = as_int("bins", bins, minimum=1)
         edges = np.linspace(0.0, 1.0, n + 1)
-        at = np.minimum(np.searchsorted(edges, p, side="right") - 1, n - 1)
+        at = np.searchsorted(edges[1:-1], p)
         counts = np.bincount(at, minlength=n)
         with np.errstate(invalid="ignore"):
             predicted, observed = (np.bincount(at, values, n) / counts for values in (p, true))

@@ -13,7 +13,7 @@ Groups: TypeAlias = tuple[NDArray[np.int64], list[str]]
 def by_count(counts: NDArray[np.int64], bins: int | Sequence[int], weights: NDArray[np.int64]) -> Groups:
     """Ranges of counts. Those of 0 have a range of their own: what a model has never seen is another matter.
 
-    `bins` ranges hold about the same weight each, fewer where many counts are equal; or it lists where ranges begin.
+    `bins` ranges hold about the same weight each, fewer where many counts are equal; or it says where they begin.
     """
     if isinstance(bins, int | np.integer):
         if isinstance(bins, bool) or bins < 1:

@@ -23,9 +23,9 @@ def mean(values: Values) -> float:
 def interval(
     values: Values, level: float, n_resamples: int, seed: int, n_threads: int | None
 ) -> tuple[float, float]:
-    """Bootstrap interval of the mean: bias-corrected and accelerated (Efron 1987); values that are NaN are left out.
+    """Bootstrap interval of the mean, bias-corrected and accelerated (Efron 1987).
 
-    Of fewer than two values nothing can be said: NaN.
+    Values that are NaN are left out. Of fewer than two values nothing can be said: NaN.
     """
     level, n_resamples = as_float("level", level), as_int("n_resamples", n_resamples, minimum=1)
     seed = as_int("seed", seed, minimum=0)
@@ -35,7 +35,7 @@ def interval(
     if len(values) < 2:
         return float("nan"), float("nan")
     center = values.mean()
-    errors = center - values  # in proportion to the jackknife's deviations
+    errors = values - center  # in proportion to the jackknife's, with the sign of their influence
     spread = float((errors**2).sum())
     means = _rust.bootstrap_means(values, n_resamples, seed, threads(n_threads))
     if spread == 0.0:
@@ -60,13 +60,14 @@ def p_value(differences: Values, method: Test, n_resamples: int, seed: int, n_th
     if method == "permutation":
         extreme = _rust.sign_flips(differences, n_resamples, seed, threads(n_threads))
         return (extreme + 1) / (n_resamples + 1)
-    from scipy import stats  # here, so that `import ferrec` stays quick
-
     if method == "wilcoxon":
+        from scipy import stats  # here, so that `import ferrec` stays quick
+
         return float(stats.wilcoxon(differences).pvalue)
-    if np.ptp(differences) == 0.0:  # no variance to judge by
-        return 0.0
-    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+    n = len(differences)
+    error = differences.std(ddof=1) / np.sqrt(n)
+    t = abs(differences.mean()) / error if error > 0.0 else np.inf
+    return float(2.0 * scipy.special.stdtr(n - 1, -t))
 
 
 def holm(p_values: Values) -> Values:
