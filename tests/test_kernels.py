@@ -227,11 +227,15 @@ def test_metrics_equal_the_definition(drawn, cuts, n_threads):
     before = fingerprint(recommended, truth)
     got = ranking_metrics(recommended, truth, cuts, n_threads=n_threads)
     assert fingerprint(recommended, truth) == before
-    stored = oracles.dense(truth).stored
-    rows = [row for row in range(len(lists)) if stored[row].any()]
+    cells = oracles.dense(truth)
+    gains = [
+        {item: float(cells.values[row, item]) for item in np.flatnonzero(cells.stored[row]).tolist()}
+        for row in range(len(lists))
+    ]
+    rows = [row for row in range(len(lists)) if gains[row]]
     assert got["rows"].tolist() == rows
     for k in cuts:
-        wanted = [oracles.metrics(lists[row], set(np.flatnonzero(stored[row]).tolist()), k) for row in rows]
+        wanted = [oracles.metrics(lists[row], gains[row], k, truth.shape[1]) for row in rows]
         for name in _rust.metrics:
             np.testing.assert_allclose(
                 got[f"{name}@{k}"], [w[name] for w in wanted], rtol=1e-12, err_msg=name

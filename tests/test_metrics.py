@@ -67,45 +67,6 @@ def test_ndcg_and_map_equal_scikit_learn(k: int) -> None:
         np.testing.assert_allclose(got["map@40"], wanted, rtol=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
-@given(data=st.data())
-def test_ranks_and_metrics_are_what_a_loop_says(data: Any) -> None:
-    n_items = data.draw(st.integers(1, 12))
-    items = st.lists(st.integers(0, n_items - 1), unique=True)
-    rows = data.draw(st.lists(st.tuples(items, items), max_size=6))
-    lists, true = [row[0] for row in rows], [sorted(row[1]) for row in rows]
-    weights = [[data.draw(st.sampled_from([-1.0, 0.0, 0.5, 1.0, 3.0])) for _ in one] for one in true]
-    cuts = data.draw(st.lists(st.integers(1, 15), min_size=1, max_size=3, unique=True))
-    handle = _rust.Csr(
-        np.cumsum([0, *map(len, true)]).astype(np.int64),
-        np.array([i for one in true for i in one], np.int32),
-        np.array([w for one in weights for w in one], np.float32),
-        n_items,
-    )
-    got = ranking_metrics(lists_of(lists, n_items), handle, cuts, n_threads=2)
-    counted = [row for row in range(len(rows)) if true[row]]
-    assert got["rows"].tolist() == counted
-    for k in cuts:
-        for at, row in enumerate(counted):
-            expected = naive(lists[row][:k], dict(zip(true[row], weights[row], strict=True)), k, n_items)
-            for name, value in expected.items():
-                assert got[f"{name}@{k}"][at] == pytest.approx(value, abs=1e-12), (name, k)
-
-
-def naive(listed: list[int], true: dict[int, float], k: int, n_items: int) -> dict[str, float]:
-    hits = [rank for rank, item in enumerate(listed, 1) if item in true]
-    best = sorted((max(gain, 0.0) for gain in true.values()), reverse=True)
-    ideal = sum(gain / math.log2(rank + 1) for rank, gain in enumerate(best[:k], 1))
-    graded = sum(max(true[listed[rank - 1]], 0.0) / math.log2(rank + 1) for rank in hits)
-    misses = min(k - len(hits), n_items - len(true))
-    return {
-        "accuracy": (n_items - misses - (len(true) - len(hits))) / n_items,
-        "graded_ndcg": graded / ideal if ideal else 0.0,
-        "map": sum(at / rank for at, rank in enumerate(hits, 1)) / len(true),
-        "mrr": 1 / hits[0] if hits else 0.0,
-    }
-
-
 def test_a_list_with_an_item_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="recommended: row 1 holds column 2 twice"):
         ranking_metrics(lists_of([[0], [1, 2, 2]], 3), sparse.csr_array(np.eye(2, 3)), [2])

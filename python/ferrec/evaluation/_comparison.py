@@ -173,7 +173,7 @@ class Comparison:
         >>> test = ferrec.Interactions.from_arrays([3, 4], ["jam", "jam"])
         >>> models = {"item-knn": ferrec.ItemKNN().fit(train), "popular": ferrec.Popularity().fit(train)}
         >>> ferrec.compare(models, test, ["mrr@1"]).significance("mrr@1", method="t")
-        mrr@1               difference     95% interval      p  p (Holm)  users
+        mrr@1               difference       95% interval      p  p (Holm)  users
         item-knn − popular     +0.0000  +0.0000 … +0.0000  1.000     1.000      2
         """
         names = list(self.evaluations)

@@ -111,8 +111,8 @@ class CrossValidation:
             values = [f"{value:.4f}" for value in fold.metrics.values()]
             sizes = [f"{fold.train_events:,}", f"{fold.test_events:,}", f"{fold.fit_seconds:.1f}"]
             rows.append([f"fold {number}", *values, *sizes])
-        for label, values in (("mean", self.metrics), ("deviation", self.deviations)):
-            rows.append([label, *(f"{value:.4f}" for value in values.values()), "", "", ""])
+        for label, means in (("mean", self.metrics), ("deviation", self.deviations)):
+            rows.append([label, *(f"{value:.4f}" for value in means.values()), "", "", ""])
         return "\n".join(line.rstrip() for line in table(rows).splitlines())
 
 

@@ -219,7 +219,7 @@ class Evaluation:
         >>> test = ferrec.Interactions.from_arrays([1, 2], ["tea", "milk"])
         >>> result = ferrec.evaluate(ferrec.Popularity().fit(train), test, ["mrr@3"], exclude_seen=False)
         >>> result.by_user(bins=[1, 3])
-             mrr@3  users
+              mrr@3  users
         1–2  0.3333      1
         3+   1.0000      1
         """

@@ -24,6 +24,9 @@ from ferrec.search_space import Scalar, SearchSpace
 
 __all__ = ["Trial", "Tuning", "tune"]
 
+_FAILURES = (ValueError, TypeError, MemoryError)
+"""What ends a trial and not the search."""
+
 Key: TypeAlias = tuple[tuple[str, Scalar], ...]
 
 
@@ -277,10 +280,10 @@ def tune(
             if allowed is not None and search.since_best >= allowed:
                 study.stop()
 
-        study.optimize(search, n_trials, timeout, catch=(ValueError, MemoryError), callbacks=[after])
+        study.optimize(search, n_trials, timeout, catch=_FAILURES, callbacks=[after])
     if search.best is None:
-        reasons = [trial.error for trial in search.trials if trial.error]
-        raise DataError(f"none of {len(search.trials)} trials was completed; the first says: {reasons[0]}")
+        reason = next((trial.error for trial in search.trials if trial.error), "the time was up")
+        raise DataError(f"none of {len(search.trials)} trials was completed; the first says: {reason}")
     best = fresh(base).set_params(**search.best.params).fit(data)
     return Tuning(best, metric, search.best, tuple(search.trials))
 
@@ -299,6 +302,7 @@ class _Search:
         self._base, self._space, self._parts = base, space, parts
         self._score, self._lower = score, lower
         self._known: dict[Key, Trial] = {}
+        self._best_mean = float("nan")
         self.trials: list[Trial] = []
         self.best: Trial | None = None
 
@@ -314,7 +318,7 @@ class _Search:
         start = time.perf_counter()
         try:
             return self._run(asked, trial)
-        except (ValueError, MemoryError) as error:
+        except _FAILURES as error:
             trial.error = f"{type(error).__name__}: {error}"
             raise
         finally:

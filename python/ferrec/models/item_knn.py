@@ -42,7 +42,7 @@ class ItemKNN(ItemNeighbors):
 
     search_space: ClassVar[SearchSpace] = {
         "k": Int(10, 1000, log=True),
-        "measure": Choice("cosine", "jaccard", "dice", "p3alpha"),
+        "measure": Choice("cosine", "jaccard", "dice"),
         "shrink": Float(0.0, 100.0),
         "weighting": Choice(None, "tfidf", "bm25"),
     }
