@@ -226,21 +226,28 @@ def weighting(
     return np.where(x.stored, out, 0.0)
 
 
-def metrics(recommended: list[int], relevant: set[int], k: int) -> dict[str, float]:
-    """One list against one set, position by position."""
+def metrics(recommended: list[int], gains: dict[int, float], k: int, n_items: int) -> dict[str, float]:
+    """One list against the true items and their gains, position by position."""
     head = recommended[:k]
-    hits = [item in relevant for item in head]
-    precision, recall = sum(hits) / k, sum(hits) / len(relevant)
-    best = sum(1 / math.log2(rank + 1) for rank in range(1, min(k, len(relevant)) + 1))
-    gain = sum(1 / math.log2(rank + 1) for rank, hit in enumerate(hits, 1) if hit)
+    hits = [item in gains for item in head]
+    precision, recall = sum(hits) / k, sum(hits) / len(gains)
+
+    def dcg(worth: list[float]) -> float:
+        return sum(gain / math.log2(rank + 1) for rank, gain in enumerate(worth, 1))
+
+    positive = {item: max(gain, 0.0) for item, gain in gains.items()}
+    ideal = dcg(sorted(positive.values(), reverse=True)[:k])
     precisions = [sum(hits[:rank]) / rank for rank, hit in enumerate(hits, 1) if hit]
+    misses = min(k - sum(hits), n_items - len(gains))
     return {
         "precision": precision,
         "recall": recall,
         "f1": 0.0 if precision + recall == 0 else 2 * precision * recall / (precision + recall),
         "hit_rate": float(any(hits)),
-        "ndcg": gain / best,
-        "map": sum(precisions) / len(relevant),
+        "accuracy": (n_items - misses - (len(gains) - sum(hits))) / n_items,
+        "ndcg": dcg([float(hit) for hit in hits]) / dcg([1.0] * min(k, len(gains))),
+        "graded_ndcg": dcg([positive.get(item, 0.0) for item in head]) / ideal if ideal else 0.0,
+        "map": sum(precisions) / len(gains),
         "mrr": 1 / (1 + hits.index(True)) if any(hits) else 0.0,
     }
 

@@ -227,11 +227,15 @@ def test_metrics_equal_the_definition(drawn, cuts, n_threads):
     before = fingerprint(recommended, truth)
     got = ranking_metrics(recommended, truth, cuts, n_threads=n_threads)
     assert fingerprint(recommended, truth) == before
-    stored = oracles.dense(truth).stored
-    rows = [row for row in range(len(lists)) if stored[row].any()]
+    cells = oracles.dense(truth)
+    gains = [
+        {item: float(cells.values[row, item]) for item in np.flatnonzero(cells.stored[row]).tolist()}
+        for row in range(len(lists))
+    ]
+    rows = [row for row in range(len(lists)) if gains[row]]
     assert got["rows"].tolist() == rows
     for k in cuts:
-        wanted = [oracles.metrics(lists[row], set(np.flatnonzero(stored[row]).tolist()), k) for row in rows]
+        wanted = [oracles.metrics(lists[row], gains[row], k, truth.shape[1]) for row in rows]
         for name in _rust.metrics:
             np.testing.assert_allclose(
                 got[f"{name}@{k}"], [w[name] for w in wanted], rtol=1e-12, err_msg=name
@@ -581,9 +585,12 @@ RANX = """
 import json, sys, warnings
 warnings.simplefilter("ignore")
 import ranx
-qrels, run, names = json.load(sys.stdin)
-scores = ranx.evaluate(ranx.Qrels(qrels), ranx.Run(run), names, return_mean=False, make_comparable=True)
-print(json.dumps({name: values.tolist() for name, values in scores.items()}))
+def scores(qrels, run, names):
+    options = {"return_mean": False, "make_comparable": True}
+    found = ranx.evaluate(ranx.Qrels(qrels), ranx.Run(run), names, **options)
+    return {name: values.tolist() for name, values in found.items()}
+truths, run, names = json.load(sys.stdin)
+print(json.dumps([scores(qrels, run, some) for qrels, some in zip(truths, names)]))
 """
 
 
@@ -592,33 +599,38 @@ def test_metrics_equal_ranx():
         pytest.skip("ranx is not installed")
     rng = np.random.default_rng(4)
     truth = sp.random_array((25, 30), density=0.15, format="csr", dtype=np.float32, rng=rng)
+    truth.data = rng.integers(1, 6, truth.nnz).astype(np.float32)
     history = sp.random_array((25, 9), density=0.6, format="csr", dtype=np.float32, rng=rng)
     recommended = top_k_product(history, sp.random_array((9, 30), density=0.4, format="csr", rng=rng), 12)
-    qrels, run = {}, {}
+    binary, graded, run = {}, {}, {}
     for row in np.flatnonzero(np.diff(truth.indptr)):
         lo, hi = truth.indptr[row : row + 2]
-        qrels[str(row)] = {str(item): 1 for item in truth.indices[lo:hi]}
+        binary[str(row)] = {str(item): 1 for item in truth.indices[lo:hi]}
+        graded[str(row)] = {str(truth.indices[at]): int(truth.data[at]) for at in range(lo, hi)}
         lo, hi = recommended.indptr[row : row + 2]
         scored = zip(recommended.indices[lo:hi], recommended.data[lo:hi], strict=True)
         run[str(row)] = {str(item): float(score) for item, score in scored}
-    cuts = [1, 5, 12]
-    names = [f"{name}@{k}" for name in _rust.metrics for k in cuts]
+    cuts = [1, 5, 12, 20]
+    missing = ("accuracy", "graded_ndcg")  # ranx has no accuracy; its NDCG of grades is the graded one
+    names = [f"{name}@{k}" for name in _rust.metrics if name not in missing for k in cuts]
     # ranx compiles every metric for longer than this file takes; interpreted it says the same.
     done = subprocess.run(
         [sys.executable, "-c", RANX],
-        input=json.dumps([qrels, run, names]),
+        input=json.dumps([[binary, graded], run, [names, [f"ndcg@{k}" for k in cuts]]]),
         env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
         capture_output=True,
         text=True,
         check=True,
         timeout=120,
     )
-    theirs = json.loads(done.stdout.splitlines()[-1])
+    plain, grades = json.loads(done.stdout.splitlines()[-1])
     got = ranking_metrics(recommended, truth, cuts)
-    order = [int(row) for row in sorted(qrels)]  # ranx puts the queries in the order of their names
+    order = [int(row) for row in sorted(binary)]  # ranx puts the queries in the order of their names
     at = {int(row): place for place, row in enumerate(got["rows"])}
-    for name in names:
-        np.testing.assert_allclose(got[name][[at[row] for row in order]], theirs[name], err_msg=name)
+    wanted = plain | {f"graded_{name}": values for name, values in grades.items()}
+    assert len(wanted) == (len(_rust.metrics) - 1) * len(cuts)
+    for name, values in wanted.items():
+        np.testing.assert_allclose(got[name][[at[row] for row in order]], values, rtol=1e-14, err_msg=name)
 
 
 def test_cooccurrence_and_cosine_equal_similaripy(large):

@@ -121,6 +121,109 @@ def test_leave_last_out(data, n):
 
 
 @settings(deadline=None)
+@given(data=datasets(min_size=0), k=st.integers(1, 3), seed=st.integers(0, 2**32))
+def test_leave_k_out(data, k, seed):
+    train, test = split.leave_k_out(data, k, seed=seed)
+    check_parts(data, train, test)
+    whole, left = (np.bincount(part.events.users, minlength=data.n_users) for part in (data, test))
+    assert left.tolist() == [k if n > k else 0 for n in whole]
+    assert rows(test) == rows(split.leave_k_out(data, k, seed=seed)[1])
+
+
+def test_leave_k_out_takes_each_event_as_often():
+    data = Interactions.from_arrays(np.repeat(np.arange(3000), 5), np.tile(np.arange(5), 3000))
+    test = split.leave_k_out(data, 2)[1]
+    counts = np.bincount(test.events.items)
+    assert np.abs(counts - 1200).max() < 5 * np.sqrt(1200)
+
+
+@settings(deadline=None)
+@given(
+    data=datasets(),
+    fraction=st.floats(0.01, 0.99),
+    seed=st.integers(0, 2**32),
+    side=st.sampled_from(["users", "items"]),
+)
+def test_cold(data, fraction, seed, side):
+    function = getattr(split, f"cold_{side}")
+    codes = getattr(data.events, side)
+    size = round(len(np.unique(codes)) * fraction)
+    if size in (0, len(np.unique(codes))):
+        with pytest.raises(DataError, match="leaves a part empty"):
+            function(data, fraction, seed=seed)
+        return
+    train, test = function(data, fraction, seed=seed)
+    check_parts(data, train, test)
+    cold = set(getattr(test.events, side).tolist())
+    assert len(cold) == size and not cold & set(getattr(train.events, side).tolist())
+    assert rows(test) == rows(function(data, fraction, seed=seed)[1])
+
+
+def test_cold_counts_only_those_with_an_event():
+    data = Interactions.from_arrays([1, 2, 3, 4], [1, 2, 3, 4], np.arange(4) + 1.0)
+    thin = data.select(data.events.users > 1)
+    assert len(split.cold_users(thin, 0.5)[1]) == 1
+    assert len(split.cold_items(thin, 0.5)[1]) == 1
+    with pytest.raises(DataError, match="leaves a part empty"):
+        split.cold_users(data.select(data.events.users > 9), 0.5)
+
+
+@settings(deadline=None)
+@given(
+    data=datasets(timed=True),
+    window=st.integers(1, 4),
+    n=st.integers(1, 3),
+    history=st.one_of(st.none(), st.integers(1, 4)),
+)
+def test_rolling(data, window, n, history):
+    times = data.events.times
+    end = times.max() + 1
+    wanted = []
+    for left in range(n, 0, -1):
+        start = end - left * window
+        test = [row for row, time in enumerate(times) if start <= time < start + window]
+        train = [
+            row for row, time in enumerate(times) if time < start and (not history or time >= start - history)
+        ]
+        wanted.append((train, test))
+    if not all(train and test for train, test in wanted):
+        with pytest.raises(DataError, match=f"window . of {n} would have an empty"):
+            split.rolling(data, window, n, history=history)
+        return
+    parts = list(split.rolling(data, window, n, history=history))
+    assert [(rows(train), rows(test)) for train, test in parts] == wanted
+    for train, test in parts:
+        assert train.users is test.users is data.users and train.items is test.items is data.items
+        assert max(train.events.times) < min(test.events.times)
+    tested = [row for _, test in parts for row in rows(test)]
+    assert len(tested) == len(set(tested))
+    if history is None:  # what is not tested later is learned from
+        assert sorted(rows(parts[0][0]) + tested) == list(range(len(data)))
+
+
+def test_rolling_takes_lengths_of_time_and_refuses_others():
+    data = Interactions.from_arrays([1, 1, 1], [1, 2, 3], times=[0, 86_400, 172_800])
+    day = timedelta(days=1)
+    assert [len(train) for train, _ in split.rolling(data, day, 2)] == [1, 2]
+    assert [len(train) for train, _ in split.rolling(data, day, 2, history=day)] == [1, 1]
+    for window in (0, -1, 1.5, True, "7D", timedelta(0)):
+        with pytest.raises(ValueError, match="window="):
+            split.rolling(data, window)
+    with pytest.raises(ValueError, match="n=0"):
+        split.rolling(data, day, 0)
+    with pytest.raises(ValueError, match="history=0"):
+        split.rolling(data, day, 1, history=0)
+    with pytest.raises(
+        DataError, match="window 1 of 3 would have an empty training part: no event to 1969-12-31"
+    ):
+        split.rolling(data, day, 3)
+    with pytest.raises(DataError, match="rolling needs times"):
+        split.rolling(Interactions.from_arrays([1], [1]), day)
+    with pytest.raises(DataError, match="no events"):
+        split.rolling(Interactions.from_arrays([], [], times=[]), day)
+
+
+@settings(deadline=None)
 @given(data=datasets(), fraction=st.floats(0.01, 0.99), seed=st.integers(0, 2**32))
 def test_random(data, fraction, seed):
     size = round(len(data) * fraction)
@@ -154,7 +257,10 @@ def test_k_fold(data, k, seed):
 
 def test_seeds_differ():
     data = Interactions.from_arrays(range(100), range(100), np.arange(100) + 1.0)
-    assert rows(split.random(data, 0.5, seed=1)[1]) != rows(split.random(data, 0.5, seed=2)[1])
+    pairs = Interactions.from_arrays(np.arange(100) // 4, range(100), np.arange(100) + 1.0)
+    for function in (split.random, split.cold_users, split.cold_items):
+        assert rows(function(data, 0.5, seed=1)[1]) != rows(function(data, 0.5, seed=2)[1])
+    assert rows(split.leave_k_out(pairs, seed=1)[1]) != rows(split.leave_k_out(pairs, seed=2)[1])
 
 
 def test_arguments_that_are_refused():
@@ -162,12 +268,17 @@ def test_arguments_that_are_refused():
     for n in (0, -1, 1.0, True, "1"):
         with pytest.raises(ValueError, match=f"n={n!r}: expected an integer of 1 or more"):
             split.leave_last_out(data, n)
+    for k in (0, -1, 1.0, True):
+        with pytest.raises(ValueError, match=f"k={k!r}: expected an integer of 1 or more"):
+            split.leave_k_out(data, k)
     for k in (1, 0, 2.0):
         with pytest.raises(ValueError, match=f"k={k!r}: expected an integer of 2 or more"):
             split.k_fold(data, k)
     for fraction in (0, 1, 1.5):
         with pytest.raises(ValueError, match=f"fraction={fraction!r}"):
             split.random(data, fraction)
+        with pytest.raises(ValueError, match=f"fraction={fraction!r}"):
+            split.cold_users(data, fraction)
 
 
 def test_splits_of_a_matrix():

@@ -21,7 +21,17 @@ from ferrec.errors import (
     UnknownIdError,
     UnsupportedError,
 )
-from ferrec.evaluation import Comparison, Evaluation, compare, evaluate, evaluate_ratings
+from ferrec.evaluation import (
+    Comparison,
+    CrossValidation,
+    Evaluation,
+    Tuning,
+    compare,
+    cross_validate,
+    evaluate,
+    evaluate_ratings,
+    tune,
+)
 from ferrec.explanation import Explanation
 from ferrec.interactions import Interactions
 from ferrec.labels import Labels
@@ -53,6 +63,7 @@ __all__ = [
     "Bias",
     "BiasedMF",
     "Comparison",
+    "CrossValidation",
     "DataError",
     "Evaluation",
     "Explanation",
@@ -72,16 +83,19 @@ __all__ = [
     "Random",
     "Recommendations",
     "Recommender",
+    "Tuning",
     "UnknownIdError",
     "UnsupportedError",
     "UserKNN",
     "UserKNNRegressor",
     "__version__",
     "compare",
+    "cross_validate",
     "evaluate",
     "evaluate_ratings",
     "kernels",
     "load",
     "plan",
     "split",
+    "tune",
 ]

@@ -13,30 +13,42 @@ _I64: TypeAlias = NDArray[np.int64]
 _U64: TypeAlias = NDArray[np.uint64]
 _CsrParts: TypeAlias = tuple[_I64, _I32, _F32]
 _Dense: TypeAlias = tuple[_F32, int, int]
+_Lists: TypeAlias = tuple[_I64, _I32, int]
+_Rows: TypeAlias = tuple[_I64, _F32]
 _Progress: TypeAlias = Callable[[int, int], object] | None
 
 __all__ = [
     "Csr",
     "__version__",
     "als",
+    "auc",
     "biased_factors",
     "biases",
+    "bootstrap_means",
     "build_csr",
     "build_profile",
     "default_threads",
     "encode_ints",
+    "exposure",
     "fold_in",
     "fold_in_als",
     "fold_in_biased",
     "gram",
+    "hit_ranks",
+    "latest",
+    "list_diversity",
+    "list_means",
     "measures",
     "metrics",
     "plan_similar",
-    "ranking_metrics",
+    "rank_metrics",
+    "sample_others",
     "score_factors",
     "score_product",
     "score_random",
     "score_ratings",
+    "serendipity",
+    "sign_flips",
     "simd_level",
     "slim",
     "top_k_common",
@@ -167,8 +179,18 @@ def fold_in_biased(
 def truncated_svd(
     x: Csr, k: int, tol: float, center: bool, seed: int, n_threads: int, progress: _Progress
 ) -> tuple[_F32, _F32, _F32, _F32]: ...
-def ranking_metrics(
-    indptr: _I64, indices: _I32, truth: Csr, ks: Sequence[int], n_threads: int
-) -> tuple[_F64, _I64, _I64]: ...
+def hit_ranks(recommended: _Lists, truth: Csr, n_threads: int) -> _I32: ...
+def exposure(recommended: _Lists, ks: Sequence[int], n_threads: int) -> _I64: ...
+def rank_metrics(
+    indptr: _I64, ranks: _I32, gains: _F32, n_items: int, ks: Sequence[int], n_threads: int
+) -> tuple[_F64, _I64]: ...
+def list_means(recommended: _Lists, values: _F64, ks: Sequence[int], n_threads: int) -> _F64: ...
+def list_diversity(recommended: _Lists, features: Csr, ks: Sequence[int], n_threads: int) -> _F64: ...
+def serendipity(truth: Csr, ranks: _I32, expected: _Lists, ks: Sequence[int], n_threads: int) -> _F64: ...
+def auc(positives: _Rows, negatives: _Rows, n_threads: int) -> _F64: ...
+def sample_others(exclude: Csr, n: int, seed: int, keys: _U64, n_threads: int) -> tuple[_I64, _I32]: ...
+def bootstrap_means(values: _F64, n_resamples: int, seed: int, n_threads: int) -> _F64: ...
+def sign_flips(values: _F64, n_resamples: int, seed: int, n_threads: int) -> int: ...
+def latest(users: _I32, keys: _I64 | None, n_users: int, n: int) -> NDArray[np.bool_]: ...
 def default_threads() -> int: ...
 def simd_level() -> str: ...

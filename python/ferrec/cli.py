@@ -30,7 +30,7 @@ from ferrec._progress import bar
 from ferrec._rust import __version__
 from ferrec.errors import DataError, FerrecError, UnknownIdError, require
 from ferrec.evaluation import evaluate, evaluate_ratings
-from ferrec.evaluation._ranking import METRICS
+from ferrec.evaluation._metrics import METRICS, RATINGS
 from ferrec.interactions import Interactions
 from ferrec.labels import Labels
 from ferrec.models import MODELS
@@ -41,7 +41,6 @@ __all__ = ["main"]
 
 Result = dict[str, Any]
 
-RATINGS = ("rmse", "mae")
 _NONE = {"none": None, "null": None, "true": True, "false": False}
 
 

@@ -39,6 +39,8 @@ Csr: TypeAlias = "scipy.sparse.csr_array[np.float32, tuple[int, int]]"
 
 CsrParts: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
 """`(indptr, indices, data)` of a compiled kernel's answer."""
+Lists: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int32], int]
+"""Ranked lists: `(indptr, columns best first, number of columns there are)`."""
 
 _INT32_MAX = np.iinfo(np.int32).max
 _MOST_THREADS = 4096  # each has a stack and a row of scores; more is a slip, not a machine
@@ -839,22 +841,34 @@ def als(
     return ALSFactors(users.reshape(-1, k), items.reshape(-1, k), losses, objective)
 
 
+def as_lists(recommended: Csr, n_cols: int) -> Lists:
+    """The rows of a kernel's answer as ranked lists over so many columns."""
+    if not scipy.sparse.issparse(recommended) or recommended.format != "csr":
+        raise TypeError(
+            f"recommended: expected a csr_array with best-first rows, got {type(recommended).__name__}"
+        )
+    indptr = np.ascontiguousarray(recommended.indptr, dtype=np.int64)
+    return indptr, np.ascontiguousarray(_int32("recommended", recommended.indices, n_cols)), n_cols
+
+
 def ranking_metrics(
     recommended: Csr, truth: Matrix, ks: Sequence[int], *, n_threads: int | None = None
 ) -> dict[str, NDArray[np.float64]]:
-    """Ranking metrics of binary relevance per query, in one pass, over all items.
+    """Ranking metrics per query, in one pass, over all items.
 
-    With h hits among the first k of a list and t true items: ``precision`` h/k, ``recall`` h/t, ``f1`` their
-    harmonic mean, ``hit_rate`` h > 0, ``ndcg`` with gains 1 and discount log2(rank + 1), ``map`` the mean over
-    the t true items of the precision where they stand, ``mrr`` 1 / rank of the first hit: the definitions of
-    ranx. A list shorter than k counts as filled up with misses.
+    With h hits among the first k of a list and t true items of n: ``precision`` h/k, ``recall`` h/t, ``f1`` their
+    harmonic mean, ``hit_rate`` h > 0, ``accuracy`` (n - t - k + 2h) / n, ``ndcg`` with gains 1 and discount
+    log2(rank + 1), ``graded_ndcg`` with the values of `truth` as gains, ``map`` the mean over the t true items of
+    the precision where they stand, ``mrr`` 1 / rank of the first hit: the definitions of ranx. A list shorter than
+    k counts as filled up with misses.
 
     Parameters
     ----------
     recommended
         Queries × items, rows best first, as the kernels return it.
     truth
-        Queries × items: every stored entry is a true item.
+        Queries × items: every stored entry is a true item. Its value matters to ``graded_ndcg`` only, where one
+        below 0 counts as 0.
     ks
         Cut-offs, each at least 1.
     n_threads
@@ -870,7 +884,7 @@ def ranking_metrics(
     Raises
     ------
     ValueError, TypeError
-        The shapes do not fit, or a cut-off is below 1.
+        The shapes do not fit, a list holds an item twice, or a cut-off is below 1.
 
     Examples
     --------
@@ -881,21 +895,20 @@ def ranking_metrics(
     >>> ranking_metrics(lists, truth, [2])["recall@2"].tolist()
     [0.5]
     """
-    if not scipy.sparse.issparse(recommended) or recommended.format != "csr":
-        raise TypeError(
-            f"recommended: expected a csr_array with best-first rows, got {type(recommended).__name__}"
-        )
     relevant = as_csr(truth, "truth")
+    lists = as_lists(recommended, relevant.shape[1])
     if recommended.shape != relevant.shape:
         raise ValueError(f"recommended has shape {recommended.shape} but truth {relevant.shape}")
     cuts = [as_int("ks", k, minimum=1) for k in ks]
-    indptr = np.ascontiguousarray(recommended.indptr, dtype=np.int64)
-    indices = np.ascontiguousarray(_int32("recommended", recommended.indices, relevant.shape[1]))
-    values, rows, distinct = _rust.ranking_metrics(indptr, indices, relevant, cuts, threads(n_threads))
+    n_items, pool = relevant.shape[1], threads(n_threads)
+    indptr, _, gains = relevant.parts()
+    ranks = _rust.hit_ranks(lists, relevant, pool)
+    values, rows = _rust.rank_metrics(indptr, ranks, gains, n_items, cuts, pool)
     table = values.reshape(len(rows), len(cuts), len(_rust.metrics))
+    exposure = _rust.exposure(lists, cuts, pool).reshape(len(cuts), n_items)
     result: dict[str, NDArray[Any]] = {"rows": rows}
     for at, k in enumerate(cuts):
         for which, name in enumerate(_rust.metrics):
             result[f"{name}@{k}"] = table[:, at, which]
-        result[f"coverage@{k}"] = np.array([distinct[at] / max(relevant.shape[1], 1)])
+        result[f"coverage@{k}"] = np.array([np.count_nonzero(exposure[at]) / max(n_items, 1)])
     return result

@@ -6,17 +6,26 @@ they may fall on both sides.
 """
 
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ferrec import _tables
+from ferrec import _rust, _tables
 from ferrec.errors import DataError
 from ferrec.interactions import Interactions
 
-__all__ = ["by_time", "k_fold", "leave_last_out", "random"]
+__all__ = [
+    "by_time",
+    "cold_items",
+    "cold_users",
+    "k_fold",
+    "leave_k_out",
+    "leave_last_out",
+    "random",
+    "rolling",
+]
 
 
 def by_time(
@@ -101,15 +110,120 @@ def leave_last_out(data: Interactions, n: int = 1) -> tuple[Interactions, Intera
     array([30])
     """
     n = _integer(n, "n", 1)
-    users, times = data.events.users, data.events.times
-    # Both sorts are stable, so that equal times stay in the order given.
-    order = np.argsort(users, kind="stable") if times is None else np.lexsort((times, users))
-    counts = np.bincount(users, minlength=data.n_users)
-    ends = np.cumsum(counts)
-    left = np.repeat(ends, counts) - np.arange(len(users))  # 1 at the last event of a user, 2 before it, …
-    chosen = (left <= n) & np.repeat(counts > n, counts)
-    test = np.zeros(len(users), np.bool_)
-    test[order[chosen]] = True
+    test = _rust.latest(data.events.users, data.events.times, data.n_users, n)
+    return data.select(~test), data.select(test)
+
+
+def leave_k_out(data: Interactions, k: int = 1, *, seed: int = 0) -> tuple[Interactions, Interactions]:
+    """K random events of each user to test on, and the others to learn from.
+
+    Users with k events or fewer stay whole in the training part, so that nobody is tested unknown.
+
+    Parameters
+    ----------
+    data : Interactions
+        Any.
+    k : int, default 1
+        How many events of each user.
+    seed : int, default 0
+        The same seed gives the same split.
+
+    Returns
+    -------
+    train, test : Interactions
+
+    Raises
+    ------
+    ValueError
+        `k` is not a positive integer.
+
+    Examples
+    --------
+    >>> data = Interactions.from_arrays([1, 1, 1, 2], [5, 6, 7, 5])
+    >>> train, test = leave_k_out(data, 2)
+    >>> len(test), test.users.decode(test.events.users)
+    (2, array([1, 1]))
+    """
+    k = _integer(k, "k", 1)
+    keys = np.random.default_rng(seed).integers(0, 2**63 - 1, len(data))
+    test = _rust.latest(data.events.users, keys, data.n_users, k)
+    return data.select(~test), data.select(test)
+
+
+def cold_users(
+    data: Interactions, fraction: float = 0.2, *, seed: int = 0
+) -> tuple[Interactions, Interactions]:
+    """All events of a random share of the users to test on: people of whom a model knows nothing.
+
+    Their histories are empty rows of the training part. A model that lives on histories recommends them nothing,
+    unless it is given one (`recommend(history=…)`).
+
+    Parameters
+    ----------
+    data : Interactions
+        Any.
+    fraction : float in (0, 1), default 0.2
+        The share of the users that have an event, rounded to whole users.
+    seed : int, default 0
+        The same seed gives the same split.
+
+    Returns
+    -------
+    train, test : Interactions
+
+    Raises
+    ------
+    ValueError
+        `fraction` is out of range.
+    DataError
+        One part would be empty.
+
+    Examples
+    --------
+    >>> data = Interactions.from_arrays([1, 1, 2, 3, 4], [5, 6, 5, 6, 7])
+    >>> train, test = cold_users(data, 0.25)
+    >>> len(np.unique(test.events.users)), np.intersect1d(train.events.users, test.events.users)
+    (1, array([], dtype=int32))
+    """
+    test = _of_some(data.events.users, data.n_users, fraction, seed, "users")
+    return data.select(~test), data.select(test)
+
+
+def cold_items(
+    data: Interactions, fraction: float = 0.2, *, seed: int = 0
+) -> tuple[Interactions, Interactions]:
+    """All events of a random share of the items to test on: items of which a model knows no behaviour.
+
+    Their columns are empty in the training part: only models that look at content can recommend them.
+
+    Parameters
+    ----------
+    data : Interactions
+        Any.
+    fraction : float in (0, 1), default 0.2
+        The share of the items that have an event, rounded to whole items.
+    seed : int, default 0
+        The same seed gives the same split.
+
+    Returns
+    -------
+    train, test : Interactions
+
+    Raises
+    ------
+    ValueError
+        `fraction` is out of range.
+    DataError
+        One part would be empty.
+
+    Examples
+    --------
+    >>> data = Interactions.from_arrays([1, 1, 2, 3, 4], [5, 6, 5, 6, 7])
+    >>> train, test = cold_items(data, 0.33)
+    >>> len(np.unique(test.events.items)), np.intersect1d(train.events.items, test.events.items)
+    (1, array([], dtype=int32))
+    """
+    test = _of_some(data.events.items, data.n_items, fraction, seed, "items")
     return data.select(~test), data.select(test)
 
 
@@ -186,6 +300,93 @@ def k_fold(data: Interactions, k: int = 5, *, seed: int = 0) -> Iterator[tuple[I
     fold[np.random.default_rng(seed).permutation(len(data))] = np.arange(len(data)) % k
     # Only the generator is lazy: wrong arguments are refused at the call.
     return ((data.select(fold != i), data.select(fold == i)) for i in range(k))
+
+
+def rolling(
+    data: Interactions,
+    window: int | timedelta,
+    n: int = 3,
+    *,
+    history: int | timedelta | None = None,
+) -> Iterator[tuple[Interactions, Interactions]]:
+    """The last n windows of time to test on, one after the other, and what came before each to learn from.
+
+    The last window ends with the last event; windows follow each other without a gap, the oldest first. It is what
+    a system that is retrained regularly would have seen.
+
+    Parameters
+    ----------
+    data : Interactions
+        With times.
+    window : int or timedelta
+        The length of a test window; a number is seconds.
+    n : int, default 3
+        How many windows.
+    history : int or timedelta, optional
+        Learn from so long before a window only. By default from everything before it.
+
+    Returns
+    -------
+    iterator of (train, test)
+        Made one at a time.
+
+    Raises
+    ------
+    ValueError
+        `window`, `n` or `history` is not positive.
+    DataError
+        The data has no times, or a part would be empty: says which window.
+
+    Examples
+    --------
+    >>> data = Interactions.from_arrays([1, 2, 1, 2], [5, 5, 6, 7], times=[10, 20, 30, 40])
+    >>> for train, test in rolling(data, window=10, n=2):
+    ...     print(train.events.times, test.events.times)
+    [10 20] [30]
+    [10 20 30] [40]
+    """
+    length, n = _seconds(window, "window"), _integer(n, "n", 1)
+    kept = None if history is None else _seconds(history, "history")
+    times = data.events.times
+    if times is None:
+        raise DataError("rolling needs times: name the column of times when reading the data")
+    if not len(times):
+        raise DataError("there are no events to split")
+    end = int(times.max()) + 1
+    spans = []
+    for left in range(n, 0, -1):
+        start, stop = end - left * length, end - (left - 1) * length
+        span = (-(2**62) if kept is None else start - kept, start, stop)
+        spans.append(span)
+        for name, low, high in (("test", start, stop), ("training", *span[:2])):
+            if not ((times >= low) & (times < high)).any():
+                since = "" if name == "training" and kept is None else f" from {_iso(low)}"
+                raise DataError(
+                    f"window {n - left + 1} of {n} would have an empty {name} part: no event{since} to {_iso(high)}"
+                )
+    # Only the generator is lazy: wrong arguments are refused at the call.
+    return (
+        (data.select((times >= low) & (times < start)), data.select((times >= start) & (times < stop)))
+        for low, start, stop in spans
+    )
+
+
+def _of_some(codes: NDArray[np.int32], n: int, fraction: float, seed: int, what: str) -> NDArray[np.bool_]:
+    """Marks the events of a random share of those who have any."""
+    there = np.flatnonzero(np.bincount(codes, minlength=n))
+    size = round(len(there) * _share(fraction))
+    chosen = np.zeros(n, np.bool_)
+    chosen[np.random.default_rng(seed).permutation(there)[:size]] = True
+    test: NDArray[np.bool_] = chosen[codes]
+    _refuse_empty(test, f"fraction={fraction} of {len(there)} {what} leaves a part empty")
+    return test
+
+
+def _seconds(value: int | timedelta, name: str) -> int:
+    seconds = int(value.total_seconds()) if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | np.integer) or seconds < 1:
+        raise ValueError(f"{name}={value!r}: expected a timedelta or whole seconds, of at least a second")
+    return int(seconds)
 
 
 def _latest(times: NDArray[np.int64], fraction: float) -> int:

@@ -1,6 +1,29 @@
 """Evaluation: how good a fitted model's recommendations and ratings are on events that it has not seen."""
 
-from ferrec.evaluation._ranking import Comparison, Evaluation, compare, evaluate
+from ferrec.evaluation._comparison import Comparison, Difference, Significance
+from ferrec.evaluation._cross_validation import CrossValidation, Fold, cross_validate
+from ferrec.evaluation._evaluation import Evaluation, Hits
+from ferrec.evaluation._predictions import Calibration, probability_metrics, rating_metrics
+from ferrec.evaluation._ranking import compare, evaluate
 from ferrec.evaluation._ratings import evaluate_ratings
+from ferrec.evaluation._tuning import Trial, Tuning, tune
 
-__all__ = ["Comparison", "Evaluation", "compare", "evaluate", "evaluate_ratings"]
+__all__ = [
+    "Calibration",
+    "Comparison",
+    "CrossValidation",
+    "Difference",
+    "Evaluation",
+    "Fold",
+    "Hits",
+    "Significance",
+    "Trial",
+    "Tuning",
+    "compare",
+    "cross_validate",
+    "evaluate",
+    "evaluate_ratings",
+    "probability_metrics",
+    "rating_metrics",
+    "tune",
+]

@@ -6,7 +6,7 @@ import numpy as np
 
 from ferrec._progress import bar
 from ferrec.errors import DataError
-from ferrec.evaluation._ranking import align
+from ferrec.evaluation._align import align
 from ferrec.interactions import Interactions
 from ferrec.kernels import Progress
 from ferrec.models._base import Recommender
@@ -37,8 +37,8 @@ def evaluate_ratings(
     Returns
     -------
     dict
-        ``rmse``: the root of the mean squared error; ``mae``: the mean absolute error; ``pairs``: how many
-        were compared; ``skipped_pairs``: how many were left out.
+        ``rmse``: the root of the mean squared error; ``mae``: the mean absolute error; ``mse``: the mean squared
+        error; ``pairs``: how many were compared; ``skipped_pairs``: how many were left out.
 
     Raises
     ------
@@ -83,6 +83,7 @@ def evaluate_ratings(
     return {
         "rmse": float(np.sqrt(squared / n)),
         "mae": absolute / n,
+        "mse": squared / n,
         "pairs": n,
         "skipped_pairs": aligned.skipped_pairs,
     }

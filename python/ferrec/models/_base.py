@@ -27,6 +27,7 @@ from ferrec.kernels import CsrParts, Filter, Progress, as_csr, as_int, threads
 from ferrec.labels import Labels
 from ferrec.queries import Queries, rows_of
 from ferrec.recommendations import Recommendations
+from ferrec.search_space import SearchSpace
 
 Parts: TypeAlias = tuple[float, NDArray[np.int32], NDArray[np.float64]]
 """`(base, items, contributions)` of an explanation."""
@@ -81,6 +82,9 @@ class Recommender(ABC, Generic[StateT]):
 
     _state: StateT | None = None
     _state_type: ClassVar[type[State]]
+
+    search_space: ClassVar[SearchSpace] = {}
+    """Parameters worth tuning and the values worth trying; `ferrec.tune` draws from it."""
 
     n_threads: int | None
 

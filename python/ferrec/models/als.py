@@ -1,7 +1,7 @@
 """Factors of implicit feedback by alternating least squares."""
 
 import warnings
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import scipy
@@ -15,6 +15,7 @@ from ferrec.labels import Labels
 from ferrec.models._base import Parts
 from ferrec.models._factors import FactorModel, UserFactorState
 from ferrec.queries import Queries
+from ferrec.search_space import Float, Int, SearchSpace
 
 
 class ALS(FactorModel[UserFactorState]):
@@ -61,6 +62,15 @@ class ALS(FactorModel[UserFactorState]):
     """
 
     _state_type = UserFactorState
+
+    search_space: ClassVar[SearchSpace] = {
+        "k": Int(16, 512, log=True),
+        "alpha": Float(0.1, 100.0, log=True),
+        "unobserved": Float(0.001, 1.0, log=True),
+        "reg": Float(1e-4, 1.0, log=True),
+        "nu": Float(0.0, 1.0),
+        "epochs": Int(5, 30),
+    }
 
     def __init__(
         self,

@@ -1,5 +1,7 @@
 """Mean plus user and item biases."""
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,7 @@ from ferrec.kernels import CsrParts, Filter
 from ferrec.models._base import Parts
 from ferrec.models._ratings import RatingModel, RatingState
 from ferrec.queries import Queries
+from ferrec.search_space import Float, SearchSpace
 
 _TINY = np.float32(np.finfo(np.float32).tiny)
 
@@ -37,6 +40,11 @@ class Bias(RatingModel[RatingState]):
     _state_type = RatingState
     _mean_side = "users"
     center = "baseline"
+
+    search_space: ClassVar[SearchSpace] = {
+        "reg_users": Float(0.1, 100.0, log=True),
+        "reg_items": Float(0.1, 100.0, log=True),
+    }
 
     def __init__(
         self,

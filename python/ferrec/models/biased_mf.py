@@ -1,7 +1,7 @@
 """Ratings as biases and factors, by alternating least squares."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from ferrec.kernels import CsrParts, DenseParts, Filter, as_float, as_int
 from ferrec.models._base import Parts
 from ferrec.models._factors import FactorModel, UserFactorState
 from ferrec.queries import Queries
+from ferrec.search_space import Float, Int, SearchSpace
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +59,14 @@ class BiasedMF(FactorModel[BiasedMFState]):
     """
 
     _state_type = BiasedMFState
+
+    search_space: ClassVar[SearchSpace] = {
+        "k": Int(8, 128, log=True),
+        "reg": Float(0.1, 10.0, log=True),
+        "reg_biases": Float(0.05, 5.0, log=True),
+        "nu": Float(0.0, 1.0),
+        "epochs": Int(5, 40),
+    }
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Linear item-item model in closed form."""
 
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.kernels import CsrParts, as_float, as_int
 from ferrec.models._item_neighbors import ItemNeighbors
+from ferrec.search_space import Float, SearchSpace
 
 _BLOCK = 512
 _GIB = 1 << 30
@@ -44,6 +45,8 @@ class EASE(ItemNeighbors):
     >>> ferrec.EASE(reg=1.0).fit(data).recommend(3)[3]
     [('milk', 0.5)]
     """
+
+    search_space: ClassVar[SearchSpace] = {"reg": Float(1.0, 10_000.0, log=True)}
 
     def __init__(self, *, reg: float = 500.0, k: int | None = None, n_threads: int | None = None) -> None:
         self.reg = reg

@@ -1,9 +1,12 @@
 """Item-based neighbourhood model."""
 
+from typing import ClassVar
+
 from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.kernels import CsrParts, as_csr, as_int, one_of, weight
 from ferrec.models._item_neighbors import ItemNeighbors
+from ferrec.search_space import Choice, Float, Int, SearchSpace
 
 
 class ItemKNN(ItemNeighbors):
@@ -36,6 +39,13 @@ class ItemKNN(ItemNeighbors):
     >>> ferrec.ItemKNN(k=10).fit(data).recommend(3)[3]
     [('milk', 0.8164966106414795)]
     """
+
+    search_space: ClassVar[SearchSpace] = {
+        "k": Int(10, 1000, log=True),
+        "measure": Choice("cosine", "jaccard", "dice"),
+        "shrink": Float(0.0, 100.0),
+        "weighting": Choice(None, "tfidf", "bm25"),
+    }
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """Item-based rating prediction."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from ferrec.kernels import CsrParts, Filter
 from ferrec.models._base import ItemItem, Parts, unit_rows
 from ferrec.models._ratings import NeighborRatings, RatingState, deviations
 from ferrec.queries import Queries
+from ferrec.search_space import Choice, Float, Int, SearchSpace
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,14 @@ class ItemKNNRegressor(NeighborRatings[ItemKNNRegressorState]):
     _state_type = ItemKNNRegressorState
     _mean_side = "items"
     weights_left = False
+
+    search_space: ClassVar[SearchSpace] = {
+        "k": Int(10, 1000, log=True),
+        "shrink": Float(0.0, 100.0),
+        "center": Choice("baseline", "mean"),
+        "reg_users": Float(0.1, 100.0, log=True),
+        "reg_items": Float(0.1, 100.0, log=True),
+    }
 
     def __init__(
         self,

@@ -1,9 +1,12 @@
 """Random walk of three steps."""
 
+from typing import ClassVar
+
 from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.kernels import CsrParts, as_int
 from ferrec.models._item_neighbors import ItemNeighbors
+from ferrec.search_space import Float, Int, SearchSpace
 
 
 class P3Alpha(ItemNeighbors):
@@ -25,6 +28,8 @@ class P3Alpha(ItemNeighbors):
     >>> ferrec.P3Alpha().fit(data).recommend(3)[3]
     [('milk', 0.3333333432674408)]
     """
+
+    search_space: ClassVar[SearchSpace] = {"k": Int(10, 1000, log=True), "alpha": Float(0.2, 2.0)}
 
     def __init__(self, *, k: int = 100, alpha: float = 1.0, n_threads: int | None = None) -> None:
         self.k = k

@@ -1,6 +1,7 @@
 """The same list for everybody: what most users have touched."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from ferrec.interactions import Interactions
 from ferrec.kernels import CsrParts, Filter
 from ferrec.models._base import Parts, PerItem, Recommender, State
 from ferrec.queries import Queries
+from ferrec.search_space import Float, SearchSpace
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,8 @@ class Popularity(Recommender[PopularityState]):
     """
 
     _state_type = PopularityState
+
+    search_space: ClassVar[SearchSpace] = {"half_life": Float(86_400.0, 365 * 86_400.0, log=True)}
 
     def __init__(
         self, *, window: float | None = None, half_life: float | None = None, n_threads: int | None = None

@@ -1,6 +1,6 @@
 """Factors from a truncated singular value decomposition."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from ferrec.kernels import DenseParts, as_csr, as_float, as_int, weight
 from ferrec.models._base import Parts
 from ferrec.models._factors import FactorModel, FactorState
 from ferrec.queries import Queries
+from ferrec.search_space import Choice, Int, SearchSpace
 
 
 class PureSVD(FactorModel[FactorState]):
@@ -45,6 +46,11 @@ class PureSVD(FactorModel[FactorState]):
     """
 
     _state_type = FactorState
+
+    search_space: ClassVar[SearchSpace] = {
+        "k": Int(8, 512, log=True),
+        "weighting": Choice(None, "tfidf", "bm25"),
+    }
 
     def __init__(
         self,

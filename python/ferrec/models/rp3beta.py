@@ -1,9 +1,12 @@
 """Random walk of three steps with a penalty on popularity."""
 
+from typing import ClassVar
+
 from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.kernels import CsrParts, as_int
 from ferrec.models._item_neighbors import ItemNeighbors
+from ferrec.search_space import Float, Int, SearchSpace
 
 
 class RP3Beta(ItemNeighbors):
@@ -27,6 +30,12 @@ class RP3Beta(ItemNeighbors):
     >>> ferrec.RP3Beta(beta=1.0).fit(data).recommend(3)[3]
     [('milk', 0.1666666716337204)]
     """
+
+    search_space: ClassVar[SearchSpace] = {
+        "k": Int(10, 1000, log=True),
+        "alpha": Float(0.2, 2.0),
+        "beta": Float(0.0, 1.0),
+    }
 
     def __init__(
         self, *, k: int = 100, alpha: float = 1.0, beta: float = 0.5, n_threads: int | None = None

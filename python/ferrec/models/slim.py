@@ -1,11 +1,13 @@
 """Sparse linear item-item model."""
 
 import warnings
+from typing import ClassVar
 
 from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.kernels import CsrParts, as_float, as_int
 from ferrec.models._item_neighbors import ItemNeighbors
+from ferrec.search_space import Float, SearchSpace
 
 
 class SLIM(ItemNeighbors):
@@ -42,6 +44,11 @@ class SLIM(ItemNeighbors):
     >>> ferrec.SLIM(l1=0.5, l2=1.0).fit(data).recommend(3)[3]
     [('milk', 0.375)]
     """
+
+    search_space: ClassVar[SearchSpace] = {
+        "l1": Float(0.01, 100.0, log=True),
+        "l2": Float(1.0, 1000.0, log=True),
+    }
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """User-based neighbourhood model."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from ferrec.interactions import Interactions
 from ferrec.kernels import CsrParts, Filter, as_csr, as_int, one_of, to_scipy, weight
 from ferrec.models._base import Parts, Recommender, State, UserUser, unit_rows
 from ferrec.queries import Queries, rows_of
+from ferrec.search_space import Choice, Float, Int, SearchSpace
 
 _SETS = ("cocount", "jaccard", "dice", "tversky", "conditional_probability", "lift")
 _WALKS = ("p3alpha", "rp3beta")
@@ -54,6 +55,13 @@ class UserKNN(Recommender[UserKNNState]):
     """
 
     _state_type = UserKNNState
+
+    search_space: ClassVar[SearchSpace] = {
+        "k": Int(10, 1000, log=True),
+        "measure": Choice("cosine", "jaccard", "dice"),
+        "shrink": Float(0.0, 100.0),
+        "weighting": Choice(None, "tfidf", "bm25"),
+    }
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """User-based rating prediction."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from ferrec.kernels import CsrParts, Filter, to_scipy
 from ferrec.models._base import Parts, UserItem, UserUser, unit_rows
 from ferrec.models._ratings import NeighborRatings, RatingState, deviations
 from ferrec.queries import Queries, rows_of
+from ferrec.search_space import Choice, Float, Int, SearchSpace
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +62,14 @@ class UserKNNRegressor(NeighborRatings[UserKNNRegressorState]):
     _state_type = UserKNNRegressorState
     _mean_side = "users"
     weights_left = True
+
+    search_space: ClassVar[SearchSpace] = {
+        "k": Int(10, 1000, log=True),
+        "shrink": Float(0.0, 100.0),
+        "center": Choice("baseline", "mean"),
+        "reg_users": Float(0.1, 100.0, log=True),
+        "reg_items": Float(0.1, 100.0, log=True),
+    }
 
     def __init__(
         self,

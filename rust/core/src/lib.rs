@@ -5,6 +5,7 @@
 //! `RowScorer`. Every function is deterministic: the same bits for any number of threads.
 
 pub mod als;
+pub mod auc;
 pub mod biased;
 pub mod biases;
 pub mod build;
@@ -15,12 +16,15 @@ pub mod error;
 pub mod factors;
 pub mod gram;
 pub mod ids;
+pub mod latest;
+pub mod lists;
 pub mod metrics;
 mod packed;
 mod pages;
 pub mod product;
 mod pruned;
 pub mod rating;
+pub mod resample;
 mod ridge;
 pub mod simd;
 pub mod similarity;

@@ -3,14 +3,15 @@
 
 mod arrays;
 mod error;
+mod evaluation;
 mod run;
 
 use arrays::{Parts, give, give_ranked, hold, slice, views};
 use ferrec_core::similarity::{Axis, Measure, Request};
 use ferrec_core::weight::{Side, Weighting};
 use ferrec_core::{
-    als as core_als, biased, biases as core_biases, build, csr, factors, gram as core_gram, ids, metrics,
-    product, rating, similarity, slim as core_slim, stateless, svd, weight as core_weight,
+    als as core_als, biased, biases as core_biases, build, csr, factors, gram as core_gram, ids, product,
+    rating, similarity, slim as core_slim, stateless, svd, weight as core_weight,
 };
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -590,23 +591,6 @@ fn truncated_svd<'py>(
     Ok((give(py, found.u), give(py, found.s), give(py, found.vt), give(py, found.means)))
 }
 
-type Measured<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i64>>);
-
-#[pyfunction]
-fn ranking_metrics<'py>(
-    py: Python<'py>,
-    indptr: PyReadonlyArray1<'py, i64>,
-    indices: PyReadonlyArray1<'py, i32>,
-    truth: &Csr,
-    ks: Vec<usize>,
-    n_threads: usize,
-) -> PyResult<Measured<'py>> {
-    let (indptr, indices) = (slice(&indptr, "recommended")?, slice(&indices, "recommended")?);
-    let lists = metrics::Lists { indptr, indices, n_cols: truth.inner.n_cols() };
-    let measured = run(py, n_threads, None, |_| metrics::ranking_metrics(lists, &truth.inner, &ks))?;
-    Ok((give(py, measured.per_row), give(py, measured.rows), give(py, measured.distinct)))
-}
-
 /// Threads a kernel uses unless told otherwise: CPU affinity and cgroup quota.
 #[pyfunction]
 fn default_threads() -> usize {
@@ -623,11 +607,16 @@ fn simd_level() -> &'static str {
 #[pymodule]
 mod _rust {
     #[pymodule_export]
+    use super::evaluation::{
+        auc, bootstrap_means, exposure, hit_ranks, latest, list_diversity, list_means, rank_metrics,
+        sample_others, serendipity, sign_flips,
+    };
+    #[pymodule_export]
     use super::{
         Csr, als, biased_factors, biases, build_csr, default_threads, encode_ints, fold_in, fold_in_als,
-        fold_in_biased, gram, plan_similar, ranking_metrics, score_factors, score_product, score_random,
-        score_ratings, simd_level, slim, top_k_common, top_k_factors, top_k_product, top_k_random,
-        top_k_ratings, top_k_similar, truncated_svd, weight,
+        fold_in_biased, gram, plan_similar, score_factors, score_product, score_random, score_ratings,
+        simd_level, slim, top_k_common, top_k_factors, top_k_product, top_k_random, top_k_ratings,
+        top_k_similar, truncated_svd, weight,
     };
     use pyo3::prelude::*;
 

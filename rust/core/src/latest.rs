@@ -1,0 +1,66 @@
+//! The last events of each user.
+
+use crate::error::{Error, Result};
+
+/// Marks the `n` events of each user with the greatest keys (of equal ones the later in order; without keys the
+/// last in order). Users with `n` events or fewer have none marked.
+pub fn latest(users: &[i32], keys: Option<&[i64]>, n_users: usize, n: usize) -> Result<Vec<bool>> {
+    if let Some(user) = users.iter().find(|&&u| u as u32 as usize >= n_users) {
+        return Err(Error::invalid("users", format_args!("user {user} of {n_users}")));
+    }
+    if let Some(keys) = keys.filter(|keys| keys.len() != users.len()) {
+        return Err(Error::Shape(format!("{} users and {} keys", users.len(), keys.len())));
+    }
+    if n == 0 {
+        return Err(Error::invalid("n", "must be at least 1, got 0"));
+    }
+    let mut counts = vec![0_usize; n_users];
+    for &user in users {
+        counts[user as usize] += 1;
+    }
+    let mut marked = vec![false; users.len()];
+    match keys {
+        None => last_in_order(users, &counts, n, &mut marked),
+        Some(keys) => greatest(users, keys, &counts, n, &mut marked),
+    }
+    Ok(marked)
+}
+
+fn last_in_order(users: &[i32], counts: &[usize], n: usize, marked: &mut [bool]) {
+    let mut taken = vec![0; counts.len()];
+    for at in (0..users.len()).rev() {
+        let user = users[at] as usize;
+        if counts[user] > n && taken[user] < n {
+            taken[user] += 1;
+            marked[at] = true;
+        }
+    }
+}
+
+fn greatest(users: &[i32], keys: &[i64], counts: &[usize], n: usize, marked: &mut [bool]) {
+    // Events of the users who give any, user after user: key and place.
+    let mut next = vec![0; counts.len()];
+    let mut total = 0;
+    for user in 0..counts.len() {
+        next[user] = total;
+        total += if counts[user] > n { counts[user] } else { 0 };
+    }
+    let mut events = vec![(0_i64, 0_usize); total];
+    for at in 0..users.len() {
+        let user = users[at] as usize;
+        if counts[user] > n {
+            events[next[user]] = (keys[at], at);
+            next[user] += 1;
+        }
+    }
+    for user in 0..counts.len() {
+        if counts[user] > n {
+            let own = &mut events[next[user] - counts[user]..next[user]];
+            let first = own.len() - n;
+            own.select_nth_unstable(first);
+            for event in &own[first..] {
+                marked[event.1] = true;
+            }
+        }
+    }
+}

@@ -1,0 +1,329 @@
+"""Cross-validation, search spaces and tuning."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ferrec
+from ferrec import DataError, Interactions, split
+from ferrec.evaluation import evaluate, evaluate_ratings
+from ferrec.models import MODELS
+from ferrec.search_space import Choice, Float, Int
+from ferrec.testing import checkerboard
+from ferrec.testing._checks import sample
+
+NOTHING_TO_TUNE = ("Random",)
+
+
+@pytest.fixture(scope="module")
+def data() -> Interactions:
+    rng = np.random.default_rng(0)
+    n = 2500
+    return Interactions.from_arrays(
+        rng.integers(0, 80, n),
+        rng.zipf(1.3, n) % 50,
+        rng.integers(1, 6, n),
+        rng.integers(0, 10**6, n),
+        duplicates="last",
+    )
+
+
+# -- cross-validation -------------------------------------------------------------------------------------------
+
+
+def test_every_fold_is_a_fit_and_an_evaluation(data: Interactions) -> None:
+    model = ferrec.ItemKNN(k=9, shrink=2.0)
+    result = ferrec.cross_validate(model, data, 3, ["ndcg@5", "coverage@5"])
+    assert len(result.folds) == 3 and model._state is None
+    for fold, (train, test) in zip(result.folds, split.k_fold(data, 3), strict=True):
+        alone = evaluate(ferrec.ItemKNN(k=9, shrink=2.0).fit(train), test, ["ndcg@5", "coverage@5"])
+        assert fold.metrics == alone.metrics
+        assert fold.evaluation is not None and fold.evaluation.n_users == alone.n_users
+        assert (fold.train_events, fold.test_events) == (len(train), len(test))
+    columns = [fold.metrics["ndcg@5"] for fold in result.folds]
+    assert result["ndcg@5"] == result.metrics["ndcg@5"] == pytest.approx(np.mean(columns))
+    assert result.deviations["ndcg@5"] == pytest.approx(np.std(columns, ddof=1))
+    lines = repr(result).splitlines()
+    assert lines[0].split() == ["ndcg@5", "coverage@5", "train", "test", "fit", "s"] and len(lines) == 6
+    assert lines[-1].startswith("deviation") and all(line == line.rstrip() for line in lines)
+    plain = json.loads(json.dumps(result.to_dict()))
+    assert plain["metrics"]["ndcg@5"] == result["ndcg@5"] and len(plain["folds"]) == 3
+    with pytest.raises(KeyError, match="there are ndcg@5, coverage@5"):
+        result["ndcg@7"]
+
+
+def test_splits_of_every_form(data: Interactions) -> None:
+    pair = split.leave_last_out(data)
+    forms: list[Any] = [
+        pair,
+        [pair],
+        iter([pair]),
+        split.leave_last_out,
+        lambda data: [split.leave_last_out(data)],
+    ]
+    results = [ferrec.cross_validate(ferrec.Popularity(), data, form, "mrr@5") for form in forms]
+    assert all(result.metrics == results[0].metrics and len(result.folds) == 1 for result in results)
+    assert np.isnan(results[0].deviations["mrr@5"]) and results[0].to_dict()["deviations"] == {"mrr@5": None}
+    rolled = ferrec.cross_validate(
+        ferrec.Popularity(), data, lambda data: split.rolling(data, 10**5, 2), "mrr@5"
+    )
+    assert len(rolled.folds) == 2
+
+
+def test_errors_of_ratings_beside_ranking_metrics(data: Interactions) -> None:
+    result = ferrec.cross_validate(ferrec.Bias(), data, 2, ["rmse", "ndcg@5", "mse"])
+    train, test = next(split.k_fold(data, 2))
+    model = ferrec.Bias().fit(train)
+    first = result.folds[0].metrics
+    assert list(first) == ["rmse", "ndcg@5", "mse"]
+    assert first["rmse"] == evaluate_ratings(model, test)["rmse"] and first["mse"] == pytest.approx(
+        first["rmse"] ** 2
+    )
+    only = ferrec.cross_validate(ferrec.Bias(), data, 2, "mae")
+    assert only.folds[0].evaluation is None and list(only.metrics) == ["mae"]
+
+
+def test_bad_arguments_of_cross_validation(data: Interactions) -> None:
+    model = ferrec.Popularity()
+    with pytest.raises(ValueError, match="'ndgc@5' is unknown"):
+        ferrec.cross_validate(model, data, 2, ["rmse", "ndgc@5"])
+    with pytest.raises(ValueError, match="name at least one"):
+        ferrec.cross_validate(model, data, 2, [])
+    with pytest.raises(TypeError, match="data: expected Interactions, got list"):
+        ferrec.cross_validate(model, [1], 2)  # type: ignore[arg-type]
+    for bad in ([1, 2], "k_fold", 2.5, [(data,)], (data, 1)):
+        with pytest.raises(TypeError, match="splits: expected pairs"):
+            ferrec.cross_validate(model, data, bad)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="splits: there are none"):
+        ferrec.cross_validate(model, data, [])
+    with pytest.raises(ValueError, match="k=1"):
+        ferrec.cross_validate(model, data, 1)
+
+
+# -- search spaces ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in NOTHING_TO_TUNE])
+def test_every_model_says_what_to_tune(name: str) -> None:
+    kind = MODELS[name]
+    assert kind.search_space, f"{name} declares no search_space"
+    defaults = kind().get_params()
+    for param, values in kind.search_space.items():
+        assert defaults[param] is None or defaults[param] in values, "the default lies outside"
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in NOTHING_TO_TUNE])
+def test_what_is_drawn_from_a_space_fits(name: str) -> None:
+    optuna = pytest.importorskip("optuna")
+    kind, events = MODELS[name], sample()
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(4):
+        trial = study.ask()
+        params = {param: values.suggest(trial, param) for param, values in kind.search_space.items()}
+        assert all(value in kind.search_space[param] for param, value in params.items())
+        kind().set_params(**params).fit(events)
+
+
+def test_spaces_hold_their_values() -> None:
+    assert 3 in Int(1, 3) and 4 not in Int(1, 3) and True not in Int(0, 3) and 2.0 not in Int(1, 3)
+    assert (
+        1 in Float(0.5, 2)
+        and 2.5 not in Float(0.5, 2)
+        and None not in Float(0, 1)
+        and True not in Float(0, 1)
+    )
+    assert (
+        None in Choice(None, 1)
+        and 1 in Choice(None, 1)
+        and True not in Choice(None, 1)
+        and 1.0 not in Choice(1)
+    )
+    assert Choice(True, 1).values == (True, 1)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Int(3, 1),
+        lambda: Int(0, 5, log=True),
+        lambda: Int(1, 2.5),  # type: ignore[arg-type]
+        lambda: Float(0, 1, log=True),
+        lambda: Float(2, 1),
+        lambda: Float(0, float("inf")),
+        lambda: Float("0", 1),  # type: ignore[arg-type]
+        lambda: Choice(),
+        lambda: Choice(1, 1),
+    ],
+)
+def test_spaces_that_hold_nothing_are_refused(make: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match=r"Int|Float|Choice"):
+        make()
+
+
+# -- tuning -----------------------------------------------------------------------------------------------------
+
+
+def test_tuning_finds_the_best_and_fits_it(data: Interactions) -> None:
+    space = {"k": Int(1, 60, log=True), "measure": Choice("cosine", "jaccard")}
+    found = ferrec.tune(
+        ferrec.ItemKNN(shrink=1.0), data, split.leave_last_out, "mrr@10", trials=8, space=space
+    )
+    train, test = split.leave_last_out(data)
+    values = {}
+    for trial in found.trials:
+        model = ferrec.ItemKNN(shrink=1.0, **trial.params).fit(train)  # type: ignore[arg-type]
+        values[trial.number] = evaluate(model, test, "mrr@10")["mrr@10"]
+        assert trial.value == values[trial.number] and trial.state == "complete" and trial.error is None
+    assert len(found.trials) == 8 and found.best.number == max(values, key=lambda n: (values[n], -n))
+    assert found.best_value == max(values.values()) and found.best_params == found.best.params
+    assert found.model.get_params() == ferrec.ItemKNN(shrink=1.0, **found.best_params).get_params()  # type: ignore[arg-type]
+    assert np.array_equal(np.diff(found.model._fitted().seen.parts()[0]), np.diff(data.matrix.indptr)), (
+        "not all data"
+    )
+    assert found.trials[0].params["measure"] == "cosine"  # its own; k=100 lies outside
+    assert repr(found).startswith(f"Tuning(mrr@10 {found.best_value:.4f} of 8 trials: k=")
+    again = ferrec.tune(
+        ferrec.ItemKNN(shrink=1.0), data, split.leave_last_out, "mrr@10", trials=8, space=space
+    )
+    assert [t.params for t in again.trials] == [t.params for t in found.trials]
+    other = ferrec.tune(ferrec.ItemKNN(shrink=1.0), data, metric="mrr@10", trials=8, space=space, seed=1)
+    assert [t.params for t in other.trials] != [t.params for t in found.trials]
+
+
+def test_the_first_trial_is_the_model_as_it_is(data: Interactions) -> None:
+    found = ferrec.tune(ferrec.EASE, data, trials=2)
+    assert found.trials[0].params == {"reg": 500.0}
+    assert found.best_value >= found.trials[0].value  # type: ignore[operator]
+
+
+def test_errors_are_minimised(data: Interactions) -> None:
+    found = ferrec.tune(ferrec.Bias, data, 2, "rmse", trials=6)
+    assert found.best_value == min(
+        t.value for t in found.trials if t.state == "complete" and t.value is not None
+    )
+
+
+def test_splits_are_made_once(data: Interactions) -> None:
+    calls = []
+
+    def splits(data: Interactions) -> Any:
+        calls.append(1)
+        return split.k_fold(data, 2)
+
+    ferrec.tune(ferrec.Popularity, data, splits, "mrr@5", trials=3, space={"window": Float(1e5, 1e6)})
+    assert calls == [1]
+
+
+def test_hopeless_trials_are_given_up(data: Interactions) -> None:
+    class Worse(ferrec.ItemKNN):
+        """The later it is asked, the worse it is."""
+
+        fits = 0
+
+        def _fit(self, data: Interactions, callback: Any) -> Any:
+            Worse.fits += 1
+            if Worse.fits > 15:  # after five trials of three folds
+                data = data.select(data.events.items == 0)
+            return super()._fit(data, callback)
+
+    found = ferrec.tune(Worse, data, 3, "recall@10", trials=8, space={"k": Int(1, 40)})
+    states = [trial.state for trial in found.trials]
+    assert states[:5] == ["complete"] * 5 and set(states[5:]) == {"pruned"}
+    pruned = found.trials[-1]
+    assert len(pruned.folds) == 1 and pruned.value == pruned.folds[0]
+    assert "of 8 trials, 3 pruned" in repr(found)
+
+
+def test_patience_and_repetition(data: Interactions) -> None:
+    fits = []
+
+    class Counted(ferrec.ItemKNN):
+        def _fit(self, data: Interactions, callback: Any) -> Any:
+            fits.append(self.k)
+            return super()._fit(data, callback)
+
+    space = {"k": Choice(5, 20)}
+    found = ferrec.tune(Counted, data, metric="mrr@5", trials=40, space=space, patience=6)
+    assert len(found.trials) == found.best.number + 7 < 40
+    assert len(fits) <= 3, "what was tried before was computed again"  # both, and the best on all data
+    calls: list[tuple[int, int]] = []
+    ferrec.tune(
+        ferrec.ItemKNN, data, metric="mrr@5", trials=3, space=space, progress=lambda *done: calls.append(done)
+    )
+    assert calls == [(1, 3), (2, 3), (3, 3)]
+    with pytest.raises(DataError, match=r"none of 0 trials was completed.*the time was up"):
+        ferrec.tune(ferrec.ItemKNN, data, metric="mrr@5", timeout=1e-9, space=space)
+
+
+def test_failures_are_kept_and_named(data: Interactions) -> None:
+    found = ferrec.tune(ferrec.ItemKNN, data, metric="mrr@5", trials=6, space={"k": Choice(0, 5, 6, 7)})
+    failed = [trial for trial in found.trials if trial.state == "failed"]
+    assert failed and all(trial.params["k"] == 0 and trial.value is None for trial in failed)
+    assert failed[0].error is not None and failed[0].error.startswith("ValueError: k: must be at least 1")
+    assert f"{len(failed)} failed" in repr(found)
+    untimed = Interactions.from_arrays([1, 1, 2, 2], [1, 2, 1, 2])
+    with pytest.raises(
+        DataError, match=r"none of 2 trials was completed; the first says: DataError: half_life"
+    ):
+        ferrec.tune(ferrec.Popularity, untimed, trials=2)
+
+
+def test_the_table_is_saved(data: Interactions, tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import csv, parquet
+
+    space = {"weighting": Choice(None, "bm25"), "k": Choice(3, "x"), "shrink": Float(0.0, 1.0)}
+    found = ferrec.tune(ferrec.ItemKNN, data, 2, "mrr@5", trials=9, space=space)
+    rows = found.to_dicts()
+    assert list(rows[0]) == [
+        "number",
+        "state",
+        "mrr@5",
+        "fold_1",
+        "fold_2",
+        "seconds",
+        "param_weighting",
+        "param_k",
+        "param_shrink",
+        "error",
+    ]
+    for ending in ("parquet", "csv", "json"):
+        found.save(tmp_path / f"trials.{ending}")
+    assert json.loads((tmp_path / "trials.json").read_text()) == rows
+    table = parquet.read_table(tmp_path / "trials.parquet")
+    assert table.equals(found.to_arrow()) and table["param_k"].type == pyarrow.string()
+    assert table["mrr@5"].to_pylist() == [row["mrr@5"] for row in rows]
+    assert csv.read_csv(tmp_path / "trials.csv").column_names == list(rows[0])
+    frame = found.to_pandas()
+    assert frame["seconds"].tolist() == [row["seconds"] for row in rows]
+    with pytest.raises(ValueError, match=r"trials.txt: expected a name that ends in .parquet, .csv or .json"):
+        found.save(tmp_path / "trials.txt")
+
+
+def test_bad_arguments_of_tuning(data: Interactions) -> None:
+    with pytest.raises(ValueError, match="Random has nothing to tune"):
+        ferrec.tune(ferrec.Random, data)
+    with pytest.raises(ValueError, match="ItemKNN has no parameter 'q'"):
+        ferrec.tune(ferrec.ItemKNN, data, space={"q": Int(1, 2)})
+    with pytest.raises(ValueError, match="'ndcg' is unknown"):
+        ferrec.tune(ferrec.ItemKNN, data, metric="ndcg")
+    with pytest.raises(ValueError, match="expected the name of one"):
+        ferrec.tune(ferrec.ItemKNN, data, metric=["ndcg@5"])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="trials"):
+        ferrec.tune(ferrec.ItemKNN, data, trials=0)
+    with pytest.raises(ValueError, match="patience"):
+        ferrec.tune(ferrec.ItemKNN, data, patience=0)
+    with pytest.raises(TypeError, match="data: expected Interactions"):
+        ferrec.tune(ferrec.ItemKNN, None)  # type: ignore[arg-type]
+
+
+def test_tuning_of_the_checkerboard() -> None:
+    """Any neighbourhood finds the missing item; the answer is visible."""
+    board = checkerboard()
+    found = ferrec.tune(ferrec.ItemKNN, board, 3, "hit_rate@6", trials=3)
+    assert found.best_value == 1.0
+    recs = found.model.recommend(n=1)
+    assert recs.items.decode(recs.codes).tolist() == recs.queries.tolist()
