@@ -16,6 +16,7 @@ pub mod factors;
 pub mod gram;
 pub mod ids;
 pub mod metrics;
+pub mod mlp;
 mod packed;
 mod pages;
 pub mod product;
