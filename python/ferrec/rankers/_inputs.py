@@ -84,7 +84,7 @@ class Inputs(RankerState):
 
     def read_numbers(self, candidates: Candidates) -> list[NDArray[np.float32]]:
         """The columns to scale, not copied. The age of an example, which is not there at scoring, is 0."""
-        now = np.zeros(0 if len(self.columns) == len(candidates.columns) else len(candidates), np.float32)
+        now = np.zeros(len(candidates), np.float32)
         return [np.ascontiguousarray(candidates.columns.get(name, now)) for name in self.numbers]
 
     def read_codes(self, candidates: Candidates) -> list[NDArray[np.int32]]:

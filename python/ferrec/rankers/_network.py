@@ -1,4 +1,4 @@
-"""The network of `MLPRanker` in Keras: building it, training it, taking it apart. The only file that needs Keras."""
+"""The network of `MLPRanker` in Keras: building it, training it, taking it apart. Only here is Keras needed."""
 
 import itertools
 import tempfile
@@ -65,7 +65,7 @@ def keras() -> Iterator[Any]:
 
 
 def build(plan: Plan) -> Model:
-    """The network, untrained: inputs ``columns`` (float32, as they come) and ``rows`` (int32, of the embeddings)."""
+    """The network, untrained. Its inputs: ``columns``, float32, as they come, and ``rows`` of embeddings, int32."""
     with keras() as k:
         seeds = itertools.count(1000 * plan.seed)
 
