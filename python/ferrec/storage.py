@@ -54,7 +54,7 @@ def save(model: Recommender[Any], path: str | os.PathLike[str]) -> None:
             "format": FORMAT,
             "ferrec": _rust.__version__,
             "model": type(model).__name__,
-            "params": model.get_params(),
+            "params": model.get_params(deep=False),
             "saved": datetime.now(UTC).isoformat(timespec="seconds"),
             "scalars": scalars,
             "files": files,
