@@ -12,6 +12,7 @@ The kernels under the models are in [`ferrec.kernels`][ferrec.kernels].
 
 from ferrec import kernels, split
 from ferrec._rust import __version__
+from ferrec.candidates import Candidates
 from ferrec.errors import (
     DataError,
     FerrecError,
@@ -44,6 +45,7 @@ from ferrec.models import (
 )
 from ferrec.planning import Plan, plan
 from ferrec.recommendations import Recommendations
+from ferrec.retrieval import Retrieval
 from ferrec.storage import load
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "SLIM",
     "Bias",
     "BiasedMF",
+    "Candidates",
     "Comparison",
     "DataError",
     "Evaluation",
@@ -72,6 +75,7 @@ __all__ = [
     "Random",
     "Recommendations",
     "Recommender",
+    "Retrieval",
     "UnknownIdError",
     "UnsupportedError",
     "UserKNN",

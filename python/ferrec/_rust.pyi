@@ -20,10 +20,12 @@ __all__ = [
     "Mlp",
     "__version__",
     "als",
+    "best",
     "biased_factors",
     "biases",
     "build_csr",
     "build_profile",
+    "check_ragged",
     "default_threads",
     "encode_ints",
     "fold_in",
@@ -34,6 +36,7 @@ __all__ = [
     "metrics",
     "plan_similar",
     "ranking_metrics",
+    "ranks",
     "score_factors",
     "score_product",
     "score_random",
@@ -47,6 +50,8 @@ __all__ = [
     "top_k_ratings",
     "top_k_similar",
     "truncated_svd",
+    "union",
+    "values_at",
     "weight",
 ]
 
@@ -190,5 +195,10 @@ def truncated_svd(
 def ranking_metrics(
     indptr: _I64, indices: _I32, truth: Csr, ks: Sequence[int], n_threads: int
 ) -> tuple[_F64, _I64, _I64]: ...
+def check_ragged(indptr: _I64, codes: _I32, n_cols: int) -> None: ...
+def union(lists: Sequence[tuple[_I64, _I32]], n_cols: int, n_threads: int) -> tuple[_I64, _I32]: ...
+def ranks(indptr: _I64, scores: _F32, n_threads: int) -> _F32: ...
+def best(lists: tuple[_I64, _I32], n_cols: int, scores: _F32, n: int, n_threads: int) -> _CsrParts: ...
+def values_at(pairs: Csr, matrix: Csr, rows: _I32, absent: float, n_threads: int) -> _F32: ...
 def default_threads() -> int: ...
 def simd_level() -> str: ...

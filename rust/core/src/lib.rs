@@ -21,6 +21,7 @@ mod packed;
 mod pages;
 pub mod product;
 mod pruned;
+pub mod ragged;
 pub mod rating;
 mod ridge;
 pub mod simd;

@@ -3,6 +3,7 @@
 
 mod arrays;
 mod error;
+mod ragged;
 mod run;
 
 use arrays::{Parts, give, give_ranked, hold, slice, views};
@@ -678,6 +679,8 @@ fn simd_level() -> &'static str {
 /// The compiled part of ferrec.
 #[pymodule]
 mod _rust {
+    #[pymodule_export]
+    use super::ragged::{best, check_ragged, ranks, union, values_at};
     #[pymodule_export]
     use super::{
         Csr, Mlp, als, biased_factors, biases, build_csr, default_threads, encode_ints, fold_in, fold_in_als,
