@@ -21,14 +21,18 @@ def pairs(n_queries=80, each=12, seed=0, n_items=40, columns=3, missing=False):
     """Pairs that come true when the first column is high and the category is odd; the others say nothing."""
     rng = np.random.default_rng(seed)
     n = n_queries * each
-    items = np.sort(rng.permuted(np.tile(np.arange(n_items, dtype=np.int32), (n_queries, 1)), axis=1)[:, :each])
+    items = np.sort(
+        rng.permuted(np.tile(np.arange(n_items, dtype=np.int32), (n_queries, 1)), axis=1)[:, :each]
+    )
     named = {f"number_{at}": rng.normal(3, 2, n).astype(np.float32) for at in range(columns)}
     named["kind"] = rng.integers(0, 7, n).astype(np.float32)
     logit = (named["number_0"] - 3) + 2 * (named["kind"] % 2) - 2.5
     labels = (rng.random(n) < 1 / (1 + np.exp(-2 * logit))).astype(np.float32)
     if missing:
         named["number_1"][rng.random(n) < 0.2] = np.nan
-    queries = Queries(np.arange(n_queries), as_csr(csr_array((n_queries, n_items))), np.arange(n_queries, dtype=np.int32))
+    queries = Queries(
+        np.arange(n_queries), as_csr(csr_array((n_queries, n_items))), np.arange(n_queries, dtype=np.int32)
+    )
     indptr = np.arange(n_queries + 1, dtype=np.int64) * each
     catalogue = Labels.from_values(range(n_items))
     return Candidates(queries, catalogue, indptr, items.ravel(), named), labels

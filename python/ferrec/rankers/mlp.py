@@ -16,6 +16,7 @@ from ferrec.rankers import _network
 from ferrec.rankers._base import Labelled, Ranker
 from ferrec.rankers._groups import Groups
 from ferrec.rankers._inputs import Batch, Inputs
+from ferrec.rankers._network import Stream
 
 Loss = Literal["binary", "pairwise", "listwise"]
 LOSSES = ("binary", "pairwise", "listwise")
@@ -169,19 +170,22 @@ class MLPRanker(Ranker[MLPState]):
         )
         model = _network.build(plan)
         group = 1 + (size or 0)
+        step = max(1, self.batch_size // group)
 
-        def stream(pairs: Labelled, groups: NDArray[np.int64]) -> Iterator[Batch]:
-            return inputs.batches(pairs, groups, max(1, self.batch_size // group))
+        def stream(pairs: Labelled, part: int, again: bool) -> Stream:
+            groups = Groups.of(pairs, size)
 
-        ours, later = Groups.of(train, size), None
+            def one_pass(number: int) -> Iterator[Batch]:
+                return inputs.batches(pairs, groups.draw((self.seed, part, again * number)), step)
+
+            return Stream(one_pass, -(-len(groups) // step))
+
         if validation is not None:
             inputs.check_items(validation.candidates)
-            drawn = Groups.of(validation, size).draw((self.seed, 1))
-            later = lambda: stream(validation, drawn)  # noqa: E731
         history = _network.train(
             model,
-            lambda epoch: stream(train, ours.draw((self.seed, 0, epoch))),
-            later,
+            stream(train, 0, again=True),
+            None if validation is None else stream(validation, 1, again=False),
             loss=self.loss,
             group=group,
             learning_rate=self.learning_rate,
