@@ -12,6 +12,7 @@ The kernels under the models are in [`ferrec.kernels`][ferrec.kernels].
 
 from ferrec import kernels, split
 from ferrec._rust import __version__
+from ferrec.candidates import Candidates
 from ferrec.errors import (
     DataError,
     FerrecError,
@@ -54,6 +55,7 @@ from ferrec.models import (
 )
 from ferrec.planning import Plan, plan
 from ferrec.recommendations import Recommendations
+from ferrec.retrieval import Retrieval
 from ferrec.storage import load
 
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "SLIM",
     "Bias",
     "BiasedMF",
+    "Candidates",
     "Comparison",
     "CrossValidation",
     "DataError",
@@ -83,6 +86,7 @@ __all__ = [
     "Random",
     "Recommendations",
     "Recommender",
+    "Retrieval",
     "Tuning",
     "UnknownIdError",
     "UnsupportedError",

@@ -19,14 +19,17 @@ _Progress: TypeAlias = Callable[[int, int], object] | None
 
 __all__ = [
     "Csr",
+    "Mlp",
     "__version__",
     "als",
     "auc",
+    "best",
     "biased_factors",
     "biases",
     "bootstrap_means",
     "build_csr",
     "build_profile",
+    "check_ragged",
     "default_threads",
     "encode_ints",
     "exposure",
@@ -42,6 +45,7 @@ __all__ = [
     "metrics",
     "plan_similar",
     "rank_metrics",
+    "ranks",
     "sample_others",
     "score_factors",
     "score_product",
@@ -58,6 +62,8 @@ __all__ = [
     "top_k_ratings",
     "top_k_similar",
     "truncated_svd",
+    "union",
+    "values_at",
     "weight",
 ]
 
@@ -76,6 +82,25 @@ class Csr:
     def parts(self) -> _CsrParts: ...
     def rows(self, rows: NDArray[np.int32]) -> Csr: ...
     def transpose(self) -> Csr: ...
+
+@final
+class Mlp:
+    def __new__(
+        cls,
+        scaling: tuple[_F32, _F32, float, Sequence[int]],
+        embeddings: Sequence[tuple[_I32, _F32, int]],
+        crosses: Sequence[tuple[_F32, _F32]],
+        layers: Sequence[tuple[_F32, _F32]],
+        sigmoid: bool,
+    ) -> Mlp: ...
+    def score(
+        self,
+        columns: Sequence[_F32],
+        codes: Sequence[_I32],
+        n_pairs: int,
+        n_threads: int,
+        progress: _Progress,
+    ) -> _F32: ...
 
 def encode_ints(values: _I64, n_threads: int = 0) -> tuple[_I32, _I64]: ...
 def build_csr(
@@ -192,5 +217,10 @@ def sample_others(exclude: Csr, n: int, seed: int, keys: _U64, n_threads: int) -
 def bootstrap_means(values: _F64, n_resamples: int, seed: int, n_threads: int) -> _F64: ...
 def sign_flips(values: _F64, n_resamples: int, seed: int, n_threads: int) -> int: ...
 def latest(users: _I32, keys: _I64 | None, n_users: int, n: int) -> NDArray[np.bool_]: ...
+def check_ragged(indptr: _I64, codes: _I32, n_cols: int) -> None: ...
+def union(lists: Sequence[tuple[_I64, _I32]], n_cols: int, n_threads: int) -> tuple[_I64, _I32]: ...
+def ranks(indptr: _I64, scores: _F32, n_threads: int) -> _F32: ...
+def best(lists: tuple[_I64, _I32], n_cols: int, scores: _F32, n: int, n_threads: int) -> _CsrParts: ...
+def values_at(pairs: Csr, matrix: Csr, rows: _I32, absent: float, n_threads: int) -> _F32: ...
 def default_threads() -> int: ...
 def simd_level() -> str: ...

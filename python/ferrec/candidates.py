@@ -5,12 +5,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ferrec import _rust
 from ferrec.errors import DataError
+from ferrec.interactions import Interactions
+from ferrec.kernels import as_int, threads
 from ferrec.labels import Labels
 from ferrec.queries import Queries
+from ferrec.recommendations import Recommendations
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +49,19 @@ class Candidates:
     columns: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check that the parts fit together; the order within rows is checked by `pairs`."""
-        if self.indptr.shape != (len(self.queries) + 1,):
+        """Check that the parts fit together."""
+        for name, array, dtype in (("indptr", self.indptr, np.int64), ("codes", self.codes, np.int32)):
+            if array.ndim != 1 or array.dtype != dtype:
+                raise DataError(f"{name}: expected flat {dtype.__name__}, got {array.ndim}-d {array.dtype}")
+        if len(self.indptr) != len(self.queries) + 1:
             raise DataError(
-                f"indptr has shape {self.indptr.shape}, but there are {len(self.queries)} queries"
+                f"indptr: expected {len(self.queries) + 1} offsets for {len(self.queries)} queries, "
+                f"got {len(self.indptr)}"
             )
-        if self.indptr[0] != 0 or self.indptr[-1] != len(self.codes):
-            raise DataError(f"indptr does not run from 0 to the {len(self.codes)} pairs")
+        try:
+            _rust.check_ragged(self.indptr, self.codes, len(self.items))
+        except ValueError as error:
+            raise DataError(str(error)) from None
         for name, column in self.columns.items():
             if column.shape != self.codes.shape or column.dtype != np.float32:
                 raise DataError(
@@ -97,7 +106,11 @@ class Candidates:
         twice = [name for name in columns if name in self.columns]
         if twice:
             raise ValueError(f"columns: {twice[0]!r} is there already")
-        return Candidates(self.queries, self.items, self.indptr, self.codes, {**self.columns, **columns})
+        more = Candidates(self.queries, self.items, self.indptr, self.codes, {**self.columns, **columns})
+        for derived in ("rows", "pairs"):  # of the same pairs, so they need not be made again
+            if derived in self.__dict__:
+                more.__dict__[derived] = self.__dict__[derived]
+        return more
 
     def matrix(self, names: Sequence[str]) -> NDArray[np.float32]:
         """Some columns side by side.
@@ -125,3 +138,129 @@ class Candidates:
         for at, name in enumerate(names):
             out[:, at] = self.columns[name]
         return out
+
+    # -- scores of the pairs --------------------------------------------------------------------------------
+
+    def ranks(self, scores: ArrayLike, *, n_threads: int | None = None) -> NDArray[np.float32]:
+        """The rank of each pair within its query.
+
+        Parameters
+        ----------
+        scores : array-like of float, shape (len(self),)
+            Finite.
+        n_threads : int, optional
+            By default what CPU affinity and cgroup quota allow.
+
+        Returns
+        -------
+        ndarray of float32, shape (len(self),)
+            1 for the greatest score of the query; equal scores in the order of the items.
+
+        Raises
+        ------
+        ValueError
+            `scores` has another shape, or is not finite; says where.
+        """
+        return _rust.ranks(self.indptr, self._scores(scores), threads(n_threads))
+
+    def top(self, scores: ArrayLike, n: int = 10, *, n_threads: int | None = None) -> Recommendations:
+        """The best n candidates of each query.
+
+        Parameters
+        ----------
+        scores : array-like of float, shape (len(self),)
+            One for each pair, finite: a ranker's, or a column.
+        n : int
+            Items for each query, at least 1. Fewer are given where there are fewer candidates.
+        n_threads : int, optional
+            By default what CPU affinity and cgroup quota allow.
+
+        Returns
+        -------
+        Recommendations
+            Best first; equal scores in the order of the items.
+
+        Raises
+        ------
+        ValueError, TypeError
+            `scores` has another shape or is not finite, or `n` is no positive integer.
+
+        Examples
+        --------
+        >>> import ferrec
+        >>> data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["tea", "milk", "tea", "jam", "tea"])
+        >>> pairs = ferrec.Retrieval([ferrec.ItemKNN()]).fit(data).candidates()
+        >>> pairs.top(pairs.columns["item_knn_score"], n=1).to_lists()
+        {1: ['jam'], 2: ['milk'], 3: ['jam']}
+        """
+        n = as_int("n", n, minimum=1)
+        lists = (self.indptr, self.codes)
+        parts = _rust.best(lists, len(self.items), self._scores(scores), n, threads(n_threads))
+        return Recommendations(self.queries.labels, self.items, *parts)
+
+    def _scores(self, scores: ArrayLike) -> NDArray[np.float32]:
+        array = np.ascontiguousarray(scores, np.float32)
+        if array.shape != self.codes.shape:
+            raise ValueError(
+                f"scores: expected one for each of the {len(self)} pairs, got shape {array.shape}"
+            )
+        return array
+
+    # -- what became of the pairs ---------------------------------------------------------------------------
+
+    def weights(self, data: Interactions, *, absent: float = 0.0) -> NDArray[np.float32]:
+        """The weight that each pair has in some interactions.
+
+        Parameters
+        ----------
+        data : Interactions
+            With the same catalogue as the candidates: parts of one split have it. Queries are found among its
+            users by their labels.
+        absent : float
+            What a pair gets that has no event there.
+
+        Returns
+        -------
+        ndarray of float32, shape (len(self),)
+
+        Raises
+        ------
+        DataError
+            The catalogue is another.
+        """
+        if data.items is not self.items and data.items != self.items:
+            raise DataError(
+                f"data: its {data.n_items} items are not the {len(self.items)} of the candidates; "
+                f"take both from one split"
+            )
+        rows = data.users.encode(self.queries.labels, name="queries", missing="ignore")
+        return _rust.values_at(self.pairs, data.csr, rows, absent, 0)
+
+    def hits(self, future: Interactions) -> NDArray[np.float32]:
+        """The labels to learn from: which of the pairs came true.
+
+        Parameters
+        ----------
+        future : Interactions
+            What happened after the candidates were made; as in `weights`.
+
+        Returns
+        -------
+        ndarray of float32, shape (len(self),)
+            1 for a pair that has an event there, whatever it weighs, 0 for the others.
+
+        Raises
+        ------
+        DataError
+            The catalogue is another.
+
+        Examples
+        --------
+        >>> import ferrec
+        >>> data = ferrec.Interactions.from_arrays([1, 1, 2, 2], ["tea", "milk", "tea", "jam"], times=[1, 9, 2, 3])
+        >>> past, future = ferrec.split.by_time(data, cutoff=5)
+        >>> pairs = ferrec.Retrieval([ferrec.Popularity()]).fit(past).candidates(1, exclude_seen=False)
+        >>> pairs.items.decode(pairs.codes), pairs.hits(future)
+        (array(['jam', 'tea'], dtype=object), array([0., 0.], dtype=float32))
+        """
+        return (~np.isnan(self.weights(future, absent=np.nan))).astype(np.float32)

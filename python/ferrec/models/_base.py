@@ -5,22 +5,21 @@ integers only (`_fit`, `_rank`, `_pairs`, `_parts`). Everything about ids, histo
 here or in `ferrec.storage`.
 """
 
-import inspect
-import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Annotated, Any, ClassVar, Generic, Self, TypeAlias, TypeVar, cast, get_type_hints
+from typing import Annotated, Any, Self, TypeAlias, TypeVar, cast, get_type_hints
 
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
 from ferrec import _rust
+from ferrec._estimator import Estimator
 from ferrec._progress import Callback, bar
-from ferrec.errors import DataError, NotFittedError, UnknownIdError, UnsupportedError
+from ferrec.errors import DataError, UnknownIdError, UnsupportedError
 from ferrec.explanation import Explanation, exact
 from ferrec.interactions import Interactions
 from ferrec.kernels import CsrParts, Filter, Progress, as_csr, as_int, threads
@@ -73,15 +72,14 @@ def unit_rows(codes: NDArray[np.int32], n: int) -> _rust.Csr:
     return _rust.Csr(np.arange(count + 1), np.ascontiguousarray(codes), np.ones(count, np.float32), n)
 
 
-class Recommender(ABC, Generic[StateT]):
+class Recommender(Estimator[StateT], ABC):
     """A model that is fitted on interactions and recommends items.
 
     The constructor stores keyword parameters and nothing else; `fit` checks them and returns the model. Users
     and items are named by the caller's ids throughout.
     """
 
-    _state: StateT | None = None
-    _state_type: ClassVar[type[State]]
+    _fit_call = "fit(interactions)"
 
     search_space: ClassVar[SearchSpace] = {}
     """Parameters worth tuning and the values worth trying; `ferrec.tune` draws from it."""
@@ -116,48 +114,6 @@ class Recommender(ABC, Generic[StateT]):
 
     # -- the estimator's contract ---------------------------------------------------------------------------
 
-    @classmethod
-    def _parameters(cls) -> list[str]:
-        return [name for name in inspect.signature(cls).parameters if name != "self"]
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The constructor's parameters, as scikit-learn wants them.
-
-        Parameters
-        ----------
-        deep : bool
-            Ignored: no parameter is an estimator.
-
-        Returns
-        -------
-        dict
-            Names and values.
-        """
-        return {name: getattr(self, name) for name in self._parameters()}
-
-    def set_params(self, **params: Any) -> Self:
-        """Change parameters; they count at the next `fit`.
-
-        Raises
-        ------
-        ValueError
-            The model has no such parameter; says which it has.
-        """
-        known = self._parameters()
-        for name, value in params.items():
-            if name not in known:
-                raise ValueError(
-                    f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(known)}"
-                )
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self) -> str:
-        """The model with the parameters that differ from the defaults."""
-        defaults = {p.name: p.default for p in inspect.signature(type(self)).parameters.values()}
-        shown = [f"{k}={v!r}" for k, v in self.get_params().items() if v != defaults[k]]
-        return f"{type(self).__name__}({', '.join(shown)})"
-
     def fit(self, data: Interactions, *, progress: Progress = False) -> Self:
         """Learn from interactions.
 
@@ -183,11 +139,6 @@ class Recommender(ABC, Generic[StateT]):
         with bar(progress, f"fit {type(self).__name__}") as callback:
             self._state = self._fit(data, callback)
         return self
-
-    def _fitted(self) -> StateT:
-        if self._state is None:
-            raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit(interactions) first")
-        return self._state
 
     @property
     def users(self) -> Labels:
@@ -414,28 +365,6 @@ class Recommender(ABC, Generic[StateT]):
         n = as_int("n", n, minimum=1)
         codes = _encode(state.users, users, "users")
         return Recommendations(state.users.decode(codes), state.users, *self._similar_users(state, codes, n))
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to a folder: `model.json` and arrays, no pickle; `ferrec.load` reads it.
-
-        The folder appears under its name only when it is complete. A model that is there is replaced; any
-        other folder or file is refused.
-
-        Parameters
-        ----------
-        path : path
-            The folder.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        FileExistsError
-            Something that is no model is there.
-        """
-        from ferrec import storage
-
-        storage.save(self, path)
 
     # -- from labels to integers ----------------------------------------------------------------------------
 

@@ -1,0 +1,11 @@
+"""The rankers: one file each. A new one is a file here and a line in `__all__`."""
+
+from typing import Any
+
+from ferrec.rankers._base import Ranker
+from ferrec.rankers.mlp import MLPRanker
+
+__all__ = ["MLPRanker", "Ranker"]
+
+RANKERS: dict[str, type[Ranker[Any]]] = {name: globals()[name] for name in __all__ if name != "Ranker"}
+"""Every ranker by its class name."""
