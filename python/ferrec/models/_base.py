@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Annotated, Any, Self, TypeAlias, TypeVar, cast, get_type_hints
+from typing import Annotated, Any, ClassVar, Self, TypeAlias, TypeVar, cast, get_type_hints
 
 import numpy as np
 import scipy
