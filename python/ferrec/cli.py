@@ -1,4 +1,4 @@
-"""The command line: `ferrec fit`, `recommend`, `similar`, `evaluate`, `demo`.
+"""The command line: `ferrec fit`, `recommend`, `similar`, `evaluate`, `cross-validate`, `tune`, `demo`.
 
 Results go to standard output, as text or (`--json`) as one JSON object; all else goes to standard error.
 Exit codes: 0 all went well; 1 the data, a model or a file is at fault, in one line; 2 the command was wrong;
@@ -25,12 +25,13 @@ from typing import Any, NoReturn, get_args, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from ferrec import _demo, storage
+from ferrec import _demo, split, storage
 from ferrec._progress import bar
 from ferrec._rust import __version__
 from ferrec.errors import DataError, FerrecError, UnknownIdError, require
-from ferrec.evaluation import evaluate, evaluate_ratings
+from ferrec.evaluation import cross_validate, evaluate, evaluate_ratings, tune
 from ferrec.evaluation._metrics import METRICS, RATINGS
+from ferrec.evaluation._tuning import check_ending
 from ferrec.interactions import Interactions
 from ferrec.labels import Labels
 from ferrec.models import MODELS
@@ -154,12 +155,7 @@ def _arguments() -> Iterator[None]:
 
 
 def _fit(args: argparse.Namespace) -> tuple[Result, str]:
-    model = _make_model(args)
-    output = Path(args.output)
-    if output.exists() and not (output / "model.json").is_file():
-        raise FileExistsError(
-            f"{output}: exists and is no saved model; choose another folder"
-        )  # before the work
+    model, output = _make_model(args), _model_folder(args)
     clock = _Clock()
     data = _read(args.events, args)
     clock.lap("read")
@@ -179,6 +175,14 @@ def _fit(args: argparse.Namespace) -> tuple[Result, str]:
         "pairs": data.nnz,
         "seconds": clock.seconds,
     }, text
+
+
+def _model_folder(args: argparse.Namespace) -> Path:
+    """Where the model will go; what may not be replaced is refused before the work."""
+    output = Path(args.output)
+    if output.exists() and not (output / "model.json").is_file():
+        raise FileExistsError(f"{output}: exists and is no saved model; choose another folder")
+    return output
 
 
 def _make_model(args: argparse.Namespace) -> Recommender[Any]:
@@ -360,6 +364,94 @@ def _evaluate(args: argparse.Namespace) -> tuple[Result, str]:
     return result, "\n".join(lines)
 
 
+# -- cross-validate and tune ----------------------------------------------------------------------------------
+
+_SPLITS: dict[str, tuple[Callable[..., Any], type, Any, str]] = {
+    "leave-last-out": (split.leave_last_out, int, 1, "the last N events of each user"),
+    "leave-k-out": (split.leave_k_out, int, 1, "N random events of each user"),
+    "random": (split.random, float, 0.2, "a random share N of the events"),
+    "k-fold": (split.k_fold, int, 5, "N random parts, each in turn"),
+    "by-time": (
+        lambda data, share: split.by_time(data, fraction=share),
+        float,
+        0.2,
+        "the latest share N of the events",
+    ),
+    "rolling": (
+        lambda data, days: split.rolling(data, round(days * 86_400)),
+        float,
+        7.0,
+        "three windows of N days",
+    ),
+    "cold-users": (split.cold_users, float, 0.2, "all events of a random share N of the users"),
+    "cold-items": (split.cold_items, float, 0.2, "all events of a random share N of the items"),
+}
+
+
+def _parse_split(text: str) -> Callable[[Interactions], Any]:
+    name, _, number = text.partition(":")
+    if name not in _SPLITS:
+        raise _UsageError(f"--split: {name!r} is unknown; there are {', '.join(_SPLITS)}")
+    function, kind, default, _ = _SPLITS[name]
+    try:
+        value = kind(number) if number else default
+    except ValueError:
+        expected = "a whole number" if kind is int else "a number"
+        raise _UsageError(f"--split: expected {expected} after {name}:, got {number!r}") from None
+    return lambda data: function(data, value)
+
+
+def _cross_validate(args: argparse.Namespace) -> tuple[Result, str]:
+    model, splits = _make_model(args), _parse_split(args.split)
+    metrics = [metric.strip() for metric in args.metrics.split(",") if metric.strip()]
+    data = _read(args.events, args)
+    with _arguments():
+        found = cross_validate(
+            model, data, splits, metrics, exclude_seen=not args.include_seen, progress=_progress(args)
+        )
+    result = {"model": type(model).__name__, "params": model.get_params(), "split": args.split}
+    return result | found.to_dict(), f"{data!r}\n{model!r}, {args.split}\n{found!r}"
+
+
+def _tune(args: argparse.Namespace) -> tuple[Result, str]:
+    model, output, splits = _make_model(args), _model_folder(args), _parse_split(args.split)
+    fixed = {_parse_param(text)[0] for text in args.param}
+    clock = _Clock()
+    with _arguments():
+        if args.table is not None:
+            check_ending(Path(args.table))
+        data = _read(args.events, args)
+        clock.lap("read")
+        found = tune(
+            model,
+            data,
+            splits,
+            args.metric,
+            trials=args.trials,
+            space={name: values for name, values in model.search_space.items() if name not in fixed},
+            patience=args.patience,
+            timeout=args.timeout,
+            exclude_seen=not args.include_seen,
+            seed=args.seed,
+            progress=_progress(args),
+        )
+    clock.lap("tune")
+    found.model.save(output)
+    if args.table is not None:
+        found.save(args.table)
+    clock.lap("save")
+    return {
+        "model": type(found.model).__name__,
+        "params": found.model.get_params(),
+        "split": args.split,
+        "metric": found.metric,
+        "value": found.best_value,
+        "trials": len(found.trials),
+        "output": str(output),
+        "seconds": clock.seconds,
+    }, f"{data!r}\n{found!r}\n{found.model!r} fitted on everything and saved to {output}\n{clock}"
+
+
 # -- demo ---------------------------------------------------------------------------------------------------
 
 
@@ -461,12 +553,8 @@ def _parser() -> argparse.ArgumentParser:
         """,
         extra="models and their parameters:\n" + "\n".join(map(_describe_model, MODELS)),
     )
-    fit.add_argument("events", metavar="EVENTS", help="Parquet or CSV: a file, a folder, or a glob in quotes")
-    fit.add_argument("--model", required=True, metavar="NAME", help="one of the models below")
+    _add_training(fit)
     fit.add_argument("-o", "--output", required=True, metavar="FOLDER", help="where the model goes")
-    fit.add_argument(
-        "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter; may be repeated"
-    )
     _add_table(fit)
     _add_common(fit)
 
@@ -534,8 +622,9 @@ def _parser() -> argparse.ArgumentParser:
         ferrec evaluate ratings-model/ test.csv --rating stars --metrics rmse,mae
         """,
         extra=(
-            "metrics: precision@K recall@K f1@K hit_rate@K ndcg@K map@K mrr@K coverage@K, over all items;\n"
-            "and for ratings: rmse mae"
+            "metrics, over all items: precision@K recall@K f1@K hit_rate@K accuracy@K ndcg@K graded_ndcg@K\n"
+            "map@K mrr@K novelty@K serendipity@K popularity@K popularity_lift@K coverage@K gini@K auc\n"
+            "sampled_auc@N; and for ratings: rmse mae mse"
         ),
     )
     _add_model(evaluation)
@@ -551,6 +640,57 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_table(evaluation)
     _add_common(evaluation)
+
+    splits = "splits, with a number after a colon:\n" + "\n".join(
+        f"  {name + ':' + str(default):<20} {about}" for name, (_, _, default, about) in _SPLITS.items()
+    )
+    validation = _command(
+        commands,
+        "cross-validate",
+        _cross_validate,
+        "fit and measure a model on several splits of a table of events",
+        """
+        ferrec cross-validate --model item-knn events.parquet
+        ferrec cross-validate --model ease --param reg=300 --split rolling:7 --time ts events.parquet
+        ferrec cross-validate --model biased-mf ratings.csv --rating stars --duplicates last --metrics rmse,mae
+        """,
+        extra=splits,
+    )
+    _add_training(validation)
+    _add_splitting(validation, "k-fold:5")
+    validation.add_argument(
+        "--metrics", default=",".join(METRICS), metavar="LIST", help="as for ferrec evaluate"
+    )
+    _add_table(validation)
+    _add_common(validation)
+
+    tuning = _command(
+        commands,
+        "tune",
+        _tune,
+        "find the parameters under which a model does best, and save it fitted with them",
+        """
+        ferrec tune --model item-knn events.parquet --trials 30 -o model/
+        ferrec tune --model als events.parquet --param solver=cholesky --patience 15 --table trials.csv -o model/
+        ferrec tune --model biased-mf ratings.csv --rating stars --metric rmse --split random:0.1 -o model/
+        """,
+        extra=splits + '\n\nneeds: pip install "ferrec[tune]"',
+    )
+    _add_training(tuning)
+    tuning.add_argument("-o", "--output", required=True, metavar="FOLDER", help="where the model goes")
+    _add_splitting(tuning, "leave-last-out:1")
+    tuning.add_argument(
+        "--metric", default="ndcg@10", metavar="NAME", help="what to improve (default ndcg@10)"
+    )
+    tuning.add_argument("--trials", type=_positive, default=50, metavar="N", help="at most (default 50)")
+    tuning.add_argument(
+        "--patience", type=_positive, metavar="N", help="stop after N trials without a better one"
+    )
+    tuning.add_argument("--timeout", type=_positive, metavar="SECONDS", help="start no trial later than this")
+    tuning.add_argument("--seed", type=int, default=0, metavar="N", help="of the search (default 0)")
+    tuning.add_argument("--table", metavar="FILE", help="write all trials to a .parquet, .csv or .json file")
+    _add_table(tuning)
+    _add_common(tuning)
 
     demo = _command(
         commands,
@@ -597,6 +737,23 @@ def _command(
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="the folder that ferrec fit wrote")
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "events", metavar="EVENTS", help="Parquet or CSV: a file, a folder, or a glob in quotes"
+    )
+    parser.add_argument("--model", required=True, metavar="NAME", help="as ferrec fit --help lists them")
+    parser.add_argument(
+        "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter; may be repeated"
+    )
+
+
+def _add_splitting(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument("--split", default=default, metavar="NAME[:N]", help=f"as below (default {default})")
+    parser.add_argument(
+        "--include-seen", action="store_true", help="recommend what users have touched, and count it"
+    )
 
 
 def _add_table(parser: argparse.ArgumentParser) -> None:
