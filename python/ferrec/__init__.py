@@ -43,6 +43,7 @@ from ferrec.models import (
     UserKNNRegressor,
 )
 from ferrec.planning import Plan, plan
+from ferrec.preparation import Prepare
 from ferrec.recommendations import Recommendations
 from ferrec.storage import load
 
@@ -67,6 +68,7 @@ __all__ = [
     "P3Alpha",
     "Plan",
     "Popularity",
+    "Prepare",
     "PureSVD",
     "RP3Beta",
     "Random",
