@@ -159,7 +159,7 @@ def _params_out(params: Mapping[str, Any]) -> dict[str, Any]:
 def _params_in(saved: dict[str, Any]) -> dict[str, Any]:
     params = dict(saved)
     if params["event_weights"] is not None:
-        params["event_weights"] = {kind: weight for kind, weight in params["event_weights"]}
+        params["event_weights"] = dict(params["event_weights"])
     for name in ("activity", "k_core"):
         if isinstance(params[name], list):
             params[name] = tuple(params[name])

@@ -21,7 +21,8 @@ Mask = NDArray[np.bool_]
 class Log:
     """The events that are left: one entry of `users`, `items`, `times` and `kinds` for each row that is alive.
 
-    While the table is read a user or an item may be −1: missing. Times are unix seconds.
+    While the table is read a user or an item may be −1: missing. Times are unix seconds. `floats` are the columns
+    of ids that came as floats.
     """
 
     alive: Mask
@@ -32,6 +33,7 @@ class Log:
     times: NDArray[np.int64] | None = None
     kinds: NDArray[np.int32] | None = None
     kind_values: list[Any] = field(default_factory=list)
+    floats: list[str] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -90,6 +92,7 @@ def read_log(source: Source, settings: Settings) -> Log:
         times,
         kinds,
         [] if settings.event is None else reader.labels[settings.event].values.tolist(),
+        reader.floats,
     )
     for name, valid in reader.valid.items():
         _leave_out(log, name, valid, settings.policy(name))
@@ -103,12 +106,15 @@ class _Reader:
         self.source = source
         self.labels: dict[str, Labels] = {}
         self.valid: dict[str, Mask] = {}
+        self.floats: list[str] = []
         self._first: tuple[str, int] | None = None
 
     def codes(self, name: str) -> NDArray[np.int32]:
         """A column of ids as codes into `labels`; −1 where it is missing."""
 
         def encode(column: Any, what: str) -> NDArray[np.int32]:
+            if _tables.is_float(column):
+                self.floats.append(name)
             codes, self.labels[name] = factorize(_tables.whole_ids(column), what)
             return codes
 

@@ -10,7 +10,7 @@ from ferrec._progress import bar
 from ferrec._tables import PathLike
 from ferrec.errors import require
 from ferrec.interactions import Duplicates, Interactions
-from ferrec.kernels import Progress, as_int
+from ferrec.kernels import Progress
 from ferrec.preparation import _files
 from ferrec.preparation._frames import Frame, ParquetSource, Scalar, is_path, open_frame
 from ferrec.preparation._report import Report
@@ -90,8 +90,9 @@ class Prepare(Estimator[State]):
     ...     "time": [100, 100, 5000, 300, 200, 400, 500],
     ...     "type": ["view", "view", "buy", "buy", "view", "view", "view"],
     ... }
+    >>> weights = {"view": 1, "buy": 5}
     >>> prepare = Prepare(
-    ...     time="time", event="type", dedup="exact", k_core=2, event_weights={"view": 1, "buy": 5}, session_gap="1h"
+    ...     time="time", event="type", dedup="exact", k_core=2, event_weights=weights, session_gap="1h"
     ... )
     >>> clean = prepare.fit_transform(log)
     >>> clean["weight"], clean["session_id"]
@@ -219,10 +220,10 @@ class Prepare(Estimator[State]):
         return self._collect(source, plan)
 
     def transform_parquet(self, source: PathLike, target: PathLike, *, progress: Progress = False) -> Report:
-        """Parquet to Parquet, in memory that the width of the table does not matter to.
+        """Parquet to Parquet, in memory that does not grow with the other columns.
 
-        The columns that decide are read one at a time and kept as integers, at most 29 bytes a row; then all columns
-        are read, transformed and written in batches. The file appears under its name when it is complete.
+        The columns that decide are read one at a time and kept as integers, 9 to 41 bytes a row; then all columns are
+        read, transformed and written in batches. The file appears under its name when it is complete.
 
         Parameters
         ----------
@@ -388,7 +389,7 @@ class Prepare(Estimator[State]):
         state = self._fitted()
         apply = Applier(Settings.of(state.params), state.scales, plan)
         if not isinstance(source, ParquetSource):
-            yield apply(cast(Frame, source.filled(state.fills)), len(plan.log.alive))
+            yield apply(source.filled(state.fills), len(plan.log.alive))
             return
         for frame, n_rows in source.filled(state.fills).frames(BATCH, columns):
             yield apply(frame, n_rows)

@@ -168,21 +168,18 @@ class Applier:
         at = slice(self._event, self._event + int(np.count_nonzero(alive)))
         self._row, self._event = self._row + n_rows, at.stop
         columns: dict[str, NDArray[Any]] = {}
-        for name in (settings.user, settings.item, settings.event):
-            column = None if name is None else _tables.present(frame.read(name), name)[0]
-            if name is not None and _tables.is_float(column):
-                columns[name] = _tables.whole_ids(_tables.rows_of(column, alive))
+        for name in log.floats:
+            columns[name] = _tables.whole_ids(_tables.rows_of(_tables.present(frame.read(name), name)[0], alive))
         positions = None if self.plan.positions is None else self.plan.positions[at]
+        factors = [] if self.plan.weights is None else [self.plan.weights[at]]
         for name in settings.numeric:
-            columns[name] = _tables.read_numbers(frame.read(name), f"column {name!r}")[alive]
+            numbers = _tables.read_numbers(frame.read(name), f"column {name!r}")[alive]
             if name in self.scales:
-                columns[name] = self.scales[name].apply(columns[name], positions)
+                columns[name] = numbers = self.scales[name].apply(numbers, positions)
+            if name == settings.weight_by:
+                factors.append(numbers)
         if settings.weighs:
-            factors = [] if self.plan.weights is None else [self.plan.weights[at]]
-            factors += [] if settings.weight_by is None else [columns[settings.weight_by]]
             columns[WEIGHT] = np.prod(factors, axis=0)
-        if settings.weight_by not in (None, WEIGHT, *settings.normalize):
-            del columns[settings.weight_by]  # used, and stays as it was
         if self.plan.sessions is not None:
             columns[SESSION] = self.plan.sessions[at]
         return frame.rebuild(alive, columns)
