@@ -210,10 +210,12 @@ def _refuse_kind(fits: bool, value: Scalar, name: str, holds: str) -> None:
 
 
 def _as_numpy(values: Any) -> NDArray[Any]:
-    """A column as NumPy has it; a list of mixed values stays a column of objects."""
+    """A column as NumPy has it; a list of mixed values, or of integers that no dtype holds, as one of objects."""
     if isinstance(values, list | tuple):
-        uniform = len(set(map(type, values))) <= 1
-        return np.asarray(values) if uniform else np.fromiter(values, object, len(values))
+        kinds = set(map(type, values))
+        array = np.asarray(values) if len(kinds) <= 1 else None
+        if array is None or array.ndim != 1 or (kinds == {int} and array.dtype.kind == "f"):
+            array = np.fromiter(values, object, len(values))
+        return array
     to_numpy = getattr(values, "to_numpy", None)
-    array: NDArray[Any] = np.asarray(values if to_numpy is None else to_numpy())
-    return array
+    return np.asarray(values if to_numpy is None else to_numpy())
