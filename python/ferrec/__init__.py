@@ -54,6 +54,7 @@ from ferrec.models import (
     UserKNNRegressor,
 )
 from ferrec.planning import Plan, plan
+from ferrec.preparation import Prepare
 from ferrec.recommendations import Recommendations
 from ferrec.retrieval import Retrieval
 from ferrec.storage import load
@@ -81,6 +82,7 @@ __all__ = [
     "P3Alpha",
     "Plan",
     "Popularity",
+    "Prepare",
     "PureSVD",
     "RP3Beta",
     "Random",

@@ -6,10 +6,12 @@ from typing import Any, TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
+_Bool: TypeAlias = NDArray[np.bool_]
 _F32: TypeAlias = NDArray[np.float32]
 _F64: TypeAlias = NDArray[np.float64]
 _I32: TypeAlias = NDArray[np.int32]
 _I64: TypeAlias = NDArray[np.int64]
+_U32: TypeAlias = NDArray[np.uint32]
 _U64: TypeAlias = NDArray[np.uint64]
 _CsrParts: TypeAlias = tuple[_I64, _I32, _F32]
 _Dense: TypeAlias = tuple[_F32, int, int]
@@ -32,12 +34,14 @@ __all__ = [
     "check_ragged",
     "default_threads",
     "encode_ints",
+    "event_order",
     "exposure",
     "fold_in",
     "fold_in_als",
     "fold_in_biased",
     "gram",
     "hit_ranks",
+    "k_core",
     "latest",
     "list_diversity",
     "list_means",
@@ -112,6 +116,15 @@ def build_csr(
     n_items: int,
     duplicates: str,
 ) -> tuple[_I64, _I32, _F32, _I64 | None]: ...
+def event_order(
+    users: _I32,
+    n_users: int,
+    items: _I32 | None,
+    times: _I64 | None,
+    kinds: _I32 | None,
+    n_threads: int,
+) -> _U32: ...
+def k_core(x: Csr, k_users: int, k_items: int, n_threads: int) -> tuple[_Bool, _Bool]: ...
 def top_k_similar(
     x: Csr,
     queries: Csr | None,

@@ -207,28 +207,43 @@ def _open_frame(table: object, needed: Sequence[str] | None) -> Table:
 def open_parquet(path: PathLike) -> Table:
     """A Parquet file, a folder of them (read in the order of their names, hive partitions too), or a glob."""
     pyarrow = require("pyarrow", _EXTRA)
-    dataset = require("pyarrow.dataset", _EXTRA)
-    files, root = _expand(path, (".parquet", ".parq", ".pq"), "Parquet")
-
-    def scan(dictionary: set[str]) -> Any:
-        options = dataset.ParquetReadOptions(dictionary_columns=dictionary)
-        return dataset.dataset(
-            files,
-            format=dataset.ParquetFileFormat(read_options=options),
-            partitioning="hive",
-            partition_base_dir=root,
-        )
+    files = _expand(path, (".parquet", ".parq", ".pq"), "Parquet")
 
     def read(name: str) -> object:
         # A column of strings comes as codes and a dictionary: it is never spelled out row by row.
         as_codes = {name} if is_text(pyarrow, schema.field(name).type) else set()
         with _Reading(pyarrow, path, "Parquet"):
             # Each batch brings its own dictionary and they must be united, so batches are whole row groups.
-            return scan(as_codes).to_table(columns=[name], batch_size=1 << 24).column(0)
+            return _dataset(*files, as_codes).to_table(columns=[name], batch_size=1 << 24).column(0)
 
     with _Reading(pyarrow, path, "Parquet"):
-        schema = scan(set()).schema
+        schema = _dataset(*files, set()).schema
     return Table(schema.names, read)
+
+
+def parquet_batches(path: PathLike, size: int, columns: Sequence[str] | None = None) -> Iterator[Arrow]:
+    """The rows of Parquet files in order, as pyarrow tables of at most `size`; first one without rows."""
+    pyarrow = require("pyarrow", _EXTRA)
+    with _Reading(pyarrow, path, "Parquet"):
+        dataset = _dataset(*_expand(path, (".parquet", ".parq", ".pq"), "Parquet"), set())
+        empty = dataset.schema.empty_table()
+        yield empty if columns is None else empty.select(columns)
+        ahead = {"batch_readahead": 2, "fragment_readahead": 1}  # what is read ahead is in memory
+        for batch in dataset.to_batches(columns=columns, batch_size=size, **ahead):
+            if batch.num_rows:
+                yield pyarrow.Table.from_batches([batch])
+
+
+def _dataset(files: list[str], root: str | None, dictionary: set[str]) -> Any:
+    """Parquet files as one table, some columns as codes and a dictionary."""
+    dataset = require("pyarrow.dataset", _EXTRA)
+    options = dataset.ParquetReadOptions(dictionary_columns=dictionary)
+    return dataset.dataset(
+        files,
+        format=dataset.ParquetFileFormat(read_options=options),
+        partitioning="hive",
+        partition_base_dir=root,
+    )
 
 
 def open_csv(path: PathLike, *, ids: Sequence[str], others: Sequence[str] | None, delimiter: str) -> Table:
@@ -370,6 +385,65 @@ def read_times(values: object, what: str) -> NDArray[np.int64]:
     return _owned(seconds, column)
 
 
+def read_numbers(values: object, what: str) -> NDArray[np.float64]:
+    """A column of numbers as float64, with NaN for null; infinite rows are refused."""
+    column = _column(values, what)
+    numbers = _numbers(column, np.float64, what)
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        _refuse_rows(infinite, what, "infinite", "", column)
+    return numbers
+
+
+def read_kinds(values: object, what: str) -> tuple[NDArray[np.int32], list[Any]]:
+    """The code of each row of a column of few different values, and these, ascending."""
+    ids = read_ids(values, what)
+    if isinstance(ids, Coded):
+        return ids.codes, list(ids.uniques)
+    codes, uniques = factorize_ints(ids)
+    return codes, uniques.tolist()
+
+
+def present(values: object, what: str) -> tuple[Any, NDArray[np.bool_] | None]:
+    """A column, and which of its rows hold a value where some do not: null, None, NaN."""
+    if isinstance(values, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(values)
+        return values.data, ~mask if mask.any() else None
+    column = _column(values, what)
+    if not isinstance(column, np.ndarray):
+        compute = require("pyarrow.compute", _EXTRA)
+        types = require("pyarrow", _EXTRA).types
+        if types.is_dictionary(column.type) and any(chunk.dictionary.null_count for chunk in column.chunks):
+            column = _plain(column)
+        null = compute.is_null(column, nan_is_null=True).to_numpy()
+    elif column.dtype.kind == "O":
+        null = np.fromiter(map(_is_null, column.tolist()), np.bool_, len(column))
+    else:
+        null = _numpy_nulls(column)
+    return column, ~null if null.any() else None
+
+
+def rows_of(column: Any, mask: NDArray[np.bool_]) -> Any:
+    """Some rows of a column that `present` gave."""
+    return column[mask] if isinstance(column, np.ndarray) else column.filter(mask)
+
+
+def is_float(column: Any) -> bool:
+    """Whether a column that `present` gave holds floats."""
+    if isinstance(column, np.ndarray):
+        return column.dtype.kind == "f"
+    return bool(require("pyarrow", _EXTRA).types.is_floating(column.type))
+
+
+def whole_ids(column: Any) -> Any:
+    """Ids that came as floats, as pandas has them where some are missing: integers again, if all are whole."""
+    if not is_float(column):
+        return column
+    floats = column if isinstance(column, np.ndarray) else _to_numpy(column)
+    exact = bool((np.abs(floats) < 2.0**53).all() and (np.floor(floats) == floats).all())
+    return floats.astype(np.int64) if exact else column
+
+
 def _owned(array: NDArray[Any], column: object) -> NDArray[Any]:
     """The array, copied where it may be the caller's own memory: what is kept must not change later."""
     return array.copy() if array is column or array.base is not None else array
@@ -377,8 +451,14 @@ def _owned(array: NDArray[Any], column: object) -> NDArray[Any]:
 
 def read_event_weights(values: object, weights: Mapping[Any, float], what: str) -> NDArray[np.float32]:
     """The weight of each row's event type."""
-    ids = read_ids(values, what)
-    codes, kinds = _kinds(ids)
+    codes, kinds = read_kinds(values, what)
+    return event_weight_table(codes, kinds, weights, what)[codes]
+
+
+def event_weight_table(
+    codes: NDArray[np.int32], kinds: list[Any], weights: Mapping[Any, float], what: str
+) -> NDArray[np.float32]:
+    """The weight of each kind of event; refuses kinds without one."""
     unknown = [kind for kind in kinds if kind not in weights]
     if unknown:
         counts = np.bincount(codes, minlength=len(kinds))
@@ -386,8 +466,7 @@ def read_event_weights(values: object, weights: Mapping[Any, float], what: str) 
         rest = f" and {len(unknown) - 5:,} more" if len(unknown) > 5 else ""
         known = ", ".join(map(repr, weights)) or "nothing"
         raise DataError(f"{what}: event_weights names {known}, but not {', '.join(shown)}{rest}")
-    table = np.array([weights[kind] for kind in kinds], np.float32)
-    return table[codes]
+    return np.array([weights[kind] for kind in kinds], np.float32)
 
 
 def factorize_ints(ids: Ints) -> tuple[NDArray[np.int32], Ints]:
@@ -398,13 +477,6 @@ def factorize_ints(ids: Ints) -> tuple[NDArray[np.int32], Ints]:
     keys = (ids ^ flip).view(np.int64) if wide else np.ascontiguousarray(ids, np.int64)
     codes, uniques = _rust.encode_ints(np.ascontiguousarray(keys))
     return codes, (uniques.view(np.uint64) ^ flip) if wide else uniques.astype(ids.dtype, copy=False)
-
-
-def _kinds(ids: Ints | Coded) -> tuple[NDArray[np.int32], list[Any]]:
-    if isinstance(ids, Coded):
-        return ids.codes, list(ids.uniques)
-    codes, uniques = factorize_ints(ids)
-    return codes, uniques.tolist()
 
 
 def _pyarrow() -> ModuleType | None:

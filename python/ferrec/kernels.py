@@ -23,6 +23,7 @@ __all__ = [
     "SVD",
     "ALSFactors",
     "als",
+    "k_core",
     "ranking_metrics",
     "top_k_factors",
     "top_k_neighbors",
@@ -839,6 +840,54 @@ def als(
             handle, k, objective, parts, epochs, seed, bool(loss), threads(n_threads), callback
         )
     return ALSFactors(users.reshape(-1, k), items.reshape(-1, k), losses, objective)
+
+
+def k_core(
+    x: Matrix, k_users: int = 5, k_items: int | None = None, *, n_threads: int | None = None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Who remains when users and items with too few neighbours are taken away until none is left.
+
+    Every user of what remains has at least `k_users` of the items that remain, and every item at least
+    `k_items` of the users; it is the largest such part, and may be empty. Time and memory grow with the number
+    of entries, not with the number of rounds.
+
+    Parameters
+    ----------
+    x
+        Sparse matrix, users × items; every stored entry connects, whatever its value, zeros too.
+    k_users
+        Items that a user must have, at least 0.
+    k_items
+        Users that an item must have, at least 0; by default as many.
+    n_threads
+        As in [`top_k_similar`][ferrec.kernels.top_k_similar].
+
+    Returns
+    -------
+    users : ndarray of bool, shape (n_users,)
+    items : ndarray of bool, shape (n_items,)
+        Which remain; ``x[users][:, items]`` is the core.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument makes no sense, or `x` is malformed.
+
+    Notes
+    -----
+    Batagelj & Zaveršnik, *An O(m) algorithm for cores decomposition of networks* (2003), for two kinds of nodes.
+
+    Examples
+    --------
+    >>> import numpy as np, scipy.sparse as sp
+    >>> from ferrec.kernels import k_core
+    >>> x = sp.csr_array(np.array([[1, 1, 0], [1, 1, 0], [0, 1, 1]]))
+    >>> k_core(x, 2)
+    (array([ True,  True, False]), array([ True,  True, False]))
+    """
+    k_users = as_int("k_users", k_users, minimum=0)
+    k_items = k_users if k_items is None else as_int("k_items", k_items, minimum=0)
+    return _rust.k_core(as_csr(x), k_users, k_items, threads(n_threads))
 
 
 def as_lists(recommended: Csr, n_cols: int) -> Lists:

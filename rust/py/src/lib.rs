@@ -11,8 +11,8 @@ use arrays::{Parts, give, give_ranked, hold, slice, views};
 use ferrec_core::similarity::{Axis, Measure, Request};
 use ferrec_core::weight::{Side, Weighting};
 use ferrec_core::{
-    als as core_als, biased, biases as core_biases, build, csr, factors, gram as core_gram, ids, mlp,
-    product, rating, similarity, slim as core_slim, stateless, svd, weight as core_weight,
+    als as core_als, biased, biases as core_biases, build, csr, factors, gram as core_gram, ids, kcore, mlp,
+    order, product, rating, similarity, slim as core_slim, stateless, svd, weight as core_weight,
 };
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -451,6 +451,40 @@ fn build_csr<'py>(
 }
 
 #[pyfunction]
+#[pyo3(signature = (users, n_users, items, times, kinds, n_threads))]
+fn event_order<'py>(
+    py: Python<'py>,
+    users: PyReadonlyArray1<'py, i32>,
+    n_users: usize,
+    items: Option<PyReadonlyArray1<'py, i32>>,
+    times: Option<PyReadonlyArray1<'py, i64>>,
+    kinds: Option<PyReadonlyArray1<'py, i32>>,
+    n_threads: usize,
+) -> PyResult<Bound<'py, PyArray1<u32>>> {
+    let keys = order::Keys {
+        items: items.as_ref().map(|i| slice(i, "items")).transpose()?,
+        times: times.as_ref().map(|t| slice(t, "times")).transpose()?,
+        kinds: kinds.as_ref().map(|k| slice(k, "kinds")).transpose()?,
+    };
+    let users = slice(&users, "users")?;
+    Ok(give(py, run(py, n_threads, None, |control| order::event_order(users, n_users, keys, control))?))
+}
+
+type Kept<'py> = (Bound<'py, PyArray1<bool>>, Bound<'py, PyArray1<bool>>);
+
+#[pyfunction]
+fn k_core<'py>(
+    py: Python<'py>,
+    x: &Csr,
+    k_users: usize,
+    k_items: usize,
+    n_threads: usize,
+) -> PyResult<Kept<'py>> {
+    let core = run(py, n_threads, None, |control| kcore::k_core(&x.inner, k_users, k_items, control))?;
+    Ok((give(py, core.rows), give(py, core.cols)))
+}
+
+#[pyfunction]
 #[pyo3(signature = (x, n_threads, progress))]
 fn gram<'py>(
     py: Python<'py>,
@@ -673,10 +707,10 @@ mod _rust {
     use super::ragged::{best, check_ragged, ranks, union, values_at};
     #[pymodule_export]
     use super::{
-        Csr, Mlp, als, biased_factors, biases, build_csr, default_threads, encode_ints, fold_in, fold_in_als,
-        fold_in_biased, gram, plan_similar, score_factors, score_product, score_random, score_ratings,
-        simd_level, slim, top_k_common, top_k_factors, top_k_product, top_k_random, top_k_ratings,
-        top_k_similar, truncated_svd, weight,
+        Csr, Mlp, als, biased_factors, biases, build_csr, default_threads, encode_ints, event_order, fold_in,
+        fold_in_als, fold_in_biased, gram, k_core, plan_similar, score_factors, score_product, score_random,
+        score_ratings, simd_level, slim, top_k_common, top_k_factors, top_k_product, top_k_random,
+        top_k_ratings, top_k_similar, truncated_svd, weight,
     };
     use pyo3::prelude::*;
 

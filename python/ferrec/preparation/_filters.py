@@ -1,0 +1,110 @@
+"""The steps that leave events out: types, repeats, unusual users, and what is too sparse."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferrec import _rust, _tables
+from ferrec.errors import DataError
+from ferrec.labels import Labels
+from ferrec.preparation._log import Log, Mask, occurring
+from ferrec.preparation._settings import Dedup
+
+
+def drop_events(log: Log, weights: Mapping[Any, float | None], name: str) -> None:
+    """Leave out the types of events whose weight is None; refuse types that have no weight."""
+    assert log.kinds is not None
+    numbers = {kind: np.nan if weight is None else weight for kind, weight in weights.items()}
+    seen = occurring(log.kinds, len(log.kind_values))
+    numbers |= {kind: np.nan for kind, occurs in zip(log.kind_values, seen, strict=True) if not occurs}
+    table = _tables.event_weight_table(log.kinds, log.kind_values, numbers, f"column {name!r}")
+    dropped = np.isnan(table)
+    if (dropped & seen).any():
+        named = ", ".join(
+            str(kind) for kind, gone in zip(log.kind_values, dropped & seen, strict=True) if gone
+        )
+        log.keep(~dropped[log.kinds], "events", f"{name} is {named}")
+
+
+def drop_duplicates(log: Log, how: Dedup, n_threads: int) -> None:
+    """Leave out events that repeat another."""
+    exact = how == "exact"
+    times, kinds = log.times, log.kinds if exact else None
+    order = _rust.event_order(log.users, len(log.user_labels), log.items, times, kinds, n_threads)
+    # An event is a repeat where nothing rises from the one before it in this order.
+    keys = [log.users, log.items, *(key for key in (times, kinds) if exact and key is not None)]
+    rises = np.zeros(max(len(log) - 1, 0), np.bool_)
+    for key in keys:
+        ordered = key[order]
+        rises |= ordered[1:] != ordered[:-1]
+    ends = np.ones(len(log), np.bool_)
+    if how == "last":
+        ends[:-1] = rises
+    else:
+        ends[1:] = rises
+    kept = np.zeros(len(log), np.bool_)
+    kept[order] = ends
+    columns = ["user", "item", *(["time"] * (times is not None)), *(["event"] * (kinds is not None))]
+    same = " and ".join(", ".join(columns).rsplit(", ", 1)) if exact else "user and item"
+    other = {"exact": "an earlier row", "first": "an earlier event", "last": "a later event"}[how]
+    log.keep(kept, "dedup", f"same {same} as {other}")
+
+
+def drop_unusual(log: Log, quantiles: tuple[float, float]) -> None:
+    """Leave out users with fewer or more events than the quantiles of all users' numbers of events."""
+    counts = np.bincount(log.users, minlength=len(log.user_labels))
+    active = counts[counts > 0]
+    low, high = np.quantile(active, quantiles) if len(active) else (0.0, 0.0)
+    usual = (counts >= low) & (counts <= high)
+    log.keep(
+        usual[log.users],
+        "activity",
+        f"users of fewer than {low:,.6g} or more than {high:,.6g} events (quantiles {quantiles[0]:g} and "
+        f"{quantiles[1]:g})",
+    )
+
+
+def keep_core(log: Log, least: tuple[int, int], n_threads: int) -> None:
+    """Leave out users and items with too few partners, until none is left that has too few."""
+    n_users, n_items = len(log.user_labels), len(log.item_labels)
+    indptr, indices, counts, _ = _rust.build_csr(log.users, log.items, None, None, n_users, n_items, "count")
+    pairs = _rust.Csr(indptr, indices, counts, n_items, name="events")
+    users, items = _rust.k_core(pairs, *least, n_threads)
+    kept = users[log.users] & items[log.items]
+    log.keep(kept, "k-core", f"users of fewer than {least[0]} items, items of fewer than {least[1]} users")
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """The ids that the filters let through, and those that they did not."""
+
+    kept: Labels
+    dropped: Labels
+
+    @classmethod
+    def learn(cls, labels: Labels, before: Mask, codes: NDArray[np.int32]) -> "Known":
+        """From the ids that occurred before the filters, and the codes of the events after them."""
+        kept = occurring(codes, len(labels))
+        return cls(labels.take(np.flatnonzero(kept)), labels.take(np.flatnonzero(before & ~kept)))
+
+    def passes(self, labels: Labels, unknown: Literal["drop", "keep"], name: str) -> Mask:
+        """Which ids of new data the filters let through."""
+        refuse_other_kind(self.kept if len(self.kept) else self.dropped, labels, name)
+        if unknown == "drop":
+            return positions(self.kept, labels) >= 0
+        return positions(self.dropped, labels) < 0
+
+
+def positions(known: Labels, labels: Labels) -> NDArray[np.int32]:
+    """The code in `known` of each of the labels, or −1."""
+    return known.encode(labels.values, missing="ignore")
+
+
+def refuse_other_kind(known: Labels, labels: Labels, name: str) -> None:
+    """Ids of another type than fitted are all unknown, and surely a slip."""
+    kinds = ["integers" if "ints" in one.to_arrays() else "strings" for one in (known, labels)]
+    if len(known) and len(labels) and kinds[0] != kinds[1]:
+        raise DataError(f"column {name!r} holds {kinds[1]}, and held {kinds[0]} in fit: cast it")

@@ -1,0 +1,53 @@
+"""Missing values that are filled: the value of each column, found once and used on all data."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ferrec import _tables
+from ferrec.errors import DataError, require
+from ferrec.preparation._frames import Scalar, Source
+from ferrec.preparation._settings import STATISTICS
+
+
+def learn_fills(source: Source, missing: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """What stands in for what is missing, by column."""
+    fills: dict[str, Scalar] = {}
+    for name, policy in missing.items():
+        if policy in STATISTICS:
+            fills[name] = _statistic(source.read(name), str(policy), name)
+        elif policy not in ("drop", "error"):
+            fills[name] = policy
+    return fills
+
+
+def _statistic(values: object, policy: str, name: str) -> Scalar:
+    what = f"column {name!r}"
+    column, valid = _tables.present(values, what)
+    if valid is not None:
+        column = _tables.rows_of(column, valid)
+    if not len(column):
+        raise DataError(f"missing[{name!r}]={policy!r}: the column holds no value to take it from")
+    if policy == "mode":
+        return _mode(column, name)
+    numbers = _tables.read_numbers(column, what)
+    return float(numbers.mean() if policy == "mean" else np.median(numbers))
+
+
+def _mode(column: Any, name: str) -> Scalar:
+    """The most frequent value; of several the least."""
+    if not isinstance(column, np.ndarray):
+        counted = require("pyarrow.compute", "parquet").value_counts(column)
+        values, counts = counted.field("values").to_pylist(), counted.field("counts").to_numpy()
+    else:
+        try:
+            distinct, counts = np.unique(column, return_counts=True)
+        except TypeError as error:
+            raise DataError(f"missing[{name!r}]='mode': the column mixes types: {error}") from error
+        values = distinct.tolist()
+    most = min(value for value, count in zip(values, counts, strict=True) if count == counts.max())
+    if not isinstance(most, bool | int | float | str):
+        kind = type(most).__name__
+        raise DataError(f"missing[{name!r}]='mode': the column holds {kind}, which cannot be filled in")
+    return most

@@ -1,0 +1,111 @@
+//! The k-core and the order of events, against loops that are obviously right.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use ferrec_core::kcore::k_core;
+use ferrec_core::order::{Keys, event_order};
+use ferrec_core::{Control, Csr, Error};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+fn csr(rows: &[BTreeSet<i32>], n_cols: usize) -> Csr {
+    let (mut indptr, mut indices) = (vec![0_i64], Vec::new());
+    for row in rows {
+        indices.extend(row);
+        indptr.push(indices.len() as i64);
+    }
+    let values = vec![1.0; indices.len()];
+    Csr::new("x", indptr.into(), indices.into(), values.into(), n_cols).unwrap()
+}
+
+/// Takes rows and columns away in turns until nothing changes.
+fn naive_core(rows: &[BTreeSet<i32>], n_cols: usize, k_rows: usize, k_cols: usize) -> (Vec<bool>, Vec<bool>) {
+    let (mut kept_rows, mut kept_cols) = (vec![true; rows.len()], vec![true; n_cols]);
+    loop {
+        let before = (kept_rows.clone(), kept_cols.clone());
+        for row in 0..rows.len() {
+            let left = rows[row].iter().filter(|&&c| kept_cols[c as usize]).count();
+            kept_rows[row] &= left >= k_rows;
+        }
+        for col in 0..n_cols {
+            let left = (0..rows.len()).filter(|&r| kept_rows[r] && rows[r].contains(&(col as i32))).count();
+            kept_cols[col] &= left >= k_cols;
+        }
+        if before == (kept_rows.clone(), kept_cols.clone()) {
+            return before;
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_core_equals_loops(
+        rows in vec(prop::collection::btree_set(0..9_i32, 0..9), 0..20),
+        k_rows in 0..6_usize,
+        k_cols in 0..6_usize,
+    ) {
+        let core = k_core(&csr(&rows, 9), k_rows, k_cols, &Control::new()).unwrap();
+        prop_assert_eq!((core.rows, core.cols), naive_core(&rows, 9, k_rows, k_cols));
+    }
+
+    #[test]
+    fn events_are_ordered_by_user_then_keys_then_position(
+        events in vec((0..4_i32, 0..3_i32, -2..3_i64, 0..2_i32), 0..60),
+        by_item in any::<bool>(),
+        by_time in any::<bool>(),
+        by_kind in any::<bool>(),
+    ) {
+        let users: Vec<i32> = events.iter().map(|e| e.0).collect();
+        let items: Vec<i32> = events.iter().map(|e| e.1).collect();
+        let times: Vec<i64> = events.iter().map(|e| e.2).collect();
+        let kinds: Vec<i32> = events.iter().map(|e| e.3).collect();
+        let keys = Keys {
+            items: by_item.then_some(&items[..]),
+            times: by_time.then_some(&times[..]),
+            kinds: by_kind.then_some(&kinds[..]),
+        };
+        let mut wanted: Vec<u32> = (0..events.len() as u32).collect();
+        wanted.sort_by_key(|&e| {
+            let (user, item, time, kind) = events[e as usize];
+            (user, if by_item { item } else { 0 }, if by_time { time } else { 0 }, if by_kind { kind } else { 0 })
+        });
+        prop_assert_eq!(event_order(&users, 4, keys, &Control::new()).unwrap(), wanted);
+    }
+}
+
+#[test]
+fn many_events_and_a_long_chain() {
+    // A path: taking its first node away takes them all, one after another.
+    let n = 50_000;
+    let mut rows: Vec<BTreeSet<i32>> = (0..n).map(|row| BTreeSet::from([row, row + 1])).collect();
+    let core = k_core(&csr(&rows, n as usize + 1), 2, 2, &Control::new()).unwrap();
+    assert!(!core.rows.contains(&true) && !core.cols.contains(&true));
+    rows[n as usize - 1] = BTreeSet::from([0, n - 1]); // a ring stays
+    let core = k_core(&csr(&rows, n as usize + 1), 2, 2, &Control::new()).unwrap();
+    assert!(!core.rows.contains(&false) && core.cols.iter().filter(|kept| !**kept).count() == 1);
+
+    let users: Vec<i32> = (0..300_000_u64).map(|e| (e * e % 1009) as i32).collect();
+    let times: Vec<i64> = (0..300_000_i64).map(|e| e * 7919 % 10_007).collect();
+    let ordered = |n_threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+        let keys = Keys { times: Some(&times), ..Keys::default() };
+        pool.install(|| event_order(&users, 1009, keys, &Control::new()).unwrap())
+    };
+    let one = ordered(1);
+    let key = |e: u32| (users[e as usize], times[e as usize], e);
+    assert!(one.windows(2).all(|w| key(w[0]) < key(w[1])));
+    assert!(one == ordered(3));
+}
+
+#[test]
+fn codes_and_lengths_that_do_not_fit_are_refused() {
+    let control = Control::new();
+    let outside = event_order(&[0, 3], 3, Keys::default(), &control);
+    assert_eq!(outside, Err(Error::InvalidArgument("users: code 3 at event 1 is not in 0..3".into())));
+    assert!(event_order(&[0, -1], 3, Keys::default(), &control).is_err());
+    let short = Keys { times: Some(&[1]), ..Keys::default() };
+    assert!(matches!(event_order(&[0, 1], 3, short, &control), Err(Error::Shape(_))));
+    control.cancel();
+    assert_eq!(event_order(&[0], 1, Keys::default(), &control), Err(Error::Interrupted));
+}
