@@ -23,6 +23,7 @@ __all__ = [
     "biases",
     "build_csr",
     "build_profile",
+    "cooccurrence",
     "default_threads",
     "encode_ints",
     "fold_in",
@@ -37,6 +38,7 @@ __all__ = [
     "score_product",
     "score_random",
     "score_ratings",
+    "shifted_ppmi",
     "simd_level",
     "slim",
     "top_k_common",
@@ -126,6 +128,16 @@ def biases(
     x: Csr, reg_users: float, reg_items: float, epochs: int, n_threads: int
 ) -> tuple[float, _F32, _F32]: ...
 def gram(x: Csr, n_threads: int, progress: _Progress) -> _F64: ...
+def cooccurrence(
+    users: _I32,
+    items: _I32,
+    times: _I64 | None,
+    sizes: tuple[int, int],
+    near: tuple[int | None, int | None],
+    n_threads: int,
+    progress: _Progress,
+) -> Csr: ...
+def shifted_ppmi(x: Csr, shift: float, smoothing: float, n_threads: int) -> Csr: ...
 def slim(
     x: Csr,
     candidates: Csr | None,
