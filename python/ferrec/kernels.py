@@ -908,7 +908,9 @@ def cooccurrence(
 def _integers(name: str, values: "ArrayLike") -> NDArray[np.int64]:
     array = np.asarray(values)
     if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
-        raise TypeError(f"{name}: expected integers in one dimension, got {array.dtype} of shape {array.shape}")
+        raise TypeError(
+            f"{name}: expected integers in one dimension, got {array.dtype} of shape {array.shape}"
+        )
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
@@ -925,9 +927,9 @@ def shifted_ppmi(
 ) -> Csr:
     """How much more often than by chance things occur together: shifted positive pointwise mutual information.
 
-    ``max(0, ln(n_ij · Σ_j n_j^s / (n_i · n_j^s)) − ln shift)`` with n_i and n_j the sums of row and column and s the
-    smoothing. Its factors are what skip-gram with `shift` negative samples looks for (Levy & Goldberg, NIPS 2014;
-    smoothing: Levy, Goldberg & Dagan, TACL 2015).
+    ``max(0, ln(n_ij · Σ_j n_j^s / (n_i · n_j^s)) − ln shift)`` with n_i and n_j the sums of row and column, and s
+    the smoothing. Its factors are what skip-gram with `shift` negative samples looks for (Levy & Goldberg, NIPS
+    2014; smoothing: Levy, Goldberg & Dagan, TACL 2015).
 
     Parameters
     ----------
