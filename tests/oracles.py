@@ -252,6 +252,41 @@ def metrics(recommended: list[int], gains: dict[int, float], k: int, n_items: in
     }
 
 
+def cooccurrence(
+    users: list[int],
+    items: list[int],
+    times: list[int] | None,
+    n_items: int,
+    *,
+    window: int | None = None,
+    max_gap: int | None = None,
+) -> np.ndarray:
+    """Pairs of near events of one user, items × items: every pair of events is looked at."""
+    counts = np.zeros((n_items, n_items))
+    when = times or [0] * len(users)
+    for user in set(users):
+        own = sorted((event for event in range(len(users)) if users[event] == user), key=lambda e: when[e])
+        for a in range(len(own)):
+            for b in range(a + 1, len(own)):
+                pauses = [when[own[at + 1]] - when[own[at]] for at in range(a, b)]
+                i, j = items[own[a]], items[own[b]]
+                near = window is None or b - a <= window
+                if near and i != j and (max_gap is None or max(pauses) <= max_gap):
+                    counts[i, j] += 1
+                    counts[j, i] += 1
+    return counts
+
+
+def shifted_ppmi(counts: np.ndarray, shift: float, smoothing: float) -> np.ndarray:
+    """Levy, Goldberg & Dagan (2015), equations 1 to 3, cell by cell."""
+    out = np.zeros(counts.shape)
+    columns = np.array([n**smoothing if n > 0 else 0 for n in counts.sum(axis=0)])
+    for i, j in zip(*np.nonzero(counts), strict=True):
+        joint, own = counts[i, j] / counts.sum(), counts[i].sum() / counts.sum()
+        out[i, j] = max(0, math.log(joint / (own * columns[j] / columns.sum())) - math.log(shift))
+    return out
+
+
 def slim_objective(x: np.ndarray, weights: np.ndarray, l1: float, l2: float) -> np.ndarray:
     """½‖x_j − Xw‖² + ½ l2 ‖w‖² + l1 ‖w‖₁ for every item j, w being column j."""
     off = 0.5 * ((x - x @ weights) ** 2).sum(axis=0)

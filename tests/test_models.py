@@ -25,16 +25,23 @@ VARIANTS = {
     "ItemKNNRegressor-mean": lambda: ferrec.ItemKNNRegressor(k=20, center="mean"),
     "ALS-cholesky": lambda: ferrec.ALS(k=5, solver="cholesky", unobserved=1.0, alpha=10.0, reg=1.0, nu=0.0),
     "ALS-ials++": lambda: ferrec.ALS(k=40, solver="ials++", subspace_size=16),
+    "ItemEmbeddings-near": lambda: ferrec.ItemEmbeddings(
+        k=7, window=3, max_gap=200_000, context_smoothing=0.5, eigenvalue_weight=1.0
+    ),
+    "ItemEmbeddings-word2vec": lambda: ferrec.ItemEmbeddings(k=8, solver="word2vec", shift=2, epochs=2),
     "UserKNNRegressor-mean": lambda: ferrec.UserKNNRegressor(k=20, center="mean", measure="jaccard"),
 }
 FACTORIES = {**MODELS, **VARIANTS}
+NEED_TIMES = ("Popularity-decay", "ItemEmbeddings-near")
 
 
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("model", FACTORIES)
 def test_contract(model, check):
-    if model == "Popularity-decay" and check in ("fit_returns_self", "survives_small_data"):
-        pytest.skip("these checks use data without times, which a decay needs")
+    if model in NEED_TIMES and check in ("fit_returns_self", "survives_small_data"):
+        pytest.skip("these checks use data without times, which the model needs")
+    if model == "ItemEmbeddings-word2vec":
+        pytest.importorskip("gensim")
     CHECKS[check](FACTORIES[model])
 
 

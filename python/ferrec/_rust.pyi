@@ -32,6 +32,7 @@ __all__ = [
     "build_csr",
     "build_profile",
     "check_ragged",
+    "cooccurrence",
     "default_threads",
     "encode_ints",
     "event_order",
@@ -56,6 +57,7 @@ __all__ = [
     "score_random",
     "score_ratings",
     "serendipity",
+    "shifted_ppmi",
     "sign_flips",
     "simd_level",
     "slim",
@@ -176,6 +178,16 @@ def biases(
     x: Csr, reg_users: float, reg_items: float, epochs: int, n_threads: int
 ) -> tuple[float, _F32, _F32]: ...
 def gram(x: Csr, n_threads: int, progress: _Progress) -> _F64: ...
+def cooccurrence(
+    users: _I32,
+    items: _I32,
+    times: _I64 | None,
+    sizes: tuple[int, int],
+    near: tuple[int | None, int | None],
+    n_threads: int,
+    progress: _Progress,
+) -> Csr: ...
+def shifted_ppmi(x: Csr, shift: float, smoothing: float, n_threads: int) -> Csr: ...
 def slim(
     x: Csr,
     candidates: Csr | None,

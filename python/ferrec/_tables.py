@@ -387,12 +387,12 @@ def read_times(values: object, what: str) -> NDArray[np.int64]:
 
 def read_numbers(values: object, what: str) -> NDArray[np.float64]:
     """A column of numbers as float64, with NaN for null; infinite rows are refused."""
-    column = _column(values, what)
-    numbers = _numbers(column, np.float64, what)
-    infinite = np.isinf(numbers)
+    column = as_column(values, what)
+    found = numbers(column, np.float64, what)
+    infinite = np.isinf(found)
     if infinite.any():
         _refuse_rows(infinite, what, "infinite", "", column)
-    return numbers
+    return found
 
 
 def read_kinds(values: object, what: str) -> tuple[NDArray[np.int32], list[Any]]:
@@ -409,7 +409,7 @@ def present(values: object, what: str) -> tuple[Any, NDArray[np.bool_] | None]:
     if isinstance(values, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(values)
         return values.data, ~mask if mask.any() else None
-    column = _column(values, what)
+    column = as_column(values, what)
     if not isinstance(column, np.ndarray):
         compute = require("pyarrow.compute", _EXTRA)
         types = require("pyarrow", _EXTRA).types
@@ -417,9 +417,9 @@ def present(values: object, what: str) -> tuple[Any, NDArray[np.bool_] | None]:
             column = _plain(column)
         null = compute.is_null(column, nan_is_null=True).to_numpy()
     elif column.dtype.kind == "O":
-        null = np.fromiter(map(_is_null, column.tolist()), np.bool_, len(column))
+        null = np.fromiter(map(is_null, column.tolist()), np.bool_, len(column))
     else:
-        null = _numpy_nulls(column)
+        null = numpy_nulls(column)
     return column, ~null if null.any() else None
 
 

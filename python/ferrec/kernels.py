@@ -23,8 +23,10 @@ __all__ = [
     "SVD",
     "ALSFactors",
     "als",
+    "cooccurrence",
     "k_core",
     "ranking_metrics",
+    "shifted_ppmi",
     "top_k_factors",
     "top_k_neighbors",
     "top_k_product",
@@ -898,6 +900,128 @@ def as_lists(recommended: Csr, n_cols: int) -> Lists:
         )
     indptr = np.ascontiguousarray(recommended.indptr, dtype=np.int64)
     return indptr, np.ascontiguousarray(_int32("recommended", recommended.indices, n_cols)), n_cols
+
+
+def cooccurrence(
+    users: ArrayLike,
+    items: ArrayLike,
+    times: ArrayLike | None = None,
+    *,
+    n_items: int | None = None,
+    window: int | None = None,
+    max_gap: int | None = None,
+    n_threads: int | None = None,
+    progress: Progress = False,
+) -> Csr:
+    """How often items occur near each other in what users do.
+
+    Parameters
+    ----------
+    users
+        Integers, shape (n,): whose event it is.
+    items
+        Integers from 0, shape (n,): with which item.
+    times
+        Integers, shape (n,): when. Events are ordered by time, equal times (or all events, without `times`) by
+        position.
+    n_items
+        Rows and columns of the answer, above every item. Default: the greatest item and one.
+    window
+        Two events of a user are near if they are at most so many events apart, at least 1. By default all are.
+    max_gap
+        A longer pause between two successive events ends a sequence, and no pair reaches across: at least 0, in
+        the unit of `times`. By default all events of a user are one sequence.
+    n_threads, progress
+        As in [`top_k_similar`][ferrec.kernels.top_k_similar]. Progress counts items.
+
+    Returns
+    -------
+    csr_array
+        float32, items × items, symmetric: the number of pairs of near events with these two items. Rows are sorted,
+        pairs of an item with itself are left out, and the arrays are read-only. Above 2**24 a count is rounded.
+
+    Raises
+    ------
+    ValueError, TypeError
+        The arrays are no integers or differ in length, or an argument makes no sense.
+
+    Examples
+    --------
+    >>> from ferrec.kernels import cooccurrence
+    >>> cooccurrence([7, 7, 7], [0, 1, 2], window=1).toarray().astype(int).tolist()
+    [[0, 1, 0], [1, 0, 1], [0, 1, 0]]
+    """
+    people, columns = _integers("users", users), _integers("items", items)
+    if columns.size and (columns.min() < 0 or columns.max() >= _INT32_MAX):
+        raise ValueError(f"items: must be in 0 … {_INT32_MAX - 1}, got {columns.min()} to {columns.max()}")
+    least = int(columns.max()) + 1 if columns.size else 0
+    size = least if n_items is None else as_int("n_items", n_items, minimum=least, maximum=_INT32_MAX)
+    rows, distinct = _rust.encode_ints(people, threads(n_threads))
+    when = None if times is None else _integers("times", times)
+    sizes, near = (len(distinct), size), nearness(window, max_gap)
+    with bar(progress, "cooccurrence") as callback:
+        found = _rust.cooccurrence(
+            rows, columns.astype(np.int32), when, sizes, near, threads(n_threads), callback
+        )
+    return to_scipy(found)
+
+
+def _integers(name: str, values: "ArrayLike") -> NDArray[np.int64]:
+    array = np.asarray(values)
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
+        raise TypeError(
+            f"{name}: expected integers in one dimension, got {array.dtype} of shape {array.shape}"
+        )
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def nearness(window: int | None, max_gap: int | None) -> tuple[int | None, int | None]:
+    """For the compiled kernels, checked."""
+    return (
+        None if window is None else as_int("window", window, minimum=1),
+        None if max_gap is None else as_int("max_gap", max_gap, minimum=0),
+    )
+
+
+def shifted_ppmi(
+    counts: Matrix, *, shift: float = 1.0, smoothing: float = 0.75, n_threads: int | None = None
+) -> Csr:
+    """How much more often than by chance things occur together: shifted positive pointwise mutual information.
+
+    ``max(0, ln(n_ij · Σ_j n_j^s / (n_i · n_j^s)) − ln shift)`` with n_i and n_j the sums of row and column, and s
+    the smoothing. Its factors are what skip-gram with `shift` negative samples looks for (Levy & Goldberg, NIPS
+    2014; smoothing: Levy, Goldberg & Dagan, TACL 2015).
+
+    Parameters
+    ----------
+    counts
+        Sparse matrix, values at least 0, as [`cooccurrence`][ferrec.kernels.cooccurrence] returns it.
+    shift
+        Above 0; the greater, the fewer entries are left.
+    smoothing
+        Exponent of the column sums, in 0 … 1: below 1, rare columns look less special.
+    n_threads
+        As in [`top_k_similar`][ferrec.kernels.top_k_similar].
+
+    Returns
+    -------
+    csr_array
+        float32, the shape of `counts`, entries above 0 only; the arrays are read-only.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument makes no sense, or a count is negative or not finite.
+
+    Examples
+    --------
+    >>> from ferrec.kernels import cooccurrence, shifted_ppmi
+    >>> counts = cooccurrence([1, 1, 2, 2, 3, 3], [0, 1, 0, 1, 2, 3])
+    >>> shifted_ppmi(counts, smoothing=1.0).toarray()[2].astype(float).round(3).tolist()
+    [0.0, 0.0, 0.0, 1.792]
+    """
+    handle, s = as_csr(counts, "counts"), as_float("smoothing", smoothing)
+    return to_scipy(_rust.shifted_ppmi(handle, as_float("shift", shift), s, threads(n_threads)))
 
 
 def ranking_metrics(

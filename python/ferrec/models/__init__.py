@@ -9,6 +9,7 @@ from ferrec.models.als import ALS
 from ferrec.models.bias import Bias
 from ferrec.models.biased_mf import BiasedMF
 from ferrec.models.ease import EASE
+from ferrec.models.item_embeddings import ItemEmbeddings
 from ferrec.models.item_knn import ItemKNN
 from ferrec.models.item_knn_regressor import ItemKNNRegressor
 from ferrec.models.p3alpha import P3Alpha
@@ -26,6 +27,7 @@ __all__ = [
     "SLIM",
     "Bias",
     "BiasedMF",
+    "ItemEmbeddings",
     "ItemKNN",
     "ItemKNNRegressor",
     "P3Alpha",

@@ -49,6 +49,32 @@ pub struct Events<'a> {
     pub times: Option<&'a [i64]>,
 }
 
+impl Events<'_> {
+    /// That the columns are of one length and the codes within bounds.
+    pub(crate) fn check(&self, n_users: usize, n_items: usize) -> Result<()> {
+        let n = self.users.len();
+        let lengths = [Some(self.items.len()), self.weights.map(<[f32]>::len), self.times.map(<[i64]>::len)];
+        if let Some(other) = lengths.into_iter().flatten().find(|&len| len != n) {
+            return Err(Error::Shape(format!("{n} users but another column of {other} events")));
+        }
+        if n > u32::MAX as usize {
+            return Err(Error::invalid(
+                "users",
+                format_args!("{n} events; at most {} fit in one matrix", u32::MAX),
+            ));
+        }
+        for (name, codes, size) in [("users", self.users, n_users), ("items", self.items, n_items)] {
+            if let Some(at) = codes.iter().position(|&c| c as u32 as usize >= size) {
+                return Err(Error::invalid(
+                    name,
+                    format_args!("code {} at event {at} is not in 0..{size}", codes[at]),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The parts of a matrix, and the latest time of each entry.
 #[derive(Debug, PartialEq)]
 pub struct Built {
@@ -79,26 +105,8 @@ pub fn build_csr(
     n_items: usize,
     duplicates: Duplicates,
 ) -> Result<Built> {
+    events.check(n_users, n_items)?;
     let n = events.users.len();
-    let lengths =
-        [Some(events.items.len()), events.weights.map(<[f32]>::len), events.times.map(<[i64]>::len)];
-    if let Some(other) = lengths.into_iter().flatten().find(|&len| len != n) {
-        return Err(Error::Shape(format!("{n} users but another column of {other} events")));
-    }
-    if n > u32::MAX as usize {
-        return Err(Error::invalid(
-            "users",
-            format_args!("{n} events; at most {} fit in one matrix", u32::MAX),
-        ));
-    }
-    for (name, codes, size) in [("users", events.users, n_users), ("items", events.items, n_items)] {
-        if let Some(at) = codes.iter().position(|&c| c as u32 as usize >= size) {
-            return Err(Error::invalid(
-                name,
-                format_args!("code {} at event {at} is not in 0..{size}", codes[at]),
-            ));
-        }
-    }
 
     // Items and event numbers packed into one word each, grouped by user: sorting a user's words sorts by item,
     // then by position, without looking anything up.

@@ -10,6 +10,7 @@ pub mod biased;
 pub mod biases;
 pub mod build;
 pub mod control;
+pub mod cooccurrence;
 pub mod csr;
 mod dense;
 pub mod error;

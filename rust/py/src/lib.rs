@@ -11,8 +11,9 @@ use arrays::{Parts, give, give_ranked, hold, slice, views};
 use ferrec_core::similarity::{Axis, Measure, Request};
 use ferrec_core::weight::{Side, Weighting};
 use ferrec_core::{
-    als as core_als, biased, biases as core_biases, build, csr, factors, gram as core_gram, ids, kcore, mlp,
-    order, product, rating, similarity, slim as core_slim, stateless, svd, weight as core_weight,
+    als as core_als, biased, biases as core_biases, build, cooccurrence as core_cooccurrence, csr, factors,
+    gram as core_gram, ids, kcore, mlp, order, product, rating, similarity, slim as core_slim, stateless,
+    svd, weight as core_weight,
 };
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -495,6 +496,39 @@ fn gram<'py>(
     Ok(give(py, run(py, n_threads, progress, |control| core_gram::gram(&x.inner, control))?))
 }
 
+/// `(users, items)`, and `(window, max_gap)`.
+type Sizes = (usize, usize);
+type Nearness = (Option<usize>, Option<i64>);
+
+#[pyfunction]
+#[pyo3(signature = (users, items, times, sizes, near, n_threads, progress))]
+#[expect(clippy::too_many_arguments)]
+fn cooccurrence(
+    py: Python<'_>,
+    users: PyReadonlyArray1<'_, i32>,
+    items: PyReadonlyArray1<'_, i32>,
+    times: Option<PyReadonlyArray1<'_, i64>>,
+    sizes: Sizes,
+    near: Nearness,
+    n_threads: usize,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Csr> {
+    let times = times.as_ref().map(|t| slice(t, "times")).transpose()?;
+    let (users, items) = (slice(&users, "users")?, slice(&items, "items")?);
+    let events = build::Events { users, items, weights: None, times };
+    let near = core_cooccurrence::Nearness { window: near.0, max_gap: near.1 };
+    let counts = run(py, n_threads, progress, |control| {
+        core_cooccurrence::cooccurrence(events, sizes.0, sizes.1, near, control)
+    })?;
+    Ok(counts.into())
+}
+
+#[pyfunction]
+fn shifted_ppmi(py: Python<'_>, x: &Csr, shift: f64, smoothing: f64, n_threads: usize) -> PyResult<Csr> {
+    let work = |control: &_| core_cooccurrence::shifted_ppmi(&x.inner, shift, smoothing, control);
+    Ok(run(py, n_threads, None, work)?.into())
+}
+
 /// `(l1, l2, positive, tol, max_iter, k)`.
 type SlimSettings = (f64, f64, bool, f64, usize, usize);
 
@@ -707,10 +741,10 @@ mod _rust {
     use super::ragged::{best, check_ragged, ranks, union, values_at};
     #[pymodule_export]
     use super::{
-        Csr, Mlp, als, biased_factors, biases, build_csr, default_threads, encode_ints, event_order, fold_in,
-        fold_in_als, fold_in_biased, gram, k_core, plan_similar, score_factors, score_product, score_random,
-        score_ratings, simd_level, slim, top_k_common, top_k_factors, top_k_product, top_k_random,
-        top_k_ratings, top_k_similar, truncated_svd, weight,
+        Csr, Mlp, als, biased_factors, biases, build_csr, cooccurrence, default_threads, encode_ints,
+        event_order, fold_in, fold_in_als, fold_in_biased, gram, k_core, plan_similar, score_factors,
+        score_product, score_random, score_ratings, shifted_ppmi, simd_level, slim, top_k_common,
+        top_k_factors, top_k_product, top_k_random, top_k_ratings, top_k_similar, truncated_svd, weight,
     };
     use pyo3::prelude::*;
 
