@@ -48,7 +48,9 @@ class Candidates:
     def __post_init__(self) -> None:
         """Check that the parts fit together; the order within rows is checked by `pairs`."""
         if self.indptr.shape != (len(self.queries) + 1,):
-            raise DataError(f"indptr has shape {self.indptr.shape}, but there are {len(self.queries)} queries")
+            raise DataError(
+                f"indptr has shape {self.indptr.shape}, but there are {len(self.queries)} queries"
+            )
         if self.indptr[0] != 0 or self.indptr[-1] != len(self.codes):
             raise DataError(f"indptr does not run from 0 to the {len(self.codes)} pairs")
         for name, column in self.columns.items():
