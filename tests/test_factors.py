@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 import ferrec
 from ferrec.kernels import SVD, top_k_factors, truncated_svd
-from ferrec.models import ease
 from ferrec.testing import checkerboard
 from ferrec.testing._checks import sample
 
@@ -266,7 +265,8 @@ def test_the_missing_item_of_the_checkerboard_comes_first(model):
     assert recs.items.decode(recs.codes).tolist() == recs.queries.tolist()
 
 
-def test_ease_is_the_formula_of_the_paper():
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_ease_is_the_formula_of_the_paper(dtype):
     data = sample()
     x = data.matrix.toarray().astype(np.float64)
     inverse = np.linalg.inv(x.T @ x + 20.0 * np.eye(x.shape[1]))
@@ -274,9 +274,10 @@ def test_ease_is_the_formula_of_the_paper():
     np.fill_diagonal(weights, 0)
     expected = x @ weights
     users, items = np.nonzero(np.abs(expected) > 1e-3)
-    got = ferrec.EASE(reg=20.0).fit(data).score(data.users.decode(users), data.items.decode(items))
+    model = ferrec.EASE(reg=20.0, dtype=dtype).fit(data)
+    got = model.score(data.users.decode(users), data.items.decode(items))
     assert np.allclose(got, expected[users, items], rtol=1e-4, atol=1e-5)
-    few = ferrec.EASE(reg=20.0, k=5).fit(data)._fitted().similarity
+    few = ferrec.EASE(reg=20.0, k=5, dtype=dtype).fit(data)._fitted().similarity
     kept = np.zeros_like(weights)
     for row, all_of_it in zip(kept, weights, strict=True):
         best = np.argsort(-np.abs(all_of_it))[:5]
@@ -284,12 +285,34 @@ def test_ease_is_the_formula_of_the_paper():
     assert np.allclose(ferrec.kernels.to_scipy(few).toarray(), kept, rtol=1e-4, atol=1e-6)
 
 
-def test_ease_refuses_what_does_not_fit(monkeypatch):
-    monkeypatch.setattr(ease, "_free_memory", lambda: 1000)
-    with pytest.raises(MemoryError, match=r"EASE needs 0\.0 GiB for 12 items"):
-        ferrec.EASE().fit(checkerboard())
-    with pytest.raises(ValueError, match=r"reg.*-1"):
-        ferrec.EASE(reg=-1).fit(checkerboard())
+def test_ease_inverts_more_items_than_a_block():
+    x = random(700, 1100, 0.02)
+    data = ferrec.Interactions.from_csr(x)
+    exact, single = (
+        ferrec.kernels.to_scipy(ferrec.EASE(reg=5.0, dtype=d).fit(data)._fitted().similarity).toarray()
+        for d in ("float64", "float32")
+    )
+    inverse = np.linalg.inv((x.T @ x).toarray().astype(np.float64) + 5.0 * np.eye(1100))
+    weights = inverse / -np.diag(inverse)
+    np.fill_diagonal(weights, 0)
+    assert np.allclose(exact, weights, rtol=1e-5, atol=1e-7)
+    assert np.allclose(single, weights, rtol=1e-3, atol=1e-5)
+
+
+def test_ease_says_what_is_wrong():
+    for params, message in (
+        ({"reg": -1}, r"reg.*-1"),
+        ({"reg": float("nan")}, "reg.*nan"),
+        ({"dtype": "float16"}, "dtype.*float16"),
+        ({"k": 0}, "k: .*0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ferrec.EASE(**params).fit(checkerboard())
+    # Two items that everybody has: in float32 reg is lost beside their count.
+    same = ferrec.Interactions.from_csr(1e4 * sp.csr_array(np.ones((30, 2), np.float32)))
+    with pytest.raises(ValueError, match=r'reg.*positive definite in float32.*"float64"'):
+        ferrec.EASE(reg=1.0, dtype="float32").fit(same)
+    assert ferrec.EASE(reg=1.0).fit(same).recommend(n=1) is not None
 
 
 def test_svd_is_frozen():

@@ -4,6 +4,7 @@ import warnings
 from typing import ClassVar
 
 from ferrec import _rust
+from ferrec._memory import free_bytes, require
 from ferrec._progress import Callback
 from ferrec.kernels import CsrParts, as_float, as_int
 from ferrec.models._item_neighbors import ItemNeighbors
@@ -36,6 +37,12 @@ class SLIM(ItemNeighbors):
         Passes of coordinate descent for an item, at most. A warning says how many items were not done by then.
     n_threads : int, optional
         By default what CPU affinity and cgroup quota allow.
+
+    Raises
+    ------
+    MemoryError
+        From `fit`: XᵀX does not fit in what the machine and the control group have free; says how many GiB it
+        needs.
 
     Examples
     --------
@@ -77,6 +84,7 @@ class SLIM(ItemNeighbors):
         passes = as_int("max_iter", self.max_iter, minimum=1)
         l1, l2, tol = as_float("l1", self.l1), as_float("l2", self.l2), as_float("tol", self.tol)
         settings = (l1, l2, bool(self.positive), tol, passes, k)
+        _check_memory(x, self._threads())
         near = None
         if self.candidates is not None:
             wanted = as_int("candidates", self.candidates, minimum=1)
@@ -89,3 +97,13 @@ class SLIM(ItemNeighbors):
             text = f"SLIM: {unfinished} of {n_items} items were not done after max_iter={passes} passes"
             warnings.warn(f"{text}; raise max_iter, l1, l2 or tol", UserWarning, stacklevel=4)
         return weights.parts()
+
+
+def _check_memory(x: _rust.Csr, n_threads: int) -> None:
+    free = free_bytes()
+    if free is not None:
+        size = _rust.gram_size(x, free, n_threads)
+        advice = (
+            "leave out rare items or very active users, or take RP3Beta, whose memory grows with the data"
+        )
+        require(f"SLIM of {x.shape[1]} items", size, advice)

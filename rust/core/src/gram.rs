@@ -5,38 +5,50 @@ use crate::csr::Csr;
 use crate::error::{Error, Result};
 use rayon::prelude::*;
 
-/// The lower triangle of `XᵀX` in f64, row after row; the other half is 0.
-pub fn gram(x: &Csr, control: &Control) -> Result<Vec<f64>> {
+/// The lower triangle of `XᵀX`, row after row, summed in f64 and then `cast`; the other half is 0.
+pub fn gram<T: Copy + Default + Send>(
+    x: &Csr,
+    cast: impl Fn(f64) -> T + Sync,
+    control: &Control,
+) -> Result<Vec<T>> {
     let n = x.n_cols();
     let items = x.transpose();
     let mut out = zeros(n)?;
     control.start(n as u64);
     // From the last row: the longest come first and leave no thread alone at the end.
-    out.par_chunks_mut(n.max(1)).enumerate().rev().with_max_len(1).try_for_each(|(item, sums)| {
-        control.check()?;
-        let (users, by) = items.row(item);
-        for (&user, &by) in users.iter().zip(by) {
-            let (cols, values) = x.row(user as usize);
-            for (&col, &v) in cols.iter().zip(values) {
-                if col as usize > item {
-                    break;
+    let rows = out.par_chunks_mut(n.max(1)).enumerate().rev().with_max_len(1);
+    rows.try_for_each_init(
+        || vec![0.0_f64; n],
+        |sums, (item, row)| {
+            control.check()?;
+            let (users, by) = items.row(item);
+            for (&user, &by) in users.iter().zip(by) {
+                let (cols, values) = x.row(user as usize);
+                for (&col, &v) in cols.iter().zip(values) {
+                    if col as usize > item {
+                        break;
+                    }
+                    sums[col as usize] += f64::from(by) * f64::from(v);
                 }
-                sums[col as usize] += f64::from(by) * f64::from(v);
             }
-        }
-        control.advance(1);
-        Ok(())
-    })?;
+            for col in 0..=item {
+                row[col] = cast(sums[col]);
+                sums[col] = 0.0;
+            }
+            control.advance(1);
+            Ok(())
+        },
+    )?;
     Ok(out)
 }
 
-fn zeros(n: usize) -> Result<Vec<f64>> {
-    let room = n.checked_mul(n).filter(|&len| Vec::<f64>::new().try_reserve_exact(len).is_ok());
+fn zeros<T: Copy + Default>(n: usize) -> Result<Vec<T>> {
+    let room = n.checked_mul(n).filter(|&len| Vec::<T>::new().try_reserve_exact(len).is_ok());
     let len = room.ok_or_else(|| {
-        let gib = (n as f64).powi(2) * 8.0 / f64::from(1 << 30);
+        let gib = (n as f64).powi(2) * size_of::<T>() as f64 / f64::from(1 << 30);
         Error::invalid("x", format_args!("its Gram matrix of {n} columns needs {gib:.1} GiB"))
     })?;
-    Ok(vec![0.0; len])
+    Ok(vec![T::default(); len])
 }
 
 /// A row of `XᵀX` in f32, in the form that suits it: few of its entries, or all of them.
@@ -80,4 +92,36 @@ pub(crate) fn rows(x: &Csr, control: &Control) -> Result<Vec<Row>> {
         Ok(made)
     };
     (0..n).into_par_iter().with_max_len(16).map_init(scratch, row).collect()
+}
+
+/// Bytes that the rows of `XᵀX` take up in the form that suits each ([`SLIM`](crate::slim::slim) holds them all).
+///
+/// Exact, unless a bound that is quicker to get says that they are not more than `enough`.
+pub fn size(x: &Csr, enough: u64, control: &Control) -> Result<u64> {
+    let n = x.n_cols();
+    let items = x.transpose();
+    let bytes = |entries: usize| {
+        let values = if entries * DENSE_ONE_IN >= n { 4 * n } else { 8 * entries };
+        (size_of::<Row>() + values) as u64
+    };
+    let bound = |item: usize| {
+        let entries: usize = items.row(item).0.iter().map(|&user| x.row_len(user as usize)).sum();
+        bytes(entries.min(n))
+    };
+    let most = (0..n).into_par_iter().map(bound).sum();
+    if most <= enough {
+        return Ok(most);
+    }
+    let exact = |marks: &mut Vec<usize>, item: usize| {
+        control.check()?;
+        let mut entries = 0;
+        for &user in items.row(item).0 {
+            for &col in x.row(user as usize).0 {
+                entries += usize::from(marks[col as usize] != item);
+                marks[col as usize] = item;
+            }
+        }
+        Ok(bytes(entries))
+    };
+    (0..n).into_par_iter().map_init(|| vec![usize::MAX; n], exact).sum()
 }

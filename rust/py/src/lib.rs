@@ -486,14 +486,26 @@ fn k_core<'py>(
 }
 
 #[pyfunction]
-#[pyo3(signature = (x, n_threads, progress))]
+#[pyo3(signature = (x, single, n_threads, progress))]
 fn gram<'py>(
     py: Python<'py>,
     x: &Csr,
+    single: bool,
     n_threads: usize,
     progress: Option<Py<PyAny>>,
-) -> PyResult<Bound<'py, PyArray1<f64>>> {
-    Ok(give(py, run(py, n_threads, progress, |control| core_gram::gram(&x.inner, control))?))
+) -> PyResult<Bound<'py, PyAny>> {
+    let x = &x.inner;
+    Ok(if single {
+        give(py, run(py, n_threads, progress, |c| core_gram::gram(x, |v| v as f32, c))?).into_any()
+    } else {
+        give(py, run(py, n_threads, progress, |c| core_gram::gram(x, |v| v, c))?).into_any()
+    })
+}
+
+#[pyfunction]
+#[pyo3(signature = (x, enough, n_threads))]
+fn gram_size(py: Python<'_>, x: &Csr, enough: u64, n_threads: usize) -> PyResult<u64> {
+    run(py, n_threads, None, |control| core_gram::size(&x.inner, enough, control))
 }
 
 /// `(users, items)`, and `(window, max_gap)`.
@@ -742,9 +754,10 @@ mod _rust {
     #[pymodule_export]
     use super::{
         Csr, Mlp, als, biased_factors, biases, build_csr, cooccurrence, default_threads, encode_ints,
-        event_order, fold_in, fold_in_als, fold_in_biased, gram, k_core, plan_similar, score_factors,
-        score_product, score_random, score_ratings, shifted_ppmi, simd_level, slim, top_k_common,
-        top_k_factors, top_k_product, top_k_random, top_k_ratings, top_k_similar, truncated_svd, weight,
+        event_order, fold_in, fold_in_als, fold_in_biased, gram, gram_size, k_core, plan_similar,
+        score_factors, score_product, score_random, score_ratings, shifted_ppmi, simd_level, slim,
+        top_k_common, top_k_factors, top_k_product, top_k_random, top_k_ratings, top_k_similar,
+        truncated_svd, weight,
     };
     use pyo3::prelude::*;
 
