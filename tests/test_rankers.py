@@ -1,13 +1,9 @@
 """The rankers: what they learn, what they refuse, and that Rust scores as Keras does."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-import ferrec
 from ferrec.candidates import Candidates
 from ferrec.kernels import as_csr
 from ferrec.labels import Labels

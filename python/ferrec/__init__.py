@@ -31,6 +31,7 @@ from ferrec.evaluation import (
     cross_validate,
     evaluate,
     evaluate_ratings,
+    report,
     tune,
 )
 from ferrec.explanation import Explanation
@@ -104,6 +105,7 @@ __all__ = [
     "kernels",
     "load",
     "plan",
+    "report",
     "split",
     "tune",
 ]

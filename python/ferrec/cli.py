@@ -29,7 +29,7 @@ from ferrec import _demo, split, storage
 from ferrec._progress import bar
 from ferrec._rust import __version__
 from ferrec.errors import DataError, FerrecError, UnknownIdError, require
-from ferrec.evaluation import cross_validate, evaluate, evaluate_ratings, tune
+from ferrec.evaluation import compare, cross_validate, evaluate_ratings, report, tune
 from ferrec.evaluation._metrics import METRICS, RATINGS
 from ferrec.evaluation._tuning import check_ending
 from ferrec.interactions import Interactions
@@ -336,23 +336,35 @@ def _similar(args: argparse.Namespace) -> tuple[Result, str]:
 
 def _evaluate(args: argparse.Namespace) -> tuple[Result, str]:
     model = _load(args)
+    others = {path: storage.load(path) for path in args.against}
     metrics = [metric.strip() for metric in args.metrics.split(",") if metric.strip()]
     ranking = [metric for metric in metrics if metric not in RATINGS]
     test = _read(args.test, args)
     result: Result = {"model": type(model).__name__}
     lines = []
     if ranking or not metrics:
+        options = {
+            "exclude_seen": not args.include_seen,
+            "n_threads": args.threads,
+            "progress": _progress(args),
+        }
         with _arguments():
-            found = evaluate(
-                model,
-                test,
-                ranking,
-                exclude_seen=not args.include_seen,
-                n_threads=args.threads,
-                progress=_progress(args),
-            )
-        result |= found.to_dict()
-        lines.append(repr(found))
+            models = _named({args.model: model, **others})
+            found = compare(models, test, ranking, **options)
+            first = next(iter(found.evaluations.values()))
+            if args.report is not None:
+                examples = {
+                    name: one.recommend(first.users[:5], exclude_seen=not args.include_seen)
+                    for name, one in models.items()
+                }
+                report(found, args.report, title=f"Evaluation on {Path(args.test).name}", examples=examples)
+                result["report"] = args.report
+        result |= first.to_dict()
+        if others:
+            result["against"] = {name: found.to_dict()[name] for name in list(models)[1:]}
+        lines.append(repr(found if others else first))
+        if args.report is not None:
+            lines.append(f"Wrote {args.report}")
     if len(ranking) < len(metrics):
         errors = evaluate_ratings(model, test, progress=_progress(args))
         chosen = {name: errors[name] for name in RATINGS if name in metrics}
@@ -362,6 +374,13 @@ def _evaluate(args: argparse.Namespace) -> tuple[Result, str]:
         lines.append(f"Ratings({counts['rating_pairs']:,} pairs, {counts['skipped_pairs']:,} unknown)")
         lines += [f"  {name:<4}  {value:.4f}" for name, value in chosen.items()]
     return result, "\n".join(lines)
+
+
+def _named(models: dict[str, Recommender[Any]]) -> dict[str, Recommender[Any]]:
+    """Models by the names of their folders, or by the paths as given where names repeat."""
+    names = [Path(path).resolve().name for path in models]
+    unique = len(set(names)) == len(names)
+    return dict(zip(names if unique else models, models.values(), strict=True))
 
 
 # -- cross-validate and tune ----------------------------------------------------------------------------------
@@ -619,6 +638,7 @@ def _parser() -> argparse.ArgumentParser:
         """
         ferrec evaluate model/ test.parquet
         ferrec evaluate model/ test.parquet --metrics ndcg@10,recall@20,coverage@10 --json
+        ferrec evaluate model/ test.parquet --against popularity/ --report report.html
         ferrec evaluate ratings-model/ test.csv --rating stars --metrics rmse,mae
         """,
         extra=(
@@ -637,6 +657,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluation.add_argument(
         "--include-seen", action="store_true", help="recommend what users have touched, and count it"
+    )
+    evaluation.add_argument(
+        "--against",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="another model's folder to set beside the first; may be given several times",
+    )
+    evaluation.add_argument(
+        "--report",
+        metavar="FILE",
+        help="write a page of metrics, intervals, tests, groups and examples (HTML; extra plot)",
     )
     _add_table(evaluation)
     _add_common(evaluation)

@@ -6,6 +6,7 @@ from ferrec.evaluation._evaluation import Evaluation, Hits
 from ferrec.evaluation._predictions import Calibration, probability_metrics, rating_metrics
 from ferrec.evaluation._ranking import compare, evaluate
 from ferrec.evaluation._ratings import evaluate_ratings
+from ferrec.evaluation._report import report
 from ferrec.evaluation._tuning import Trial, Tuning, tune
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "evaluate_ratings",
     "probability_metrics",
     "rating_metrics",
+    "report",
     "tune",
 ]

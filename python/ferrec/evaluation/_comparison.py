@@ -84,8 +84,8 @@ class Significance:
                 f"{one.first} − {one.second}",
                 f"{one.difference:+.4f}",
                 f"{one.low:+.4f} … {one.high:+.4f}",
-                _p(one.p_value),
-                _p(one.corrected),
+                shown_p(one.p_value),
+                shown_p(one.corrected),
                 f"{one.n_users:,}",
             ]
             for one in self.differences
@@ -236,5 +236,6 @@ def table(rows: list[list[str]]) -> str:
     )
 
 
-def _p(value: float) -> str:
+def shown_p(value: float) -> str:
+    """A p-value as text."""
     return f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"

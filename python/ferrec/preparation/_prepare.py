@@ -222,8 +222,8 @@ class Prepare(Estimator[State]):
     def transform_parquet(self, source: PathLike, target: PathLike, *, progress: Progress = False) -> Report:
         """Parquet to Parquet, in memory that does not grow with the other columns.
 
-        The columns that decide are read one at a time and kept as integers, 9 to 41 bytes a row; then all columns are
-        read, transformed and written in batches. The file appears under its name when it is complete.
+        The columns that decide are read one at a time and kept as integers, 9 to 41 bytes a row; then all
+        columns are read, transformed and written in batches. The file appears under its name when it is complete.
 
         Parameters
         ----------
