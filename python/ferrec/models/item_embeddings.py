@@ -69,8 +69,8 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
     eigenvalue_weight : float, default 0.5
         p, in 0 … 1. It shapes vectors and their similarity; scores do not depend on it.
     solver : {"svd", "word2vec"}, default "svd"
-        ``"word2vec"`` trains skip-gram with negative sampling by gensim (extra ``word2vec``), on one thread, so that
-        a seed gives the same model twice.
+        ``"word2vec"`` trains skip-gram with negative sampling by gensim (extra ``word2vec``): on one thread, so
+        that a seed gives the same model twice.
     tol : float, default 1e-3
         Accuracy of [`truncated_svd`][ferrec.kernels.truncated_svd].
     epochs : int, default 10
