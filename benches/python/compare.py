@@ -9,8 +9,9 @@ above the loaded input; where it is quick it is not timed; where it takes longer
 is stopped and the table says so. The median counts. Targets are in `targets.py`.
 
 Rows that differ from ferrec's by more than ties and 1e-4 are counted: "rounded" where 1e-3 would let them
-pass, "wrong" otherwise. Exits with 1 if any is wrong or an engine failed, with 2 if ferrec was not built in
-release mode.
+pass, "wrong" otherwise. Where answers are no rankings the row's judge says how good each is. Exits with 1 if any is
+wrong, if ferrec's is not as good as it has to be, or if an engine failed; with 2 if ferrec was not built in release
+mode.
 """
 
 import argparse
@@ -31,10 +32,11 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from engines import ROWS, Inputs, Row
-from machine import PACKAGES, REPOSITORY, installed, machine
+from engines import Inputs, Row
+from machine import PACKAGES, REPOSITORY, installed, machine, package
 from records import record
-from results import DRIFT, Ranking, differing_rows, is_best_first, ranking
+from results import DRIFT, differing_rows, is_best_first, ranking
+from rows import ROWS
 from shapes import NAMES, load, matrix, names_of, path_of, save
 from tables import others_busy, tables
 
@@ -56,13 +58,10 @@ def worker(job: Json) -> None:
     """Runs one engine on one row and shape; leaves `timing.json` and, if asked, `result.npz`."""
     row, threads, out = ROWS[job["row"]], job["threads"], Path(job["out"])
     engine = row.engines[job["engine"]]
-    x = matrix(job["shape"], ratings=row.ratings)
-    similarity = load(Path(job["similarity"])) if job["similarity"] else None
+    inputs = inputs_of(row, job["shape"], job["similarity"])
 
-    # Loads libraries, starts threads. Not a slice for cosine: similaripy fails on empty columns at the end.
-    warm_up = synthetic(200, 100, 5000) if row.square else x[:200]
-    engine(Inputs(warm_up, similarity), threads)()
-    run = engine(Inputs(x, similarity), threads)
+    engine(little(row, inputs), threads)()  # loads libraries, starts threads
+    run = engine(inputs, threads)
 
     gc.collect()
     before = reset_peak()
@@ -77,21 +76,41 @@ def worker(job: Json) -> None:
         timings.append(timing)
         spent += seconds
 
-    parts = [result.data, result.indices, result.indptr] if hasattr(result, "indptr") else list(result)
+    if hasattr(result, "indptr"):
+        parts = {name: getattr(result, name) for name in ("data", "indices", "indptr")}
+    else:
+        parts = (
+            dict(zip(("ids", "scores"), result, strict=True))
+            if isinstance(result, tuple)
+            else {"values": result}
+        )
     if job["save"]:
         if hasattr(result, "indptr"):
             save(out / "result.npz", result.tocsr())  # irspack leaves columns
         else:
-            np.savez(out / "result.npz", ids=result[0], scores=result[1])
+            np.savez(out / "result.npz", **parts)
     timing = {
         "timings": timings,
         "peak_mib": round(peak / MIB, 1),
-        "output_mib": round(sum(part.nbytes for part in parts) / MIB, 1),
-        "input": [*x.shape, x.nnz],
+        "output_mib": round(sum(part.nbytes for part in parts.values()) / MIB, 1),
+        "input": [*inputs.x.shape, inputs.x.nnz],
     }
     if row.work and job["engine"] == row.reference:
-        timing["multiply_adds"] = row.work(Inputs(x, similarity))
+        timing["multiply_adds"] = row.work(inputs)
     (out / "timing.json").write_text(json.dumps(timing))
+
+
+def inputs_of(row: Row, shape: str, similarity: str | None) -> Inputs:
+    if row.inputs:
+        return row.inputs(shape)
+    return Inputs(matrix(shape, ratings=row.ratings), load(Path(similarity)) if similarity else None)
+
+
+def little(row: Row, inputs: Inputs) -> Inputs:
+    """What an engine runs on first. Not a slice for cosine: similaripy fails on empty columns at the end."""
+    if row.inputs:
+        return inputs.corner()
+    return Inputs(synthetic(200, 100, 5000) if row.square else inputs.x[:200], inputs.similarity)
 
 
 def stop_after(seconds: float) -> None:
@@ -175,8 +194,10 @@ def start(job: Json) -> Json:
 
 
 def answer(path: Path) -> Any:
-    """A saved result: a sparse matrix, or (ids, scores)."""
+    """A saved result: a sparse matrix, (ids, scores), or a dense array."""
     with np.load(path, allow_pickle=False) as parts:
+        if "values" in parts:
+            return parts["values"]
         if "ids" in parts:
             return parts["ids"], parts["scores"]
     return load(path)
@@ -193,7 +214,7 @@ def measure(name: str, shape: str, engines: list[str], options: argparse.Namespa
         "wait": options.wait,
         "similarity": None,
     }
-    if not row.square:
+    if not row.square and not row.inputs:
         base["similarity"] = str(names_of(path_of(shape))) if shape == "strings" else similarity(base, folder)
 
     measured: Json = {}
@@ -214,9 +235,10 @@ def measure(name: str, shape: str, engines: list[str], options: argparse.Namespa
                 entry["n_users"], entry["n_items"], entry["nnz"] = timing.pop("input")
                 if "multiply_adds" in timing:
                     entry["multiply_adds"] = timing.pop("multiply_adds")
-                ranked = examine(timing, answer(out / "result.npz"), row, engine, reference)
+                found = answer(out / "result.npz")
                 (out / "result.npz").unlink()
-                reference = ranked if engine == row.reference else reference
+                reference = found if engine == row.reference else reference
+                examine(timing, found, row, engine, shape, reference)
             say(progress(entry, engine))
     add_ratios(measured, row.reference)
     return entry
@@ -227,21 +249,30 @@ def again(timing: Json, is_reference: bool) -> bool:
     return "timings" in timing and (is_reference or median_seconds(timing) <= ONCE_ABOVE)
 
 
-def examine(timing: Json, result: Any, row: Row, engine: str, reference: Ranking | None) -> Ranking | None:
-    """Adds to the timing what is to be said about the answer; the answer's ranking where rows are compared."""
-    if engine == "ferrec" or row.group != "peers":
+def examine(timing: Json, result: Any, row: Row, engine: str, shape: str, reference: Any) -> None:
+    """Adds to the timing what is to be said about the answer, beside that of the first engine."""
+    if row.judge:
+        if reference is not None:
+            timing["quality"], outdone = row.judge(shape, reference, result)
+            timing["outdone"] = outdone and not engine.startswith(
+                "ferrec-"
+            )  # other ways of ferrec's may be better
+        return
+    if engine == "ferrec" or row.group in ("measures", "threads"):
         timing["best_first"] = is_best_first(result, row.k)
     if not row.compared:
-        return None
-    n_cols = result.shape[1] if hasattr(result, "indptr") else int(result[0].max()) + 1
-    if reference:
-        n_cols = max(n_cols, reference.n_cols)
+        return
+    n_cols = max(columns(one) for one in (reference, result) if one is not None)
     ranked = ranking(result, n_cols, row.k, square=row.square)
     timing["rows"] = ranked.indptr.size - 1
-    if reference:
-        timing["differing_rows"] = differing_rows(reference, ranked, row.k)
-        timing["wrong_rows"] = timing["differing_rows"] and differing_rows(reference, ranked, row.k, DRIFT)
-    return ranked
+    if reference is not None and reference is not result:
+        ours = ranking(reference, n_cols, row.k, square=row.square)
+        timing["differing_rows"] = differing_rows(ours, ranked, row.k)
+        timing["wrong_rows"] = timing["differing_rows"] and differing_rows(ours, ranked, row.k, DRIFT)
+
+
+def columns(result: Any) -> int:
+    return result.shape[1] if hasattr(result, "indptr") else int(result[0].max()) + 1
 
 
 def progress(entry: Json, engine: str) -> str:
@@ -256,7 +287,8 @@ def progress(entry: Json, engine: str) -> str:
     )
     return (
         f"{start}{seconds:8.3f} s ({len(timing['timings'])} runs, {used:.2f} s of CPU, others use {busy:.1f} cores)"
-        f"  +{timing['peak_mib']:.0f} MiB  differs in {timing.get('differing_rows', '-')} rows"
+        f"  +{timing['peak_mib']:.0f} MiB  "
+        + (timing.get("quality") or f"differs in {timing.get('differing_rows', '-')} rows")
     )
 
 
@@ -355,13 +387,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def chosen_engines(row: Row, chosen: Sequence[str]) -> list[str]:
     """Those of the row that are asked for and installed; rows of ferrec alone count as ferrec."""
-    if row.group != "peers":
+    if row.group in ("measures", "threads"):
         return list(row.engines) if "ferrec" in chosen else []
-    return [engine for engine in row.engines if engine in chosen and installed(engine)]
+    return [engine for engine in row.engines if package(engine) in chosen and installed(package(engine))]
 
 
 def is_bad(timing: Json) -> bool:
-    return "error" in timing or bool(timing.get("wrong_rows")) or not timing.get("best_first", True)
+    wrong = bool(timing.get("wrong_rows")) or bool(timing.get("outdone"))
+    return "error" in timing or wrong or not timing.get("best_first", True)
 
 
 if __name__ == "__main__":

@@ -17,12 +17,15 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from ferrec import _rust
 
 Result = Any
-"""A sparse matrix, or (ids, scores), two dense arrays with padding."""
+"""A sparse matrix, or (ids, scores), two dense arrays with padding; where a row has a judge, also a dense array."""
 Run = Callable[[], Result]
+Judge = Callable[[str, Result, Result], tuple[str, bool]]
+"""Of shape, ferrec's answer and an engine's: how good the engine's is, and whether ferrec's is not good enough."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,19 @@ class Inputs:
     x: sp.csr_array  # users × items
     similarity: sp.csr_array | None = None
     """Recommending: items × items, rows best first. Strings: 3-grams × names."""
+    queries: NDArray[np.float32] | None = None  # users × dimensions
+    items: NDArray[np.float32] | None = None  # items × dimensions
+    places: NDArray[np.int64] | None = None
+    """Sequences: the items of every user, in order; as many for each."""
+
+    def corner(self) -> "Inputs":
+        """So little of it that an engine is done at once."""
+
+        def head(rows: Any, n: int) -> Any:
+            return None if rows is None else rows[:n]
+
+        x = self.x[:300, :200].tocsr()
+        return Inputs(x, None, head(self.queries, 300), head(self.items, 200), head(self.places, 30))
 
 
 Engine = Callable[[Inputs, int], Run]
@@ -47,9 +63,11 @@ class Row:
     engines: dict[str, Engine]  # the first is the one that the others are compared with
     shapes: tuple[str, ...] = ("1m", "20m", "long")
     square: bool = True  # entities × entities: an entity may be its own neighbour in a peer's answer
-    group: str = "peers"  # its table; in "measures" and "threads" every engine is ferrec
+    group: str = "peers"  # its table: "peers", "models"; in "measures" and "threads" every engine is ferrec
     compared: bool = True  # whether all engines should give the same answer
     work: Callable[[Inputs], int] | None = None  # multiply-adds of the naive algorithm, nothing halved
+    inputs: Callable[[str], Inputs] | None = None  # of a shape, where it is not the matrix and a similarity
+    judge: "Judge | None" = None  # where answers are no rankings
 
     @property
     def reference(self) -> str:

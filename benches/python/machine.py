@@ -13,7 +13,21 @@ from typing import Any
 Json = dict[str, Any]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PACKAGES = ("ferrec", "numpy", "scipy", "similaripy", "sparse_dot_topn", "implicit", "lenskit", "irspack")
+PACKAGES = (
+    "ferrec",
+    "numpy",
+    "scipy",
+    "sklearn",
+    "similaripy",
+    "sparse_dot_topn",
+    "implicit",
+    "lenskit",
+    "irspack",
+    "faiss",
+    "gensim",
+)
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "faiss": "faiss-cpu"}
+"""Where they have another name than the package."""
 
 
 def machine(threads: int) -> Json:
@@ -30,8 +44,17 @@ def machine(threads: int) -> Json:
         "commit": commit(),
         "build_profile": _rust.build_profile,
         "simd": _rust.simd_level(),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES if installed(name)},
+        "versions": {name: version(name) for name in PACKAGES if installed(name)},
     }
+
+
+def package(engine: str) -> str:
+    """Whose an engine is: "ferrec-cholesky" is ferrec's."""
+    return engine.partition("-")[0]
+
+
+def version(package: str) -> str:
+    return importlib.metadata.version(DISTRIBUTIONS.get(package, package))
 
 
 def installed(package: str) -> bool:

@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from engines import ROWS
 from machine import REPOSITORY
+from rows import ROWS
 from shapes import NAMES
 from tables import tables
 

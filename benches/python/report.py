@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from records import RECORD, newest, read
 from shapes import NAMES
-from tables import fastest, is_met
+from tables import hardest, is_met
 
 Json = dict[str, Any]
 Label = tuple[float, float, str, str]
@@ -154,12 +154,13 @@ def ratios(where: Json, entries: list[Json]) -> Figure | None:
     """Only rows that have a target; the colour says whether it is met."""
     bars = []
     for entry in entries:
-        best, wanted = fastest(entry), targets.target(entry["row"], entry["shape"])
-        if entry["group"] == "peers" and best and wanted and is_met(entry, where["threads"]) is not None:
+        best = hardest(entry)
+        if entry["group"] in ("peers", "models") and best and is_met(entry, where["threads"]) is not None:
+            wanted = targets.target(entry["row"], entry["shape"], best) or 0.0
             name = f"{entry['title']}, {entry['shape']}"
             bars.append((name, entry["engines"][best]["ratio"], wanted, f" ({best})"))
-    title = f"Time of the fastest peer / time of ferrec, {where['threads']} threads, {where['cpu']}"
-    return bar_chart(title, "times as fast as the fastest peer", bars) if bars else None
+    title = f"Time of the peer hardest to beat / time of ferrec, {where['threads']} threads, {where['cpu']}"
+    return bar_chart(title, "times as fast as that peer", bars) if bars else None
 
 
 def bar_chart(title: str, unit: str, bars: list[tuple[str, float, float, str]]) -> Figure:

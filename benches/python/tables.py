@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import targets
-from machine import PACKAGES
+from machine import PACKAGES, package
 
 Json = dict[str, Any]
 
@@ -18,17 +18,21 @@ def others_busy(entries: list[Json]) -> float:
 
 def tables(where: Json, entries: list[Json]) -> str:
     """The whole record: ratios to the peers first."""
-    of = {group: [e for e in entries if e["group"] == group] for group in ("peers", "measures", "threads")}
+    groups = ("peers", "models", "measures", "threads")
+    of = {group: [e for e in entries if e["group"] == group] for group in groups}
     threads = where["threads"]
     lines = [*heading(where, entries)]
     if of["peers"]:
-        lines += [*peers_table(of["peers"], threads), *notes(of["peers"], threads)]
+        lines += [*peers_table("Kernels", of["peers"], threads), *notes(of["peers"], threads)]
+    if of["models"]:
+        lines += [*peers_table("Models", of["models"], threads), *notes(of["models"], threads)]
     if of["measures"]:
         lines += measures_table(of["measures"], threads)
     if of["threads"]:
         lines += threads_table(of["threads"])
-    if of["peers"]:
-        lines += memory_table(of["peers"], threads)
+    compared = [*of["peers"], *of["models"]]
+    if compared:
+        lines += memory_table(compared, threads)
     return "\n".join([*lines, ""])
 
 
@@ -53,14 +57,18 @@ def heading(where: Json, entries: list[Json]) -> list[str]:
 
 
 def peers_of(entries: list[Json]) -> list[str]:
-    return [p for p in PACKAGES if p != "ferrec" and any(p in e["engines"] for e in entries)]
+    """The engines beside ferrec, in the order of their packages."""
+    names = dict.fromkeys(engine for e in entries for engine in e["engines"] if engine != "ferrec")
+    return sorted(names, key=lambda engine: PACKAGES.index(package(engine)))
 
 
-def peers_table(entries: list[Json], threads: int) -> list[str]:
+def peers_table(title: str, entries: list[Json], threads: int) -> list[str]:
     peers = peers_of(entries)
+    judged = any("quality" in timing for entry in entries for timing in entry["engines"].values())
     rows = []
     for entry in entries:
-        wanted, best = targets.target(entry["row"], entry["shape"]), fastest(entry)
+        best = hardest(entry)
+        wanted = targets.target(entry["row"], entry["shape"], best or "")
         reached = f"**{entry['engines'][best]['ratio']:.2f}** ({best})" if best else bound(entry)
         rows.append(
             [
@@ -69,23 +77,38 @@ def peers_table(entries: list[Json], threads: int) -> list[str]:
                 f"≥ {wanted:g}" if wanted else "",
                 reached,
                 verdict(is_met(entry, threads)),
+                *([quality(entry["engines"].get("ferrec", {}))] if judged else []),
                 *(ratio(entry["engines"].get(peer)) for peer in peers),
             ]
         )
     return [
         "",
-        "## Time of the peer / time of ferrec (above 1: ferrec is faster)",
+        f"## {title}: time of the peer / time of ferrec (above 1: ferrec is faster)",
         "",
-        "Reached: against the fastest peer. Rounded: scores differ by more than 1e-4 and less than 1e-3.",
+        "Reached: against the peer that is hardest to beat by as much as is asked for. Rounded: scores differ by"
+        " more than 1e-4 and less than 1e-3.",
         "",
-        *markdown(["work", "shape", "target", "reached", "met", *peers], rows),
+        *markdown(
+            ["work", "shape", "target", "reached", "met", *(["ferrec's answer"] if judged else []), *peers],
+            rows,
+        ),
     ]
 
 
-def fastest(entry: Json) -> str | None:
-    """The peer to beat."""
-    ratios = {p: t["ratio"] for p, t in entry["engines"].items() if "ratio" in t and p != "ferrec"}
+def hardest(entry: Json) -> str | None:
+    """The peer that is hardest to beat by as much as is asked for."""
+    ratios = {
+        peer: timing["ratio"] / (targets.target(entry["row"], entry["shape"], peer) or 1.0)
+        for peer, timing in entry["engines"].items()
+        if "ratio" in timing and package(peer) != "ferrec"
+    }
     return min(ratios, key=lambda p: ratios[p], default=None)
+
+
+def quality(timing: Json) -> str:
+    """What the row's judge says of an answer; in bold where ferrec's is not good enough beside it."""
+    text = timing.get("quality", "")
+    return f"**{text}**" if timing.get("outdone") else text
 
 
 def bound(entry: Json) -> str:
@@ -103,13 +126,16 @@ def ratio(timing: Json | None) -> str:
     if "ratio" not in timing:
         return str(timing.get("error", "–"))
     differing, text = timing.get("differing_rows", 0), f"{timing['ratio']:.2f}"
+    if "quality" in timing:
+        return f"{text} ({quality(timing)})"
     kind = "wrong" if timing.get("wrong_rows") else "rounded"
     return f"{text} ({differing} of {timing['rows']} rows {kind})" if differing else text
 
 
 def is_met(entry: Json, threads: int) -> bool | None:
     """None where there is no target, nothing to compare with, or another number of threads."""
-    wanted, best = targets.target(entry["row"], entry["shape"]), fastest(entry)
+    best = hardest(entry)
+    wanted = targets.target(entry["row"], entry["shape"], best or "")
     if wanted is None or best is None or threads != targets.THREADS:
         return None
     most = targets.SECONDS.get((entry["row"], entry["shape"]), math.inf)
@@ -211,7 +237,8 @@ def memory_table(entries: list[Json], threads: int) -> list[str]:
         "",
         "## Peak memory above the loaded input, MiB (of it the answer)",
         "",
-        f"Target: above the answer at most {most:g} MiB a thread, and not more than the best peer.",
+        f"Target of kernels: above the answer at most {most:g} MiB a thread, and not more than the best peer; of"
+        f" models: {', '.join(f'{row} not more than {peer}' for row, peer in targets.MEMORY.items())}.",
         "",
         *markdown(["work", "shape", "met", "ferrec", *peers], rows),
         *limits(entries, targets.MEMORY_LIMITS, lambda entry: memory_is_met(entry, threads)),
@@ -228,6 +255,9 @@ def memory_is_met(entry: Json, threads: int) -> bool | None:
     ours = used.pop("ferrec", None)
     if ours is None:
         return None
+    if entry["group"] == "models":
+        most = used.get(targets.MEMORY.get(entry["row"], ""))
+        return None if most is None else ours <= most
     return ours <= min([targets.MIB_PER_THREAD * threads, *used.values()])
 
 

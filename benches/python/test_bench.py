@@ -11,22 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import compare
+import factors
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import shapes
 import targets
-from engines import NEIGHBORS, ROWS, Inputs, items_work, recommend_work, users_work
+from engines import NEIGHBORS, Inputs, items_work, recommend_work, users_work
+from machine import package
 from names import string_matching
 from records import newest, read, record
 from results import Ranking, differing_rows, is_best_first, ranking
+from rows import ROWS
 from shapes import load, matrix, save
 from tables import memory_is_met, tables
 
 from ferrec.kernels import top_k_similar
 
 THREADS = 2
-ROWS_1M = {name: row for name, row in ROWS.items() if "1m" in row.shapes}
+ROWS_1M = {name: row for name, row in ROWS.items() if "1m" in row.shapes and row.group != "models"}
+MODELS = {name: row for name, row in ROWS.items() if row.group == "models"}
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +94,52 @@ def test_best_first(benchmark, inputs, name: str, engine: str) -> None:
     benchmark.name = engine
     run = row.engines[engine](inputs[row.ratings], THREADS)
     assert is_best_first(benchmark.pedantic(run, rounds=3, warmup_rounds=1), row.k)
+
+
+# --- The models, on little data: the judges compare ---------------------------------------------------------
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a small shape; files of it are kept for the session."""
+    folder = tmp_path_factory.getbasetemp() / "tiny"
+    folder.mkdir(exist_ok=True)
+    for module in (shapes, factors):
+        monkeypatch.setattr(module, "cache", lambda: folder)
+    monkeypatch.setitem(shapes.SHAPES, "tiny", (600, 400, 30_000))
+    return "tiny"
+
+
+@pytest.mark.filterwarnings("ignore")  # peers' own
+@pytest.mark.parametrize(("name", "engine"), [(name, e) for name, row in MODELS.items() for e in row.engines])
+def test_models_are_as_good_as_their_peers(benchmark, tiny, name: str, engine: str) -> None:
+    pytest.importorskip(package(engine))
+    row = ROWS[name]
+    inputs = row.inputs(tiny)
+    benchmark.group, benchmark.name = row.title, engine
+    row.engines[engine](inputs.corner(), THREADS)()
+    ours = row.engines[row.reference](inputs, THREADS)()
+    timing: dict[str, Any] = {}
+    compare.examine(timing, benchmark.pedantic(row.engines[engine](inputs, THREADS)), row, engine, tiny, ours)
+    assert not compare.is_bad(timing), timing
+    assert ("quality" in timing) == bool(row.judge)
+
+
+SLOPPY = {
+    "svd": lambda sigma: sigma * 1.001,
+    "als": lambda parts: parts * 0.9,
+    "embeddings": lambda vectors: vectors[::-1] + np.roll(vectors, 100, axis=0),
+    "ease": lambda weights: weights + 0.01 * weights.max(),
+    "slim": lambda weights: weights * 0.5,
+}
+
+
+@pytest.mark.parametrize("name", [name for name, row in MODELS.items() if row.judge])
+def test_judges_see_a_worse_answer(tiny, name: str) -> None:
+    row = ROWS[name]
+    good = row.engines["ferrec"](row.inputs(tiny), THREADS)()
+    assert row.judge(tiny, SLOPPY[name](good), good)[1]
+    assert not row.judge(tiny, good, good)[1]
 
 
 # --- The comparison itself, which must not wave everything through -----------------------------------------
@@ -266,7 +316,22 @@ def test_memory_is_held_against_threads_and_peers(ours: float, theirs: float, me
 
 def test_every_row_beside_peers_has_targets() -> None:
     keys = [(name, shape) for name, row in ROWS.items() if row.group == "peers" for shape in row.shapes]
-    assert all(targets.target(*key) for key in keys)
+    assert all(targets.target(*key, "anybody") for key in keys)
+    assert set(targets.RATIOS) <= set(ROWS)
+    assert all(peer in ROWS[name].engines for name, peer in targets.AGAINST)
+
+
+def test_a_peer_that_is_harder_to_beat_counts() -> None:
+    measured = entry("svd", "1m", ferrec=1.0, scipy=4.0, sklearn=2.0)
+    measured["engines"]["ferrec"]["quality"] = "σ off by 1e-5"
+    measured["engines"]["sklearn"] |= {"quality": "σ off by 4e-2", "peak_mib": 60.0}
+    text = tables(WHERE, [measured])
+    assert (
+        "| svd | 1m | ≥ 5 | **4.00** (scipy) | **no** | σ off by 1e-5 | 4.00 | 2.00 (σ off by 4e-2) |" in text
+    )
+    assert memory_is_met(measured, 2) is True
+    measured["engines"]["sklearn"]["peak_mib"] = 40.0
+    assert memory_is_met(measured, 2) is False
 
 
 def test_a_record_grows_and_is_found(tmp_path: Path) -> None:
