@@ -25,6 +25,7 @@ VARIANTS = {
     "ItemKNNRegressor-mean": lambda: ferrec.ItemKNNRegressor(k=20, center="mean"),
     "ALS-cholesky": lambda: ferrec.ALS(k=5, solver="cholesky", unobserved=1.0, alpha=10.0, reg=1.0, nu=0.0),
     "ALS-ials++": lambda: ferrec.ALS(k=40, solver="ials++", subspace_size=16),
+    "ContentKNN-weights": lambda: ferrec.ContentKNN(k=5, columns={"tags": 2.0, "size": 0.5}),
     "UserKNNRegressor-mean": lambda: ferrec.UserKNNRegressor(k=20, center="mean", measure="jaccard"),
 }
 FACTORIES = {**MODELS, **VARIANTS}
