@@ -55,6 +55,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     parquet.write_table(table.slice(0, 5000), folder / "train.parquet")
     parquet.write_table(table.slice(5000), folder / "test.parquet")
+    rows = [f"item {i},kind {i % 7},{i % 3}|x" for i in range(82)]
+    (folder / "items.csv").write_text("\n".join(["what,kind,tags", *rows, ""]))
     done = ferrec_cli(
         "fit", "--model", "item-knn", "--param", "k=20", "train.parquet", *COLUMNS, "-o", "model", cwd=folder
     )
@@ -85,10 +87,28 @@ def test_every_model_from_fit_to_recommend(name: str, home: Path, tmp_path: Path
     assert kebab == kebab.lower() and "-" not in (kebab[0], kebab[-1])
     for spelled in (kebab, name):
         argv = ["fit", "--model", spelled, str(home / "train.parquet"), *COLUMNS, "-o", str(tmp_path / "m")]
+        argv += ["--item-table", str(home / "items.csv")] if name == "ContentKNN" else []
         assert cli.main(argv) == 0
     assert cli.main(["recommend", str(tmp_path / "m"), "-n", "3", "-o", str(tmp_path / "r.parquet")]) == 0
     expected = ferrec.load(tmp_path / "m").recommend(n=3).to_arrow()
     assert parquet.read_table(tmp_path / "r.parquet").equals(expected)
+
+
+def test_tables_of_attributes(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "people.tsv").write_text("who\ttown\n1000\tUlm\n7\tUlm\n")
+    words = ["--item-table", home / "items.csv", "--split", "tags=|", "--user-table", "people.tsv"]
+    words += ["--param", "columns={'kind': 2, 'tags': 1}", "--param", "k=9"]
+    result = answer(
+        "fit", "--model", "content-knn", home / "train.parquet", *words, *COLUMNS, "-o", "m", cwd=tmp_path
+    )
+    assert (result["users"], result["items"]) == (301, 82)
+    assert result["params"]["columns"] == {"kind": 2, "tags": 1}
+    data = ferrec.Interactions.from_parquet(home / "train.parquet", **TABLE)
+    data = data.with_items(home / "items.csv", id="what", split={"tags": "|"})
+    expected = ferrec.ContentKNN(columns={"kind": 2, "tags": 1}, k=9).fit(data)
+    loaded = ferrec.load(tmp_path / "m")
+    assert loaded.similar_items("item 81")["item 81"] == expected.similar_items("item 81")["item 81"]
+    assert loaded.recommend([7])[7], "who is alike has a history"
 
 
 def test_csv_and_event_types(tmp_path: Path) -> None:
@@ -195,6 +215,7 @@ def test_version_and_no_command(tmp_path: Path) -> None:
 
 
 FIT = ["fit", "--model", "item-knn", "-o", "new"]
+CONTENT = ["fit", "--model", "content-knn", "-o", "new"]
 WRONG = {
     "an unknown model": (
         2,
@@ -241,6 +262,23 @@ WRONG = {
     "an unknown item": (1, ["similar", "MODEL", "--item", "x"], "the first is 'x'"),
     "an id of another type": (1, ["similar", "MODEL", "--user", "x"], "the ids of this model are integers"),
     "no similarity of users": (1, ["similar", "MODEL", "--user", "1003"], "UserKNN does"),
+    "no table of items": (1, [*CONTENT, "TRAIN", *COLUMNS], "ContentKNN needs attributes of the items"),
+    "no such table of items": (
+        1,
+        [*CONTENT, "TRAIN", *COLUMNS, "--item-table", "no.csv"],
+        "no.csv: no such file",
+    ),
+    "a split of nothing": (
+        2,
+        [*CONTENT, "TRAIN", *COLUMNS, "--item-table", "x", "--split", "a="],
+        "got 'a='",
+    ),
+    "a number for a mapping": (
+        2,
+        [*CONTENT, "TRAIN", "--param", "columns=3"],
+        "columns must be Mapping or none",
+    ),
+    "text for a list": (2, [*CONTENT, "TRAIN", "--param", "text=title"], "text must be Sequence or none"),
     "nothing in common": (1, ["evaluate", "MODEL", "other.csv"], "that the model does not know"),
 }
 

@@ -29,6 +29,7 @@ VARIANTS = {
         k=7, window=3, max_gap=200_000, context_smoothing=0.5, eigenvalue_weight=1.0
     ),
     "ItemEmbeddings-word2vec": lambda: ferrec.ItemEmbeddings(k=8, solver="word2vec", shift=2, epochs=2),
+    "ContentKNN-weights": lambda: ferrec.ContentKNN(k=5, columns={"tags": 2.0, "size": 0.5}),
     "UserKNNRegressor-mean": lambda: ferrec.UserKNNRegressor(k=20, center="mean", measure="jaccard"),
 }
 FACTORIES = {**MODELS, **VARIANTS}

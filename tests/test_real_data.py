@@ -66,3 +66,21 @@ def test_rp3beta_beats_item_cosine_on_gowalla():
     }
     cosine, walk = results.values()
     assert walk > cosine * 1.1, results
+
+
+def test_content_finds_readers_of_new_papers():
+    """citeulike-a: none of the test part's items is in the training part."""
+    folder = DATA / "citeulike-a"
+    if not folder.is_dir():
+        pytest.skip(f"citeulike-a is absent: no folder {folder}")
+    train, test = (
+        ferrec.Interactions.from_csv(folder / "splits" / f"coldstart.{part}.csv.gz", user="user", item="item")
+        for part in ("train", "test")
+    )
+    data = train.with_items(folder / "items.csv", id="item", split={"tags": " "})
+    models = {"content": ferrec.ContentKNN(), "popular": ferrec.Popularity(), "random": ferrec.Random()}
+    results = ferrec.compare({n: m.fit(data) for n, m in models.items()}, test, ["recall@20", "ndcg@20"])
+    for metric in ("recall@20", "ndcg@20"):
+        content, popular, chance = (result[metric] for result in results.evaluations.values())
+        assert content > 0.1, results
+        assert content > 100 * max(popular, chance), results

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import NoneType
-from typing import Any, NoReturn, get_args, get_type_hints
+from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,8 +158,13 @@ def _fit(args: argparse.Namespace) -> tuple[Result, str]:
     model, output = _make_model(args), _model_folder(args)
     clock = _Clock()
     data = _read(args.events, args)
-    clock.lap("read")
     with _arguments():
+        if args.item_table is not None:
+            split, delimiter = dict(map(_parse_split, args.split)), _delimiter(args.item_table)
+            data = data.with_items(args.item_table, id=args.item, split=split, delimiter=delimiter)
+        if args.user_table is not None:
+            data = data.with_users(args.user_table, id=args.user, delimiter=_delimiter(args.user_table))
+        clock.lap("read")
         model.fit(data, progress=_progress(args))
     clock.lap("fit")
     model.save(output)
@@ -199,9 +204,10 @@ def _make_model(args: argparse.Namespace) -> Recommender[Any]:
         raise _UsageError(f"--param: {error}") from error
     types = get_type_hints(kind.__init__)
     for name, value in params.items():
-        allowed = get_args(types[name]) or (types[name],)
-        # A whole number will do for a float; True is no number.
-        if type(value) not in allowed and not (type(value) is int and float in allowed):
+        allowed = [get_origin(one) or one for one in get_args(types[name]) or (types[name],)]
+        # A whole number will do for a float; True is no number; a list is a sequence, and text is none.
+        fits = type(value) in allowed or (type(value) is int and float in allowed)
+        if not (fits or (isinstance(value, list | dict) and isinstance(value, tuple(allowed)))):
             expected = " or ".join("none" if one is NoneType else one.__name__ for one in allowed)
             raise _UsageError(f"--param: {name} must be {expected}, got {value!r}")
     return model
@@ -538,6 +544,17 @@ def _parse_weight(text: str) -> tuple[Any, float]:
         raise _UsageError(f"--event-weight: expected TYPE=NUMBER, got {text!r}") from None
 
 
+def _delimiter(path: str) -> str:
+    return "\t" if ".tsv" in Path(path).suffixes else ","
+
+
+def _parse_split(text: str) -> tuple[str, str]:
+    name, equals, separator = text.partition("=")
+    if not (name and equals and separator):
+        raise _UsageError(f"--split: expected COLUMN=SEPARATOR, got {text!r}")
+    return name, separator
+
+
 def _progress(args: argparse.Namespace) -> bool:
     """Asked for, or on a terminal where tqdm is there to draw it."""
     if args.progress is not None:
@@ -569,12 +586,25 @@ def _parser() -> argparse.ArgumentParser:
         ferrec fit --model popularity --param half_life=604800 --time ts clicks.csv -o model/
         ferrec fit --model item-knn-regressor --rating stars --duplicates last ratings/ -o model/
         ferrec fit --model rp3-beta --event type --event-weight view=1 --event-weight buy=5 log/ -o model/
+        ferrec fit --model content-knn --item-table items.csv --split "genres=|" events.parquet -o model/
         """,
         extra="models and their parameters:\n" + "\n".join(map(_describe_model, MODELS)),
     )
     _add_training(fit)
     fit.add_argument("-o", "--output", required=True, metavar="FOLDER", help="where the model goes")
     _add_table(fit)
+    group = fit.add_argument_group("tables of attributes, whose ids stand in the columns named above")
+    group.add_argument(
+        "--item-table", metavar="FILE", help="what else is known about the items: Parquet or CSV"
+    )
+    group.add_argument("--user-table", metavar="FILE", help="the same of the users")
+    group.add_argument(
+        "--split",
+        action="append",
+        default=[],
+        metavar="COLUMN=SEPARATOR",
+        help="a column of the item table whose text is a list; may be repeated",
+    )
     _add_common(fit)
 
     recommend = _command(

@@ -8,6 +8,7 @@ from ferrec.models._base import Recommender
 from ferrec.models.als import ALS
 from ferrec.models.bias import Bias
 from ferrec.models.biased_mf import BiasedMF
+from ferrec.models.content_knn import ContentKNN
 from ferrec.models.ease import EASE
 from ferrec.models.item_embeddings import ItemEmbeddings
 from ferrec.models.item_knn import ItemKNN
@@ -27,6 +28,7 @@ __all__ = [
     "SLIM",
     "Bias",
     "BiasedMF",
+    "ContentKNN",
     "ItemEmbeddings",
     "ItemKNN",
     "ItemKNNRegressor",

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,32 @@ class ItemNeighborsState(State):
     similarity: ItemItem
 
 
-class ItemNeighbors(Recommender[ItemNeighborsState]):
-    """What a model with an item × item matrix has to say is only how the matrix is made."""
+ItemNeighborsStateT = TypeVar("ItemNeighborsStateT", bound=ItemNeighborsState)
+
+
+class NeighborScores(Recommender[ItemNeighborsStateT]):
+    """Ranking, scoring and explaining with an item × item matrix, however it came about."""
+
+    def _rank(
+        self, state: ItemNeighborsStateT, queries: Queries, n: int, chosen: Filter, callback: Callback | None
+    ) -> CsrParts:
+        names = ("history", "similarity")
+        threads = self._threads()
+        return _rust.top_k_product(queries.history, state.similarity, n, chosen, names, threads, callback)
+
+    def _pairs(self, state: ItemNeighborsStateT, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
+        return _rust.score_product(queries.history, state.similarity, pairs, self._threads())
+
+    def _parts(self, state: ItemNeighborsStateT, queries: Queries, item: int) -> Parts:
+        _, seen, weights = queries.history.parts()
+        column: Any = to_scipy(state.similarity)[seen][:, [item]].toarray().ravel()
+        parts = weights.astype(np.float64) * column.astype(np.float64)
+        counts = parts != 0.0
+        return 0.0, seen[counts], parts[counts]
+
+
+class ItemNeighbors(NeighborScores[ItemNeighborsState]):
+    """What a model of events has to say is only how the matrix is made."""
 
     _state_type = ItemNeighborsState
 
@@ -35,23 +59,6 @@ class ItemNeighbors(Recommender[ItemNeighborsState]):
         indptr, indices, values = self._similarity(data.csr, callback)
         similarity = _rust.Csr(indptr, indices, values, data.n_items, name="similarity")
         return ItemNeighborsState(data.users, data.items, data.csr, similarity)
-
-    def _rank(
-        self, state: ItemNeighborsState, queries: Queries, n: int, chosen: Filter, callback: Callback | None
-    ) -> CsrParts:
-        names = ("history", "similarity")
-        threads = self._threads()
-        return _rust.top_k_product(queries.history, state.similarity, n, chosen, names, threads, callback)
-
-    def _pairs(self, state: ItemNeighborsState, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
-        return _rust.score_product(queries.history, state.similarity, pairs, self._threads())
-
-    def _parts(self, state: ItemNeighborsState, queries: Queries, item: int) -> Parts:
-        _, seen, weights = queries.history.parts()
-        column: Any = to_scipy(state.similarity)[seen][:, [item]].toarray().ravel()
-        parts = weights.astype(np.float64) * column.astype(np.float64)
-        counts = parts != 0.0
-        return 0.0, seen[counts], parts[counts]
 
     def _similar_items(self, state: ItemNeighborsState, codes: NDArray[np.int32], n: int) -> CsrParts:
         picked = unit_rows(codes, len(state.items))

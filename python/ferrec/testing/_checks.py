@@ -52,7 +52,8 @@ def check_recommender(make: Make) -> None:
 def checkerboard(n: int = 12) -> Interactions:
     """Users and items of the same colour meet, except a user and the item of the same number.
 
-    Whatever looks at behaviour recommends to user u exactly item u, the one of the colour that is missing.
+    Whatever looks at behaviour recommends to user u exactly item u, the one of the colour that is missing. The
+    item table has made-up attributes (`colour`, `size`, `tags`), which those who look at events ignore.
 
     Parameters
     ----------
@@ -71,7 +72,22 @@ def checkerboard(n: int = 12) -> Interactions:
     """
     users, items = np.meshgrid(np.arange(n), np.arange(n), indexing="ij")
     meet = ((users + items) % 2 == 0) & (users != items)
-    return Interactions.from_arrays(users[meet], items[meet])
+    return attributed(Interactions.from_arrays(users[meet], items[meet]))
+
+
+def attributed(data: Interactions) -> Interactions:
+    """The data with an item table, so that models that look at content can be held against the checks.
+
+    What an item's attributes are depends on its place among the items; some are missing.
+    """
+    at = np.arange(data.n_items)
+    table = {
+        "item_id": data.items.values,
+        "colour": [("red", "blue")[i % 2] for i in at],
+        "size": np.where(at % 7 == 3, np.nan, at % 5),
+        "tags": [None if i % 11 == 6 else [f"t{i % 4}", f"t{i % 6}"] for i in at],
+    }
+    return data.with_items(table)
 
 
 def sample(seed: int = 0, *, text: bool = False) -> Interactions:
@@ -84,7 +100,8 @@ def sample(seed: int = 0, *, text: bool = False) -> Interactions:
     if text:  # zero-padded, so that the strings sort as the numbers do
         ids = (np.char.mod("u%05d", users), np.char.mod("i%05d", items))
     ratings = rng.integers(1, 6, n).astype(np.float32)
-    return Interactions.from_arrays(*ids, ratings, rng.integers(0, 10**6, n), duplicates="last")
+    times = rng.integers(0, 10**6, n)
+    return attributed(Interactions.from_arrays(*ids, ratings, times, duplicates="last"))
 
 
 def _valid(recs: Recommendations, n: int) -> None:
@@ -234,8 +251,8 @@ def order_of_events_does_not_matter(make: Make) -> None:
     mixed = np.random.default_rng(1).permutation(len(events))
     users, items = data.users.decode(events.users), data.items.decode(events.items)
     columns = (users, items, events.weights, events.times)
-    a = Interactions.from_arrays(*columns, duplicates="max")
-    b = Interactions.from_arrays(*(column[mixed] for column in columns), duplicates="max")
+    a = attributed(Interactions.from_arrays(*columns, duplicates="max"))
+    b = attributed(Interactions.from_arrays(*(column[mixed] for column in columns), duplicates="max"))
     _same(make().fit(a).recommend(n=8), make().fit(b).recommend(n=8))
 
 
@@ -379,7 +396,7 @@ def similarities_are_valid(make: Make) -> None:
 @_check
 def survives_small_data(make: Make) -> None:
     """One event; a user and an item without any; everything seen."""
-    one = Interactions.from_arrays([1], [2], [3.0], [4])
+    one = attributed(Interactions.from_arrays([1], [2], [3.0], [4]))
     assert len(make().fit(one).recommend()[1]) == 0
     data = sample()
     mask = data.events.users != data.events.users[0]
@@ -391,7 +408,7 @@ def survives_small_data(make: Make) -> None:
     full = np.ones((3, 4), np.float32)
     from scipy.sparse import csr_array
 
-    seen_all = make().fit(Interactions.from_csr(csr_array(full)))
+    seen_all = make().fit(attributed(Interactions.from_csr(csr_array(full))))
     if not getattr(seen_all, "window", None):
         assert seen_all.recommend().indptr[-1] == 0
 
