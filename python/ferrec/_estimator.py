@@ -1,4 +1,4 @@
-"""What everything with a `fit` has in common: stored parameters, one frozen state, one place that says "not fitted"."""
+"""What everything with a `fit` shares: stored parameters, one frozen state, one place that says "not fitted"."""
 
 import inspect
 import os
@@ -10,7 +10,7 @@ StateT = TypeVar("StateT")
 
 
 class Estimator(Generic[StateT]):
-    """Keyword parameters that the constructor stores and nothing else, and what `fit` learned as one frozen object."""
+    """Keyword parameters that the constructor only stores, and what `fit` learned as one frozen object."""
 
     _state: StateT | None = None
     _state_type: ClassVar[type[Any]]

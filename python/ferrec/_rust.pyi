@@ -17,6 +17,7 @@ _Progress: TypeAlias = Callable[[int, int], object] | None
 
 __all__ = [
     "Csr",
+    "Mlp",
     "__version__",
     "als",
     "best",
@@ -75,6 +76,25 @@ class Csr:
     def parts(self) -> _CsrParts: ...
     def rows(self, rows: NDArray[np.int32]) -> Csr: ...
     def transpose(self) -> Csr: ...
+
+@final
+class Mlp:
+    def __new__(
+        cls,
+        scaling: tuple[_F32, _F32, float, Sequence[int]],
+        embeddings: Sequence[tuple[_I32, _F32, int]],
+        crosses: Sequence[tuple[_F32, _F32]],
+        layers: Sequence[tuple[_F32, _F32]],
+        sigmoid: bool,
+    ) -> Mlp: ...
+    def score(
+        self,
+        columns: Sequence[_F32],
+        codes: Sequence[_I32],
+        n_pairs: int,
+        n_threads: int,
+        progress: _Progress,
+    ) -> _F32: ...
 
 def encode_ints(values: _I64, n_threads: int = 0) -> tuple[_I32, _I64]: ...
 def build_csr(

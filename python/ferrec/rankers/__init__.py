@@ -3,8 +3,9 @@
 from typing import Any
 
 from ferrec.rankers._base import Ranker
+from ferrec.rankers.mlp import MLPRanker
 
-__all__ = ["Ranker"]
+__all__ = ["MLPRanker", "Ranker"]
 
 RANKERS: dict[str, type[Ranker[Any]]] = {name: globals()[name] for name in __all__ if name != "Ranker"}
 """Every ranker by its class name."""

@@ -17,6 +17,7 @@ pub mod features;
 pub mod gram;
 pub mod ids;
 pub mod metrics;
+pub mod mlp;
 mod packed;
 mod pages;
 pub mod product;

@@ -12,7 +12,7 @@ use ferrec_core::similarity::{Axis, Measure, Request};
 use ferrec_core::weight::{Side, Weighting};
 use ferrec_core::{
     als as core_als, biased, biases as core_biases, build, csr, factors, gram as core_gram, ids, metrics,
-    product, rating, similarity, slim as core_slim, stateless, svd, weight as core_weight,
+    mlp, product, rating, similarity, slim as core_slim, stateless, svd, weight as core_weight,
 };
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -74,6 +74,62 @@ impl Csr {
     fn transpose(&self, py: Python<'_>) -> PyResult<Self> {
         let inner = run(py, 0, None, |_| Ok(self.inner.transpose()))?;
         Ok(inner.into())
+    }
+}
+
+/// A trained network, validated and frozen.
+#[pyclass(frozen, module = "ferrec._rust")]
+struct Mlp(mlp::Mlp);
+
+/// `(mean, scale, clip, marked)`.
+#[derive(FromPyObject)]
+struct Scaling<'py>(PyReadonlyArray1<'py, f32>, PyReadonlyArray1<'py, f32>, f32, Vec<u32>);
+
+/// `(lookup, rows, width)`.
+type Embedding<'py> = (Bound<'py, PyArray1<i32>>, Bound<'py, PyArray1<f32>>, usize);
+
+/// `(weights, bias)` of each layer.
+type Layers<'py> = Vec<(PyReadonlyArray1<'py, f32>, PyReadonlyArray1<'py, f32>)>;
+
+fn layers<'a>(given: &'a Layers<'_>, name: &str) -> PyResult<Vec<mlp::Weights<'a>>> {
+    given.iter().map(|(w, b)| Ok((slice(w, name)?, slice(b, name)?))).collect()
+}
+
+#[pymethods]
+impl Mlp {
+    #[new]
+    fn new(
+        Scaling(mean, scale, clip, marked): Scaling<'_>,
+        embeddings: Vec<Embedding<'_>>,
+        crosses: Layers<'_>,
+        layers: Layers<'_>,
+        sigmoid: bool,
+    ) -> PyResult<Self> {
+        let (mean, scale) = (slice(&mean, "mean")?.to_vec(), slice(&scale, "scale")?.to_vec());
+        let held = embeddings.iter().map(|(lookup, rows, width)| {
+            let (lookup, rows) = (hold(lookup, "lookup")?, hold(rows, "rows")?);
+            mlp::Embedding::new(lookup, rows, *width).map_err(error::to_python)
+        });
+        let held = held.collect::<PyResult<_>>()?;
+        let scaling = mlp::Scaling { mean, scale, clip, marked };
+        let (crosses, layers) = (self::layers(&crosses, "crosses")?, self::layers(&layers, "layers")?);
+        Ok(Self(mlp::Mlp::new(scaling, held, &crosses, &layers, sigmoid).map_err(error::to_python)?))
+    }
+
+    fn score<'py>(
+        &self,
+        py: Python<'py>,
+        columns: Vec<PyReadonlyArray1<'py, f32>>,
+        codes: Vec<PyReadonlyArray1<'py, i32>>,
+        n_pairs: usize,
+        n_threads: usize,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let columns = columns.iter().map(|c| slice(c, "columns")).collect::<PyResult<Vec<_>>>()?;
+        let codes = codes.iter().map(|c| slice(c, "codes")).collect::<PyResult<Vec<_>>>()?;
+        let pairs = mlp::Pairs { columns: &columns, codes: &codes, len: n_pairs };
+        let scores = run(py, n_threads, progress, |control| self.0.score(&pairs, control))?;
+        Ok(give(py, scores))
     }
 }
 
@@ -632,7 +688,7 @@ mod _rust {
     use super::ragged::{best, check_ragged, ranks, union, values_at};
     #[pymodule_export]
     use super::{
-        Csr, als, biased_factors, biases, build_csr, default_threads, encode_ints, fold_in, fold_in_als,
+        Csr, Mlp, als, biased_factors, biases, build_csr, default_threads, encode_ints, fold_in, fold_in_als,
         fold_in_biased, gram, plan_similar, ranking_metrics, score_factors, score_product, score_random,
         score_ratings, simd_level, slim, top_k_common, top_k_factors, top_k_product, top_k_random,
         top_k_ratings, top_k_similar, truncated_svd, weight,

@@ -1,0 +1,163 @@
+"""How candidates become the inputs of a network: numbers to scale, categories to look up."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferrec.candidates import Candidates
+from ferrec.errors import DataError
+from ferrec.labels import Labels
+from ferrec.rankers._base import Labelled, RankerState
+
+USER, ITEM = "user", "item"
+"""The categories that are not columns: who asks, and what is proposed."""
+
+_MIX = np.uint64(0x9E37_79B9_7F4A_7C15)
+
+Batch = tuple[dict[str, NDArray[Any]], NDArray[np.float32], NDArray[np.float32]]
+"""Inputs by name, labels, weights."""
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs(RankerState):
+    """What is learned about the columns before anything is learned from them."""
+
+    numbers: tuple[str, ...]
+    """The columns that are scaled."""
+    categories: tuple[str, ...]
+    """Those that are embedded."""
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    """One over the standard deviation."""
+    marked: NDArray[np.int32]
+    """The numbers that were missing somewhere: for them "missing" is an input of its own."""
+    lookups: tuple[NDArray[np.int32], ...]
+    """Of each category: the row of its embedding for every code; 0 for what is unknown or rare."""
+    items: Labels
+    """The catalogue, where items are a category; else nothing."""
+
+    @classmethod
+    def of(
+        cls, candidates: Candidates, categories: Sequence[str], age: str | None, buckets: int, min_count: int
+    ) -> Self:
+        """Of the training pairs.
+
+        Raises
+        ------
+        DataError
+            A category or `age` is no column, a column holds infinities or a category fractions, or there is
+            nothing to learn from.
+        """
+        there = ", ".join(map(repr, candidates.columns)) or "none"
+        for name in categories:
+            if name in (USER, ITEM) and name in candidates.columns:
+                raise DataError(f"categories: {name!r} means the ids, but a column has that name; rename it")
+            if name not in (USER, ITEM) and name not in candidates.columns:
+                raise DataError(f"categories: {name!r} is no column of the candidates; there are {there}")
+        numbers = tuple(name for name in candidates.columns if name not in categories)
+        if age is not None and age not in numbers:
+            raise DataError(f"age: {age!r} is no column of numbers; the columns are {there}")
+        if not numbers and not categories:
+            raise DataError("candidates: have no columns, and there are no categories: nothing to learn from")
+        columns = [candidates.columns[name] for name in numbers]
+        moments = [_moments(name, column) for name, column in zip(numbers, columns, strict=True)]
+        return cls(
+            columns=tuple(name for name in candidates.columns if name != age),
+            numbers=numbers,
+            categories=tuple(categories),
+            mean=np.array([mean for mean, _ in moments], np.float32),
+            scale=np.array([1 / deviation for _, deviation in moments], np.float32),
+            marked=np.flatnonzero([np.isnan(column).any() for column in columns]).astype(np.int32),
+            lookups=tuple(_lookup(name, candidates, buckets, min_count) for name in categories),
+            items=candidates.items if ITEM in categories else Labels.from_values([]),
+        )
+
+    def check_items(self, candidates: Candidates) -> None:
+        """Refuse another catalogue: the codes of the items would mean other items."""
+        if ITEM in self.categories and candidates.items is not self.items and candidates.items != self.items:
+            raise DataError(
+                "candidates: their items are not those of fit, and the ranker knows items by their ids"
+            )
+
+    def read_numbers(self, candidates: Candidates) -> list[NDArray[np.float32]]:
+        """The columns to scale, not copied. The age of an example, which is not there at scoring, is 0."""
+        now = np.zeros(len(candidates), np.float32)
+        return [np.ascontiguousarray(candidates.columns.get(name, now)) for name in self.numbers]
+
+    def read_codes(self, candidates: Candidates) -> list[NDArray[np.int32]]:
+        """The categories' codes; -1 where there is none."""
+        return [_codes(name, candidates) for name in self.categories]
+
+    def batches(self, pairs: Labelled, groups: NDArray[np.int64], size: int) -> Iterator[Batch]:
+        """The pairs of `groups` in the network's form, `size` groups at a time: only these are ever copied."""
+        numbers = self.read_numbers(pairs.candidates)
+        codes = self.read_codes(pairs.candidates)
+        for start in range(0, len(groups), size):
+            at = groups[start : start + size].ravel()
+            inputs: dict[str, NDArray[Any]] = {}
+            if numbers:
+                inputs["columns"] = columns = np.empty((len(at), len(numbers)), np.float32)
+                for number, column in enumerate(numbers):
+                    columns[:, number] = column[at]
+            if codes:
+                inputs["rows"] = rows = np.empty((len(at), len(codes)), np.int32)
+                for number, (column, lookup) in enumerate(zip(codes, self.lookups, strict=True)):
+                    rows[:, number] = _find(lookup, column[at])
+            weights = np.ones(len(at), np.float32) if pairs.weights is None else pairs.weights[at]
+            yield inputs, pairs.labels[at], weights
+
+
+def _moments(name: str, column: NDArray[np.float32]) -> tuple[float, float]:
+    """Mean and standard deviation of what is not missing; 0 and 1 where there is nothing to tell."""
+    known = column[~np.isnan(column)].astype(np.float64)
+    if not np.isfinite(known).all():
+        at = int(np.flatnonzero(np.isinf(column))[0])
+        raise DataError(f"column {name!r} holds {column[at]} at pair {at}; use NaN for what is missing")
+    if not len(known):
+        return 0.0, 1.0
+    mean, deviation = float(known.mean()), float(known.std())
+    return mean, deviation if deviation > 1e-6 * abs(mean) and deviation > 1e-30 else 1.0
+
+
+def _codes(name: str, candidates: Candidates) -> NDArray[np.int32]:
+    """The code of each pair; -1 for newcomers, for what is missing, and for what is no whole number from 0 on."""
+    if name == ITEM:
+        return candidates.codes
+    if name == USER:
+        users = candidates.queries.codes
+        return np.full(len(candidates), -1, np.int32) if users is None else users[candidates.rows]
+    column = candidates.columns[name]
+    with np.errstate(invalid="ignore"):
+        codes = column.astype(np.int32)
+    codes[(codes != column) | (codes < 0)] = -1
+    return codes
+
+
+def _lookup(name: str, candidates: Candidates, buckets: int, min_count: int) -> NDArray[np.int32]:
+    """Code to row: rare codes to row 0, the others to rows of their own, or to `buckets` rows by hash."""
+    codes = _codes(name, candidates)
+    if name not in (USER, ITEM):
+        column = candidates.columns[name]
+        wrong = np.flatnonzero((codes < 0) & ~np.isnan(column))
+        if len(wrong):
+            value = column[wrong[0]]
+            raise DataError(f"categories: {name!r} holds {value:g}; expected whole numbers from 0 on, or NaN")
+    counts = np.bincount(codes[codes >= 0])
+    kept = np.flatnonzero(counts >= min_count)
+    lookup = np.zeros(len(counts), np.int32)
+    if len(kept) <= buckets:
+        lookup[kept] = np.arange(1, len(kept) + 1)
+    else:  # the high bits of a product with an odd constant: Knuth's multiplicative hashing
+        mixed = (kept.astype(np.uint64) * _MIX) >> np.uint64(32)
+        lookup[kept] = 1 + (mixed % np.uint64(buckets)).astype(np.int32)
+    return lookup
+
+
+def _find(lookup: NDArray[np.int32], codes: NDArray[np.int32]) -> NDArray[np.int32]:
+    known = (codes >= 0) & (codes < len(lookup))
+    rows = np.zeros(len(codes), np.int32)
+    rows[known] = lookup[codes[known]]
+    return rows
