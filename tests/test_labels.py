@@ -365,6 +365,23 @@ def test_hostile_arrays_are_refused(arrays, message):
         Labels.from_arrays(arrays)
 
 
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 9)), st.lists(st.integers(0, 9)), st.booleans())
+def test_union(mine, theirs, text):
+    a, b = ([str(v) for v in values] if text else values for values in (mine, theirs))
+    union = Labels.from_values(a).union(Labels.from_values(b))
+    assert union.values.tolist() == sorted({*a, *b})
+    assert union == Labels.from_values([*a, *b])
+
+
+def test_union_of_other_kinds():
+    numbers, texts = Labels.from_values([1]), Labels.from_values(["a"])
+    with pytest.raises(DataError, match="mix"):
+        numbers.union(texts)
+    assert numbers.union(numbers) is numbers
+    assert Labels.from_values([]).union(texts) is texts
+
+
 def test_equality_and_repr():
     assert Labels.from_values(np.array([1, 2], np.int8)) == Labels.from_values(np.array([1, 2], np.uint64))
     assert Labels.from_values([1, 2]) != Labels.from_values([1, 3])

@@ -25,15 +25,19 @@ __all__ = [
     "biases",
     "build_csr",
     "build_profile",
+    "category_affinity",
     "check_ragged",
     "default_threads",
+    "embedding_features",
     "encode_ints",
     "fold_in",
     "fold_in_als",
     "fold_in_biased",
     "gram",
+    "latest",
     "measures",
     "metrics",
+    "number_affinity",
     "plan_similar",
     "ranking_metrics",
     "ranks",
@@ -42,7 +46,9 @@ __all__ = [
     "score_random",
     "score_ratings",
     "simd_level",
+    "similarity_features",
     "slim",
+    "spread",
     "top_k_common",
     "top_k_factors",
     "top_k_product",
@@ -200,5 +206,15 @@ def union(lists: Sequence[tuple[_I64, _I32]], n_cols: int, n_threads: int) -> tu
 def ranks(indptr: _I64, scores: _F32, n_threads: int) -> _F32: ...
 def best(lists: tuple[_I64, _I32], n_cols: int, scores: _F32, n: int, n_threads: int) -> _CsrParts: ...
 def values_at(pairs: Csr, matrix: Csr, rows: _I32, absent: float, n_threads: int) -> _F32: ...
+def spread(pairs: Csr, columns: Sequence[_F32], of_items: bool, n_threads: int) -> list[_F32]: ...
+def category_affinity(pairs: Csr, histories: Csr, categories: Csr, n_threads: int) -> list[_F32]: ...
+def number_affinity(pairs: Csr, histories: Csr, numbers: _F32, n_threads: int) -> list[_F32]: ...
+def latest(history: Csr, times: _I64, n: int, n_threads: int) -> Csr: ...
+def similarity_features(
+    pairs: Csr, recent: tuple[Csr, _I32, bool], similarity: Csr, n_threads: int
+) -> list[_F32]: ...
+def embedding_features(
+    pairs: Csr, recent: tuple[Csr, _I32, bool], vectors: _Dense, n_threads: int
+) -> list[_F32]: ...
 def default_threads() -> int: ...
 def simd_level() -> str: ...

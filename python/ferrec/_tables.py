@@ -164,8 +164,11 @@ class Table:
         raise DataError(f"column {name!r} is not in the table; its columns are {listed}")
 
 
-def open_table(table: object, needed: Sequence[str]) -> Table:
-    """A dictionary of columns, a structured NumPy array, a pyarrow table, or what narwhals understands."""
+def open_table(table: object, needed: Sequence[str] | None) -> Table:
+    """A dictionary of columns, a structured NumPy array, a pyarrow table, or what narwhals understands.
+
+    `needed` are the columns that will be read, None for any.
+    """
     if isinstance(table, Mapping):
         return Table(list(table), table.__getitem__)
     if isinstance(table, np.ndarray) and table.dtype.names is not None:
@@ -180,13 +183,13 @@ def open_table(table: object, needed: Sequence[str]) -> Table:
     return _open_frame(table, needed)
 
 
-def _open_frame(table: object, needed: Sequence[str]) -> Table:
+def _open_frame(table: object, needed: Sequence[str] | None) -> Table:
     narwhals = require("narwhals", _EXTRA)
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(table, pandas.DataFrame) and not table.columns.is_unique:
         # narwhals refuses a frame with repeated names even where the columns asked for are not repeated.
         names = list(table.columns)
-        rest = [name for name in needed if names.count(name) == 1]
+        rest = [name for name in (names if needed is None else needed) if names.count(name) == 1]
         return Table(names, _open_frame(table[rest], rest).read)
     try:
         frame = narwhals.from_native(table)
@@ -197,7 +200,7 @@ def _open_frame(table: object, needed: Sequence[str]) -> Table:
         ) from error
     names = list(frame.collect_schema().names())
     if isinstance(frame, narwhals.LazyFrame):
-        frame = frame.select([name for name in needed if name in names]).collect()
+        frame = (frame if needed is None else frame.select([n for n in needed if n in names])).collect()
     return Table(names, frame.__getitem__)
 
 
@@ -218,7 +221,7 @@ def open_parquet(path: PathLike) -> Table:
 
     def read(name: str) -> object:
         # A column of strings comes as codes and a dictionary: it is never spelled out row by row.
-        as_codes = {name} if _is_text(pyarrow, schema.field(name).type) else set()
+        as_codes = {name} if is_text(pyarrow, schema.field(name).type) else set()
         with _Reading(pyarrow, path, "Parquet"):
             # Each batch brings its own dictionary and they must be united, so batches are whole row groups.
             return scan(as_codes).to_table(columns=[name], batch_size=1 << 24).column(0)
@@ -228,8 +231,11 @@ def open_parquet(path: PathLike) -> Table:
     return Table(schema.names, read)
 
 
-def open_csv(path: PathLike, *, ids: Sequence[str], numbers: Sequence[str], delimiter: str) -> Table:
-    """CSV files with a header. Ids stay text unless every one of them is an integer as Python writes it."""
+def open_csv(path: PathLike, *, ids: Sequence[str], others: Sequence[str] | None, delimiter: str) -> Table:
+    """CSV files with a header. Ids stay text unless every one of them is an integer as Python writes it.
+
+    Of the `others` that are read, None for all, pyarrow infers the type.
+    """
     pyarrow = require("pyarrow", _EXTRA)
     csv = require("pyarrow.csv", _EXTRA)
     files, _ = _expand(path, (".csv", ".tsv", ".csv.gz", ".tsv.gz"), "CSV")
@@ -248,7 +254,8 @@ def open_csv(path: PathLike, *, ids: Sequence[str], numbers: Sequence[str], deli
     with _Reading(pyarrow, path, "CSV"):
         with csv.open_csv(files[0], parse_options=parse) as reader:
             names = reader.schema.names
-        columns = list(dict.fromkeys(name for name in (*ids, *numbers) if names.count(name) == 1))
+        wanted = names if others is None else (*ids, *others)
+        columns = list(dict.fromkeys(name for name in wanted if names.count(name) == 1))
         parts = [read_file(file, columns) for file in files]
         table = pyarrow.concat_tables(parts, promote_options="permissive")
 
@@ -324,7 +331,7 @@ def read_ids(values: object, what: str) -> Ints | Coded:
     if isinstance(values, list) and len(values) <= _SHORT and all(type(v) is int for v in values):
         with suppress(OverflowError):
             return np.array(values, np.int64)
-    column = _column(values, what)
+    column = as_column(values, what)
     if not isinstance(column, np.ndarray):
         return _arrow_ids(column, what)
     if column.dtype.kind in "iu":
@@ -333,14 +340,14 @@ def read_ids(values: object, what: str) -> Ints | Coded:
         return _object_ids(column, what)
     if not len(column):
         return np.empty(0, np.int64)  # without rows, a table library may have guessed any type
-    _refuse_nulls(_numpy_nulls(column), what)
+    _refuse_nulls(numpy_nulls(column), what)
     _refuse_ids(column.dtype.name, what, column if column.dtype.kind == "f" else None)
 
 
 def read_weights(values: object, what: str) -> NDArray[np.float32]:
     """A column of numbers as float32; null, NaN and infinite rows are refused."""
-    column = _column(values, what)
-    weights = _numbers(column, np.float32, what)
+    column = as_column(values, what)
+    weights = numbers(column, np.float32, what)
     finite = np.isfinite(weights)
     if not finite.all():
         _refuse_rows(~finite, what, "null or not a finite 32-bit number", "", column)
@@ -349,8 +356,8 @@ def read_weights(values: object, what: str) -> NDArray[np.float32]:
 
 def read_times(values: object, what: str) -> NDArray[np.int64]:
     """A column of times as unix seconds: numbers are seconds; dates and datetimes are converted."""
-    column = _column(values, what)
-    seconds = _datetimes(column, what)
+    column = as_column(values, what)
+    seconds = datetimes(column, what)
     if seconds is None:
         seconds = _whole_seconds(column, what)
         before = seconds < 0
@@ -408,12 +415,12 @@ def _pyarrow() -> ModuleType | None:
         return None
 
 
-def _is_text(pyarrow: ModuleType, kind: Arrow) -> bool:
+def is_text(pyarrow: ModuleType, kind: Arrow) -> bool:
     types = pyarrow.types
     return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
-def _column(values: object, what: str) -> Any:
+def as_column(values: object, what: str) -> Any:
     """Any column as an Arrow `ChunkedArray` where it is one or easily becomes one, else as a NumPy array."""
     if isinstance(values, str | bytes) or np.isscalar(values) or values is None:
         raise DataError(f"{what} must be a column of values, not {values!r}")
@@ -470,7 +477,7 @@ def _arrow_ids(column: Arrow, what: str) -> Ints | Coded:
         return _dictionary_ids(column, what)
     if types.is_integer(kind):
         return _to_numpy(column)
-    if _is_text(pyarrow, kind):
+    if is_text(pyarrow, kind):
         if types.is_string_view(kind):
             column = column.cast(pyarrow.large_string())
         return _dictionary_ids(column.dictionary_encode(), what)
@@ -481,7 +488,7 @@ def _no_ids(pyarrow: ModuleType, kind: Arrow) -> Ints | Coded:
     """The ids of a column without rows, which a table library may give any type."""
     if pyarrow.types.is_dictionary(kind):
         kind = kind.value_type
-    if _is_text(pyarrow, kind):
+    if is_text(pyarrow, kind):
         return Coded(np.empty(0, np.int32), Strings.from_list([]))
     return np.empty(0, kind.to_pandas_dtype() if pyarrow.types.is_integer(kind) else np.int64)
 
@@ -504,7 +511,7 @@ def _dictionary_ids(column: Arrow, what: str) -> Ints | Coded:
     if dictionary.null_count:
         null = dictionary.is_null().to_numpy(zero_copy_only=False)
         _refuse_nulls(null[codes], what)
-    if not _is_text(pyarrow, dictionary.type):
+    if not is_text(pyarrow, dictionary.type):
         kept = dictionary.drop_null() if dictionary.null_count else dictionary
         values = _arrow_ids(pyarrow.chunked_array([kept]), what)
         assert isinstance(values, np.ndarray)
@@ -570,7 +577,7 @@ def _object_ids(column: NDArray[Any], what: str) -> Ints | Coded:
                 continue
         outside = np.fromiter((not -(2**63) <= v < 2**63 for v in values), np.bool_, len(values))
         _refuse_rows(outside, what, "outside the 64-bit integers", ", or mix with negatives", column)
-    null = np.fromiter(map(_is_null, values), np.bool_, len(values))
+    null = np.fromiter(map(is_null, values), np.bool_, len(values))
     _refuse_nulls(null, what)
     names = Counter(map(type, values))
     if len(names) == 1:
@@ -600,13 +607,13 @@ def _string_ids(values: list[str], what: str) -> Coded:
     return Coded(np.fromiter(map(index.__getitem__, values), np.int32, len(values)), strings)
 
 
-def _is_null(value: object) -> bool:
+def is_null(value: object) -> bool:
     """None, NaN, and pandas' and NumPy's markers of a missing value."""
     # NaN and NaT differ from themselves; pandas' NA refuses to say.
     return value is None or type(value).__name__ == "NAType" or bool(value != value)
 
 
-def _numpy_nulls(column: NDArray[Any]) -> NDArray[np.bool_]:
+def numpy_nulls(column: NDArray[Any]) -> NDArray[np.bool_]:
     null: NDArray[np.bool_] = np.zeros(len(column), np.bool_)
     if column.dtype.kind in "fmM":
         null = np.isnan(column) if column.dtype.kind == "f" else np.isnat(column)
@@ -616,7 +623,7 @@ def _numpy_nulls(column: NDArray[Any]) -> NDArray[np.bool_]:
 # --- Numbers and times -----------------------------------------------------------------------------------
 
 
-def _numbers(column: Any, dtype: type[np.float32] | type[np.float64], what: str) -> NDArray[Any]:
+def numbers(column: Any, dtype: type[np.float32] | type[np.float64], what: str) -> NDArray[Any]:
     """A column of numbers as floats, with NaN for null."""
     if not isinstance(column, np.ndarray):
         pyarrow = require("pyarrow", _EXTRA)
@@ -633,7 +640,7 @@ def _numbers(column: Any, dtype: type[np.float32] | type[np.float64], what: str)
         try:
             column = column.astype(np.float64)
         except (TypeError, ValueError) as error:
-            null = np.fromiter(map(_is_null, column.tolist()), np.bool_, len(column))
+            null = np.fromiter(map(is_null, column.tolist()), np.bool_, len(column))
             _refuse_nulls(null, what)
             raise DataError(f"{what} must hold numbers: {error}") from error
     if column.dtype.kind not in "biuf":
@@ -643,7 +650,7 @@ def _numbers(column: Any, dtype: type[np.float32] | type[np.float64], what: str)
     return numbers
 
 
-def _datetimes(column: Any, what: str) -> NDArray[np.int64] | None:
+def datetimes(column: Any, what: str) -> NDArray[np.int64] | None:
     """A column of dates or datetimes as unix seconds, rounded down; None if it is anything else."""
     if not isinstance(column, np.ndarray):
         return _arrow_datetimes(_plain(column), what)
@@ -680,7 +687,7 @@ def _arrow_datetimes(column: Arrow, what: str) -> NDArray[np.int64] | None:
 def _object_datetimes(column: NDArray[Any], what: str) -> NDArray[np.int64] | None:
     """Python dates and datetimes without pyarrow; as in Arrow, one without a zone is taken to be in UTC."""
     values = column.tolist()
-    null = np.fromiter(map(_is_null, values), np.bool_, len(values))
+    null = np.fromiter(map(is_null, values), np.bool_, len(values))
     dated = np.fromiter((isinstance(value, date) for value in values), np.bool_, len(values))
     if not dated.any() or not (dated | null).all():
         return None
@@ -712,7 +719,7 @@ def _whole_seconds(column: Any, what: str) -> NDArray[np.int64]:
             _refuse_rows(whole > np.uint64(2**63 - 1), what, "outside the 64-bit seconds", "", whole)
         return whole.astype(np.int64, copy=False)
     try:
-        seconds = _numbers(column, np.float64, what)
+        seconds = numbers(column, np.float64, what)
     except DataError as error:
         remedy = "times are unix seconds or datetimes: parse text to datetimes first"
         raise DataError(f"{error}; {remedy}") from error

@@ -1,7 +1,7 @@
 """Interactions: the events of users with items, the only thing that a model is fitted on."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
@@ -9,10 +9,12 @@ import scipy
 from numpy.typing import NDArray
 
 from ferrec import _rust, _tables
+from ferrec._attributes import Source, attach
 from ferrec._tables import PathLike, Table
 from ferrec.errors import DataError
 from ferrec.kernels import as_csr, to_scipy
 from ferrec.labels import Labels, factorize
+from ferrec.tables import Columns
 
 __all__ = ["Duplicates", "Events", "Interactions"]
 
@@ -87,11 +89,13 @@ class Interactions:
         The weight of a pair that has several events: the sum of their weights, the weight of the latest
         (by time, or by position where times are equal or absent), the largest, or the number of events,
         whatever they weigh. ``"error"`` refuses such data.
+    user_table, item_table : Columns, optional
+        What else is known about each user and each item, in the order of the labels.
 
     Raises
     ------
     DataError
-        The events do not fit the labels, or repeat where `duplicates` is ``"error"``.
+        The events or the tables do not fit the labels, or events repeat where `duplicates` is ``"error"``.
     ValueError
         `duplicates` is none of those named above.
 
@@ -108,7 +112,16 @@ class Interactions:
     (array([5, 7]), array(['milk', 'tea'], dtype=object))
     """
 
-    __slots__ = ("_csr", "_duplicates", "_events", "_items", "_times", "_users")
+    __slots__ = (
+        "_csr",
+        "_duplicates",
+        "_events",
+        "_item_table",
+        "_items",
+        "_times",
+        "_user_table",
+        "_users",
+    )
 
     _users: Labels
     _items: Labels
@@ -116,10 +129,22 @@ class Interactions:
     _csr: _rust.Csr
     _times: NDArray[np.int64] | None
     _events: Events | None  # None where the events are the entries of the matrix
+    _user_table: Columns
+    _item_table: Columns
 
-    def __init__(self, users: Labels, items: Labels, events: Events, duplicates: Duplicates = "sum") -> None:
+    def __init__(
+        self,
+        users: Labels,
+        items: Labels,
+        events: Events,
+        duplicates: Duplicates = "sum",
+        user_table: Columns | None = None,
+        item_table: Columns | None = None,
+    ) -> None:
         self._users, self._items, self._events = users, items, events
         self._duplicates = _check_duplicates(duplicates)
+        self._user_table = _check_table(user_table, users, "user_table")
+        self._item_table = _check_table(item_table, items, "item_table")
         try:
             indptr, indices, weights, times = _rust.build_csr(
                 events.users,
@@ -137,7 +162,8 @@ class Interactions:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle the events, and build the matrix anew: its handle belongs to one process."""
-        return (Interactions, (self._users, self._items, self.events, self._duplicates))
+        parts = (self._users, self._items, self.events, self._duplicates, self._user_table, self._item_table)
+        return (Interactions, parts)
 
     @classmethod
     def from_table(
@@ -306,7 +332,7 @@ class Interactions:
         names = _Names(user, item, rating, time, event, event_weights, duplicates)
         ids = [name for name in (user, item, event) if name is not None]
         numbers = [name for name in (rating, time) if name is not None]
-        return names.read(_tables.open_csv(path, ids=ids, numbers=numbers, delimiter=delimiter))
+        return names.read(_tables.open_csv(path, ids=ids, others=numbers, delimiter=delimiter))
 
     @classmethod
     def from_arrays(
@@ -418,6 +444,148 @@ class Interactions:
         data = cls.__new__(cls)
         data._users, data._items, data._duplicates = users, items, "sum"
         data._csr, data._times, data._events = handle, None, None
+        data._user_table, data._item_table = Columns(n_users), Columns(n_items)
+        return data
+
+    def with_items(
+        self,
+        table: object,
+        *,
+        id: str = "item_id",
+        columns: Sequence[str] | None = None,
+        categories: Sequence[str] = (),
+        split: Mapping[str, str] | None = None,
+        extend: bool = True,
+        delimiter: str = ",",
+    ) -> "Interactions":
+        """The same events, knowing more about the items.
+
+        Numbers, truth values and dates (unix seconds) become `Numbers`; strings become `Categories`; columns of
+        lists become `Lists`. What is missing stays missing: NaN, or a mark of its own.
+
+        Parameters
+        ----------
+        table : table or path
+            One row for each item, in any order: a pandas, polars or pyarrow table, any other that narwhals
+            understands, a structured NumPy array, or a dictionary of columns; or the path of CSV (``.csv``,
+            ``.tsv``, ``.gz`` too) or Parquet, as in `from_csv` and `from_parquet`.
+        id : str, default "item_id"
+            The column of item ids.
+        columns : list of str, optional
+            The columns to keep; by default all.
+        categories : list of str, optional
+            Columns of integers that are names, not quantities.
+        split : mapping of str to str, optional
+            Columns of text that are lists, with what stands between their values, as ``{"genres": "|"}``.
+        extend : bool, default True
+            Items of the table that have no event become items without events, which models that look at
+            content can recommend. The labels grow and stay sorted, so that codes may change. With False such
+            rows are left out.
+        delimiter : str, default ","
+            The character between the fields of CSV.
+
+        Returns
+        -------
+        Interactions
+            With `item_table`; in an item that has no row every value is missing.
+
+        Raises
+        ------
+        FileNotFoundError
+            Nothing is at the path.
+        DataError
+            Ids are null, repeat, or are strings where those of the events are integers (or the reverse); a column
+            is not in the table, is known already, or holds what no attribute can; the file cannot be read.
+        MissingExtraError
+            The table needs narwhals or pyarrow, which is not installed.
+
+        Examples
+        --------
+        >>> data = Interactions.from_arrays([1, 1, 2], ["tea", "milk", "tea"])
+        >>> items = {"item_id": ["tea", "cocoa"], "price": [3.5, 4.0], "tags": ["hot|green", "hot|sweet"]}
+        >>> data = data.with_items(items, split={"tags": "|"})
+        >>> data
+        Interactions(2 users × 3 items, 3 events, 3 pairs, items with price, tags)
+        >>> data.item_table["tags"].tolist()
+        [['hot', 'sweet'], None, ['hot', 'green']]
+        """
+        source = Source(table, id, columns, categories, split or {}, delimiter)
+        labels, moved, known = attach(self._items, self._item_table, source, extend)
+        return self._extended(self._users, None, self._user_table, labels, moved, known)
+
+    def with_users(
+        self,
+        table: object,
+        *,
+        id: str = "user_id",
+        columns: Sequence[str] | None = None,
+        categories: Sequence[str] = (),
+        split: Mapping[str, str] | None = None,
+        extend: bool = True,
+        delimiter: str = ",",
+    ) -> "Interactions":
+        """The same events, knowing more about the users; everything as in `with_items`.
+
+        Parameters
+        ----------
+        table : table or path
+            One row for each user.
+        id : str, default "user_id"
+            The column of user ids.
+        columns, categories, split, extend, delimiter
+            As in `with_items`.
+
+        Returns
+        -------
+        Interactions
+            With `user_table`; in a user who has no row every value is missing.
+
+        Raises
+        ------
+        FileNotFoundError, DataError, MissingExtraError
+            As in `with_items`.
+
+        Examples
+        --------
+        >>> data = Interactions.from_arrays([1, 1, 2], ["tea", "milk", "tea"])
+        >>> data.with_users({"user_id": [2, 7], "country": ["DE", "FR"]}).user_table["country"].tolist()
+        [None, 'DE', 'FR']
+        """
+        source = Source(table, id, columns, categories, split or {}, delimiter)
+        labels, moved, known = attach(self._users, self._user_table, source, extend)
+        return self._extended(labels, moved, known, self._items, None, self._item_table)
+
+    def _extended(
+        self,
+        users: Labels,
+        user_at: NDArray[np.int32] | None,
+        user_table: Columns,
+        items: Labels,
+        item_at: NDArray[np.int32] | None,
+        item_table: Columns,
+    ) -> "Interactions":
+        """With these labels and tables; `user_at` and `item_at` are the new codes of the old, ascending."""
+        data = Interactions.__new__(Interactions)
+        data._users, data._items, data._duplicates = users, items, self._duplicates
+        data._user_table, data._item_table = user_table, item_table
+        data._csr, data._times, data._events = self._csr, self._times, self._events
+        if user_at is None and item_at is None:
+            return data
+        # Codes keep their order, so that the matrix keeps its entries.
+        indptr, indices, values = self._csr.parts()
+        if user_at is not None:
+            lengths = np.zeros(len(users), np.int64)
+            lengths[user_at] = np.diff(indptr)
+            indptr = np.concatenate([[0], np.cumsum(lengths)])
+        if item_at is not None:
+            indices = item_at[indices]
+        data._csr = _rust.Csr(indptr, indices, values, len(items), name="events")
+        if self._events is not None:
+            data._events = replace(
+                self._events,
+                users=self._events.users if user_at is None else user_at[self._events.users],
+                items=self._events.items if item_at is None else item_at[self._events.items],
+            )
         return data
 
     @property
@@ -429,6 +597,16 @@ class Interactions:
     def items(self) -> Labels:
         """The labels of the columns."""
         return self._items
+
+    @property
+    def user_table(self) -> Columns:
+        """What else is known about the users, aligned with `users`; without columns where nothing is."""
+        return self._user_table
+
+    @property
+    def item_table(self) -> Columns:
+        """What else is known about the items, aligned with `items`; without columns where nothing is."""
+        return self._item_table
 
     @property
     def events(self) -> Events:
@@ -502,7 +680,7 @@ class Interactions:
         return self.nnz if self._events is None else len(self._events)
 
     def __repr__(self) -> str:
-        """The shape, the number of events and pairs, and the range of times."""
+        """The shape, the number of events and pairs, the range of times, and the tables' columns."""
         parts = [
             f"{self.n_users:,} users × {self.n_items:,} items",
             f"{len(self):,} events",
@@ -511,10 +689,13 @@ class Interactions:
         period = self._time_range()
         if period is not None:
             parts.append(" to ".join(moment[:10] for moment in period))
+        for name, table in (("users", self._user_table), ("items", self._item_table)):
+            if table:
+                parts.append(f"{name} with {', '.join(table)}")
         return f"Interactions({', '.join(parts)})"
 
     def select(self, event_mask: NDArray[np.bool_]) -> "Interactions":
-        """Some of the events, with the same labels: row i and column j mean the same in both.
+        """Some of the events, with the same labels and tables: row i and column j mean the same in both.
 
         Parameters
         ----------
@@ -553,6 +734,8 @@ class Interactions:
                 None if events.times is None else events.times[mask],
             ),
             self._duplicates,
+            self._user_table,
+            self._item_table,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -665,6 +848,14 @@ def _check_duplicates(duplicates: Duplicates) -> Duplicates:
     if duplicates not in allowed:
         raise ValueError(f"duplicates={duplicates!r}: expected one of {', '.join(map(repr, allowed))}")
     return duplicates
+
+
+def _check_table(table: Columns | None, labels: Labels, name: str) -> Columns:
+    if table is None:
+        return Columns(len(labels))
+    if table.n_rows != len(labels):
+        raise DataError(f"{name} has {table.n_rows:,} rows, and there are {len(labels):,} labels")
+    return table
 
 
 def _explain(error: ValueError, users: Labels, items: Labels) -> ValueError:

@@ -261,6 +261,38 @@ class Labels:
             raise ValueError("codes must be strictly ascending: labels are sorted and unique")
         return Labels(self._data.take(at) if isinstance(self._data, Strings) else self._data[at])
 
+    def union(self, other: "Labels") -> "Labels":
+        """The labels of both.
+
+        Parameters
+        ----------
+        other : Labels
+            Of the same kind, integers or strings; or without any label.
+
+        Returns
+        -------
+        Labels
+            `self` where the other brings nothing new.
+
+        Raises
+        ------
+        DataError
+            One holds integers and the other strings.
+
+        Examples
+        --------
+        >>> Labels.from_values([10, 30]).union(Labels.from_values([20, 30]))
+        Labels(3 int64: 10, 20, 30)
+        """
+        if not len(self):
+            return other
+        new = other.values[self.encode(other.values, missing="ignore") < 0]
+        if not len(new):
+            return self
+        if new.dtype != self.values.dtype:  # NumPy would make floats of int64 and uint64
+            return Labels.from_values([*self.values.tolist(), *new.tolist()])
+        return Labels.from_values(np.concatenate([self.values, new]))
+
     def _check_codes(self, codes: object) -> NDArray[np.integer[Any]]:
         at = np.asarray(codes)
         if at.size == 0:

@@ -1,16 +1,17 @@
 """The first stage: several models propose items, and then each of them scores everything that was proposed."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
+from ferrec._estimator import Estimator, clone, snake_name
 from ferrec._progress import bar
 from ferrec.candidates import Candidates
-from ferrec.errors import DataError
+from ferrec.errors import DataError, NotFittedError
 from ferrec.interactions import Interactions
 from ferrec.kernels import Progress, as_int, threads
 from ferrec.labels import Labels
@@ -22,7 +23,29 @@ __all__ = ["Retrieval"]
 Model: TypeAlias = Recommender[Any]
 
 
-class Retrieval:
+@dataclass(frozen=True, eq=False)
+class RetrievalState:
+    """The fitted models, and the names of their columns."""
+
+    names: tuple[str, ...]
+    models: tuple[Recommender[Any], ...]
+
+    def __post_init__(self) -> None:
+        """Check that all speak of the same users and items."""
+        if not self.models or len(self.names) != len(self.models):
+            raise DataError(f"models: {len(self.models)} with {len(self.names)} names")
+        first = self.models[0]
+        for name, model in zip(self.names, self.models, strict=True):
+            for side in ("users", "items"):
+                mine, theirs = getattr(first, side), getattr(model, side)
+                if theirs is not mine and theirs != mine:
+                    raise DataError(
+                        f"models: {self.names[0]!r} and {name!r} were fitted on different {side}, {len(mine)} and "
+                        f"{len(theirs)}; fit all on one Interactions"
+                    )
+
+
+class Retrieval(Estimator[RetrievalState]):
     """The union of what several models propose, scored by all of them.
 
     Each model proposes its best `n` items to every user. Then each model scores every pair that any of them
@@ -33,17 +56,12 @@ class Retrieval:
     ----------
     models : sequence of Recommender, or mapping of str to Recommender
         The models, with the names of their columns. In a sequence a model is named by its class,
-        ``"item_knn"``; a second one of the same class is ``"item_knn_2"``. They may be fitted already, on
-        interactions with the same users and items.
+        ``"item_knn"``; a second one of the same class is ``"item_knn_2"``. Models that are fitted already, on
+        interactions with the same users and items, need no `fit`.
     n : int, or mapping of str to int
         How many items each model proposes, at least 1; by name, or the same for all.
     n_threads : int, optional
         For joining and ranking; the models have their own. By default what CPU affinity and cgroup quota allow.
-
-    Raises
-    ------
-    TypeError, ValueError
-        There is no model, one is no `Recommender`, or `n` does not name the models.
 
     References
     ----------
@@ -61,6 +79,9 @@ class Retrieval:
     [1.0]
     """
 
+    _state_type = RetrievalState
+    _fit_call = "fit(interactions)"
+
     def __init__(
         self,
         models: Sequence[Model] | Mapping[str, Model],
@@ -68,17 +89,12 @@ class Retrieval:
         *,
         n_threads: int | None = None,
     ) -> None:
-        self.models = _named(models)
-        self.n = _quotas(self.models, n)
+        self.models = models
+        self.n = n
         self.n_threads = n_threads
 
-    def __repr__(self) -> str:
-        """The models by name, and how many items each proposes."""
-        shown = [f"{name}: {self.n[name]} of {model!r}" for name, model in self.models.items()]
-        return f"Retrieval({'; '.join(shown)})"
-
     def fit(self, data: Interactions, *, progress: Progress = False) -> Self:
-        """Fit every model.
+        """Fit a model of each kind; those that were given stay as they are.
 
         Parameters
         ----------
@@ -90,25 +106,48 @@ class Retrieval:
         Returns
         -------
         self
+
+        Raises
+        ------
+        TypeError, ValueError
+            A parameter makes no sense.
         """
-        for model in self.models.values():
-            model.fit(data, progress=progress)
+        named = _named(self.models)
+        _quotas(named, self.n)
+        fitted = tuple(clone(model).fit(data, progress=progress) for model in named.values())
+        self._state = RetrievalState(tuple(named), fitted)
         return self
+
+    def _fitted(self) -> RetrievalState:
+        """What `fit` made, or the models given where they are fitted."""
+        if self._state is None:
+            named = _named(self.models)
+            for name, model in named.items():
+                if model._state is None:
+                    raise NotFittedError(f"{name!r} is not fitted, nor this Retrieval; call {self._fit_call} first")
+            self._state = RetrievalState(tuple(named), tuple(named.values()))
+        return self._state
+
+    @property
+    def fitted(self) -> dict[str, Model]:
+        """The fitted models by name."""
+        state = self._fitted()
+        return dict(zip(state.names, state.models, strict=True))
 
     @property
     def columns(self) -> list[str]:
         """The names of the columns that its candidates have."""
-        return [f"{name}_{what}" for name in self.models for what in ("score", "rank")]
+        return [f"{name}_{what}" for name in _named(self.models) for what in ("score", "rank")]
 
     @property
     def users(self) -> Labels:
         """The ids of the users the models were fitted on."""
-        return self._first.users
+        return self._fitted().models[0].users
 
     @property
     def items(self) -> Labels:
         """The ids of the items they can propose."""
-        return self._first.items
+        return self._fitted().models[0].items
 
     def candidates(
         self,
@@ -140,7 +179,7 @@ class Retrieval:
         UnknownIdError, ValueError, TypeError
             As in `Recommender.recommend`.
         """
-        first = self._checked()
+        first = self._fitted().models[0]
         queries = first._queries(first._fitted(), users, history)
         return self._propose(queries, (exclude_seen, exclude_items, allow_items))
 
@@ -183,10 +222,11 @@ class Retrieval:
         >>> [len(block.queries) for block in retrieval.iter_candidates(block_size=2)]
         [2, 1]
         """
-        first, size = self._checked(), as_int("block_size", block_size, minimum=1)
-        state = first._fitted()
+        size = as_int("block_size", block_size, minimum=1)
+        state = self._fitted().models[0]._fitted()
         codes = _encode(state.users, users, "users")
         rules = (exclude_seen, exclude_items, allow_items)
+        _quotas(self.fitted, self.n)
 
         def blocks() -> Iterator[Candidates]:
             with bar(progress, "candidates") as callback:
@@ -200,39 +240,20 @@ class Retrieval:
         return blocks()
 
     def _propose(self, queries: Queries, rules: tuple[bool, object, object]) -> Candidates:
-        chosen = _item_filter(self._first._fitted(), queries, *rules)
+        models, n_threads = self.fitted, threads(self.n_threads)
+        n = _quotas(models, self.n)
+        chosen = _item_filter(self._fitted().models[0]._fitted(), queries, *rules)
         lists = [
-            model._rank(model._fitted(), queries, self.n[name], chosen, None)[:2]
-            for name, model in self.models.items()
+            model._rank(model._fitted(), queries, n[name], chosen, None)[:2] for name, model in models.items()
         ]
-        n_threads = threads(self.n_threads)
         indptr, codes = _rust.union(lists, len(self.items), n_threads)
         pairs = Candidates(queries, self.items, indptr, codes)
         columns: dict[str, NDArray[np.float32]] = {}
-        for name, model in self.models.items():
+        for name, model in models.items():
             scores = model._pairs(model._fitted(), queries, pairs.pairs)
             columns[f"{name}_score"] = scores
             columns[f"{name}_rank"] = _rust.ranks(indptr, scores, n_threads)
         return pairs.with_columns(columns)
-
-    @property
-    def _first(self) -> Model:
-        return next(iter(self.models.values()))
-
-    def _checked(self) -> Model:
-        """The first model, after a look at whether all speak of the same users and items."""
-        threads(self.n_threads)
-        first, *others = self.models.items()
-        for name, model in others:
-            for side in ("users", "items"):
-                mine, theirs = getattr(first[1], side), getattr(model, side)
-                if theirs is not mine and theirs != mine:
-                    raise DataError(
-                        f"models: {first[0]!r} and {name!r} were fitted on different {side}, {len(mine)} and "
-                        f"{len(theirs)}; fit all on one Interactions"
-                    )
-        first[1]._fitted()
-        return first[1]
 
 
 def _named(models: Sequence[Model] | Mapping[str, Model]) -> dict[str, Model]:
@@ -243,9 +264,9 @@ def _named(models: Sequence[Model] | Mapping[str, Model]) -> dict[str, Model]:
     else:
         named = {}
         for model in models:
-            kind = re.sub(
-                r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(model).__name__
-            ).lower()
+            if not isinstance(model, Recommender):
+                raise TypeError(f"models: expected a Recommender, got {model!r}")
+            kind = snake_name(model)
             same = sum(type(other) is type(model) for other in named.values())
             named[f"{kind}_{same + 1}" if same else kind] = model
     for name, model in named.items():

@@ -13,6 +13,7 @@ pub mod csr;
 mod dense;
 pub mod error;
 pub mod factors;
+pub mod features;
 pub mod gram;
 pub mod ids;
 pub mod metrics;

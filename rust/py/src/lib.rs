@@ -3,6 +3,7 @@
 
 mod arrays;
 mod error;
+mod features;
 mod ragged;
 mod run;
 
@@ -680,6 +681,10 @@ fn simd_level() -> &'static str {
 /// The compiled part of ferrec.
 #[pymodule]
 mod _rust {
+    #[pymodule_export]
+    use super::features::{
+        category_affinity, embedding_features, latest, number_affinity, similarity_features, spread,
+    };
     #[pymodule_export]
     use super::ragged::{best, check_ragged, ranks, union, values_at};
     #[pymodule_export]
