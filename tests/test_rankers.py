@@ -35,7 +35,7 @@ def pairs(n_queries=80, each=12, seed=0, n_items=40, columns=3, missing=False):
 
 
 def ranker(**params):
-    return MLPRanker(**{"epochs": 3, "batch_size": 64, "categories": ("kind",), "min_count": 1, **params})
+    return MLPRanker(**{"epochs": 3, "batch_size": 64, "min_count": 1, **params})
 
 
 def auc(labels, scores):
@@ -58,21 +58,18 @@ def by_keras(model, candidates):
 
 VARIANTS = {
     "plain": {},
-    "numbers": {"categories": (), "hidden": (5,)},
-    "ids": {"categories": ("user", "item", "kind"), "embedding_size": 3},
-    "cross": {"cross_layers": 2, "hidden": ()},
-    "norm": {"batch_norm": True, "dropout": 0.2},
+    "ids": {"ids": ("user", "item"), "embedding_size": 3, "hidden": (5,)},
+    "cross, hashed": {"cross_layers": 2, "hidden": (), "buckets": 3},
+    "norm, every pair": {"batch_norm": True, "dropout": 0.2, "negatives": None},
     "pairwise": {"loss": "pairwise", "negatives": 3},
     "listwise": {"loss": "listwise", "negatives": 5},
-    "every pair": {"negatives": None},
-    "hashed": {"buckets": 3},
 }
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_rust_scores_as_keras(variant):
     candidates, labels = pairs(missing=True)
-    model = ranker(**VARIANTS[variant]).fit(candidates, labels)
+    model = ranker(**VARIANTS[variant]).fit(candidates, labels, categories=["kind"])
     fresh, _ = pairs(seed=5, missing=True)
     fresh.columns["kind"][:5] = [99, np.nan, 2**23, 1.5, -3]  # what fit has not seen
     fresh.columns["number_0"][:3] = [np.nan, 1e30, -1e30]

@@ -34,7 +34,8 @@ from ferrec.evaluation import (
     report,
     tune,
 )
-from ferrec.explanation import Explanation
+from ferrec.explanation import Explanation, HybridExplanation
+from ferrec.hybrid import Hybrid
 from ferrec.interactions import Interactions
 from ferrec.labels import Labels
 from ferrec.models import (
@@ -58,6 +59,7 @@ from ferrec.models import (
 )
 from ferrec.planning import Plan, plan
 from ferrec.preparation import Prepare
+from ferrec.rankers import MLPRanker, Ranker
 from ferrec.recommendations import Recommendations
 from ferrec.retrieval import Retrieval
 from ferrec.storage import load
@@ -76,11 +78,14 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "FerrecError",
+    "Hybrid",
+    "HybridExplanation",
     "Interactions",
     "ItemEmbeddings",
     "ItemKNN",
     "ItemKNNRegressor",
     "Labels",
+    "MLPRanker",
     "MissingExtraError",
     "ModelFileError",
     "NotFittedError",
@@ -91,6 +96,7 @@ __all__ = [
     "PureSVD",
     "RP3Beta",
     "Random",
+    "Ranker",
     "Recommendations",
     "Recommender",
     "Retrieval",

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from ferrec.errors import NotFittedError
@@ -104,3 +105,17 @@ class Estimator(Generic[StateT]):
         from ferrec import storage
 
         storage.save(self, path)
+
+
+EstimatorT = TypeVar("EstimatorT", bound=Estimator[Any])
+
+
+def clone(estimator: EstimatorT) -> EstimatorT:
+    """Another one with the same parameters, not fitted."""
+    return type(estimator)(**estimator.get_params(deep=False))
+
+
+def snake_name(estimator: Estimator[Any]) -> str:
+    """Its class as the beginning of a column's name: "item_knn" of an `ItemKNN`."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(estimator).__name__)
+    return words.lower()

@@ -31,9 +31,11 @@ __all__ = [
     "bootstrap_means",
     "build_csr",
     "build_profile",
+    "category_affinity",
     "check_ragged",
     "cooccurrence",
     "default_threads",
+    "embedding_features",
     "encode_ints",
     "event_order",
     "exposure",
@@ -44,10 +46,12 @@ __all__ = [
     "hit_ranks",
     "k_core",
     "latest",
+    "latest_items",
     "list_diversity",
     "list_means",
     "measures",
     "metrics",
+    "number_affinity",
     "plan_similar",
     "rank_metrics",
     "ranks",
@@ -60,7 +64,9 @@ __all__ = [
     "shifted_ppmi",
     "sign_flips",
     "simd_level",
+    "similarity_features",
     "slim",
+    "spread",
     "top_k_common",
     "top_k_factors",
     "top_k_product",
@@ -248,5 +254,15 @@ def union(lists: Sequence[tuple[_I64, _I32]], n_cols: int, n_threads: int) -> tu
 def ranks(indptr: _I64, scores: _F32, n_threads: int) -> _F32: ...
 def best(lists: tuple[_I64, _I32], n_cols: int, scores: _F32, n: int, n_threads: int) -> _CsrParts: ...
 def values_at(pairs: Csr, matrix: Csr, rows: _I32, absent: float, n_threads: int) -> _F32: ...
+def spread(pairs: Csr, columns: Sequence[_F32], of_items: bool, n_threads: int) -> list[_F32]: ...
+def category_affinity(pairs: Csr, histories: Csr, categories: Csr, n_threads: int) -> list[_F32]: ...
+def number_affinity(pairs: Csr, histories: Csr, numbers: _F32, n_threads: int) -> list[_F32]: ...
+def latest_items(history: Csr, times: _I64, n: int, n_threads: int) -> Csr: ...
+def similarity_features(
+    pairs: Csr, recent: tuple[Csr, _I32, bool], similarity: Csr, n_threads: int
+) -> list[_F32]: ...
+def embedding_features(
+    pairs: Csr, recent: tuple[Csr, _I32, bool], vectors: _Dense, n_threads: int
+) -> list[_F32]: ...
 def default_threads() -> int: ...
 def simd_level() -> str: ...

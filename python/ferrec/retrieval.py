@@ -1,18 +1,19 @@
 """The first stage: several models propose items, and then each of them scores everything that was proposed."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
+from ferrec._estimator import Estimator, clone, snake_name
 from ferrec._progress import bar
 from ferrec.candidates import Candidates
-from ferrec.errors import DataError
+from ferrec.errors import DataError, NotFittedError
 from ferrec.interactions import Interactions
-from ferrec.kernels import Progress, as_int, threads
+from ferrec.kernels import CsrParts, Filter, Progress, as_int, threads
 from ferrec.labels import Labels
 from ferrec.models._base import Recommender, _encode, _item_filter
 from ferrec.queries import Queries, rows_of
@@ -22,28 +23,46 @@ __all__ = ["Retrieval"]
 Model: TypeAlias = Recommender[Any]
 
 
-class Retrieval:
+@dataclass(frozen=True, eq=False)
+class RetrievalState:
+    """The fitted models, and the names of their columns."""
+
+    names: tuple[str, ...]
+    models: tuple[Recommender[Any], ...]
+
+    def __post_init__(self) -> None:
+        """Check that all speak of the same users and items."""
+        if not self.models or len(self.names) != len(self.models):
+            raise DataError(f"models: {len(self.models)} with {len(self.names)} names")
+        first = self.models[0]
+        for name, model in zip(self.names, self.models, strict=True):
+            for side in ("users", "items"):
+                mine, theirs = getattr(first, side), getattr(model, side)
+                if theirs is not mine and theirs != mine:
+                    raise DataError(
+                        f"models: {self.names[0]!r} and {name!r} were fitted on different {side}, {len(mine)} and "
+                        f"{len(theirs)}; fit all on one Interactions"
+                    )
+
+
+class Retrieval(Estimator[RetrievalState]):
     """The union of what several models propose, scored by all of them.
 
     Each model proposes its best `n` items to every user. Then each model scores every pair that any of them
     proposed, so that its two columns have no holes: ``<name>_score``, the model's own score, and
-    ``<name>_rank``, from 1 within the query and among its candidates.
+    ``<name>_rank``, the place that the score would have among the model's `n` best unseen items for that query:
+    from 1, up to n + 1 for what lies below them. Neither depends on the other models, nor on the rules.
 
     Parameters
     ----------
     models : sequence of Recommender, or mapping of str to Recommender
         The models, with the names of their columns. In a sequence a model is named by its class,
-        ``"item_knn"``; a second one of the same class is ``"item_knn_2"``. They may be fitted already, on
-        interactions with the same users and items.
+        ``"item_knn"``; a second one of the same class is ``"item_knn_2"``. Models that are fitted already, on
+        interactions with the same users and items, need no `fit`.
     n : int, or mapping of str to int
         How many items each model proposes, at least 1; by name, or the same for all.
     n_threads : int, optional
         For joining and ranking; the models have their own. By default what CPU affinity and cgroup quota allow.
-
-    Raises
-    ------
-    TypeError, ValueError
-        There is no model, one is no `Recommender`, or `n` does not name the models.
 
     References
     ----------
@@ -61,6 +80,9 @@ class Retrieval:
     [1.0]
     """
 
+    _state_type = RetrievalState
+    _fit_call = "fit(interactions)"
+
     def __init__(
         self,
         models: Sequence[Model] | Mapping[str, Model],
@@ -68,17 +90,12 @@ class Retrieval:
         *,
         n_threads: int | None = None,
     ) -> None:
-        self.models = _named(models)
-        self.n = _quotas(self.models, n)
+        self.models = models
+        self.n = n
         self.n_threads = n_threads
 
-    def __repr__(self) -> str:
-        """The models by name, and how many items each proposes."""
-        shown = [f"{name}: {self.n[name]} of {model!r}" for name, model in self.models.items()]
-        return f"Retrieval({'; '.join(shown)})"
-
     def fit(self, data: Interactions, *, progress: Progress = False) -> Self:
-        """Fit every model.
+        """Fit a model of each kind; those that were given stay as they are.
 
         Parameters
         ----------
@@ -90,25 +107,50 @@ class Retrieval:
         Returns
         -------
         self
+
+        Raises
+        ------
+        TypeError, ValueError
+            A parameter makes no sense.
         """
-        for model in self.models.values():
-            model.fit(data, progress=progress)
+        named = _named(self.models)
+        _quotas(named, self.n)
+        fitted = tuple(clone(model).fit(data, progress=progress) for model in named.values())
+        self._state = RetrievalState(tuple(named), fitted)
         return self
+
+    def _fitted(self) -> RetrievalState:
+        """What `fit` made, or the models given where they are fitted."""
+        if self._state is None:
+            named = _named(self.models)
+            for name, model in named.items():
+                if model._state is None:
+                    raise NotFittedError(
+                        f"{name!r} is not fitted, nor this Retrieval; call {self._fit_call} first"
+                    )
+            self._state = RetrievalState(tuple(named), tuple(named.values()))
+        return self._state
+
+    @property
+    def fitted(self) -> dict[str, Model]:
+        """The fitted models by name."""
+        state = self._fitted()
+        return dict(zip(state.names, state.models, strict=True))
 
     @property
     def columns(self) -> list[str]:
         """The names of the columns that its candidates have."""
-        return [f"{name}_{what}" for name in self.models for what in ("score", "rank")]
+        return [f"{name}_{what}" for name in _named(self.models) for what in ("score", "rank")]
 
     @property
     def users(self) -> Labels:
         """The ids of the users the models were fitted on."""
-        return self._first.users
+        return self._fitted().models[0].users
 
     @property
     def items(self) -> Labels:
         """The ids of the items they can propose."""
-        return self._first.items
+        return self._fitted().models[0].items
 
     def candidates(
         self,
@@ -140,9 +182,10 @@ class Retrieval:
         UnknownIdError, ValueError, TypeError
             As in `Recommender.recommend`.
         """
-        first = self._checked()
+        first = self._fitted().models[0]
         queries = first._queries(first._fitted(), users, history)
-        return self._propose(queries, (exclude_seen, exclude_items, allow_items))
+        rules = (exclude_seen, exclude_items, allow_items)
+        return self._propose(queries, _item_filter(first._fitted(), queries, *rules))
 
     def iter_candidates(
         self,
@@ -183,56 +226,68 @@ class Retrieval:
         >>> [len(block.queries) for block in retrieval.iter_candidates(block_size=2)]
         [2, 1]
         """
-        first, size = self._checked(), as_int("block_size", block_size, minimum=1)
-        state = first._fitted()
+        size = as_int("block_size", block_size, minimum=1)
+        state = self._fitted().models[0]._fitted()
         codes = _encode(state.users, users, "users")
         rules = (exclude_seen, exclude_items, allow_items)
+        _quotas(self.fitted, self.n)
 
         def blocks() -> Iterator[Candidates]:
             with bar(progress, "candidates") as callback:
                 for start in range(0, len(codes), size):
                     some = codes[start : start + size]
                     queries = Queries(state.users.decode(some), rows_of(state.seen, some), some)
-                    yield self._propose(queries, rules)
+                    yield self._propose(queries, _item_filter(state, queries, *rules))
                     if callback is not None:
                         callback(start + len(some), len(codes))
 
         return blocks()
 
-    def _propose(self, queries: Queries, rules: tuple[bool, object, object]) -> Candidates:
-        chosen = _item_filter(self._first._fitted(), queries, *rules)
-        lists = [
-            model._rank(model._fitted(), queries, self.n[name], chosen, None)[:2]
-            for name, model in self.models.items()
-        ]
-        n_threads = threads(self.n_threads)
-        indptr, codes = _rust.union(lists, len(self.items), n_threads)
-        pairs = Candidates(queries, self.items, indptr, codes)
+    def _propose(self, queries: Queries, chosen: Filter) -> Candidates:
+        """The union of the models' lists under some rules, with their columns."""
+        own = self._lists(queries, Filter([queries.history]))
+        only_unseen = len(chosen.exclude) == 1 and chosen.exclude[0] is queries.history
+        default = only_unseen and chosen.allow is None and chosen.allowed is None
+        lists = own if default else self._lists(queries, chosen)
+        proposed = [one[:2] for one in lists.values()]
+        indptr, codes = _rust.union(proposed, len(self.items), threads(self.n_threads))
+        return self._describe(Candidates(queries, self.items, indptr, codes), own)
+
+    def _score(self, pairs: Candidates) -> Candidates:
+        """Any pairs, with the columns that they have as candidates."""
+        return self._describe(pairs, self._lists(pairs.queries, Filter([pairs.queries.history])))
+
+    def _lists(self, queries: Queries, chosen: Filter) -> dict[str, CsrParts]:
+        models = self.fitted
+        n = _quotas(models, self.n)
+        return {
+            name: model._rank(model._fitted(), queries, n[name], chosen, None)
+            for name, model in models.items()
+        }
+
+    def _describe(self, pairs: Candidates, own: Mapping[str, CsrParts]) -> Candidates:
         columns: dict[str, NDArray[np.float32]] = {}
-        for name, model in self.models.items():
-            scores = model._pairs(model._fitted(), queries, pairs.pairs)
+        for name, model in self.fitted.items():
+            scores = model._pairs(model._fitted(), pairs.queries, pairs.pairs)
             columns[f"{name}_score"] = scores
-            columns[f"{name}_rank"] = _rust.ranks(indptr, scores, n_threads)
+            columns[f"{name}_rank"] = _places(own[name], pairs.rows, scores)
         return pairs.with_columns(columns)
 
-    @property
-    def _first(self) -> Model:
-        return next(iter(self.models.values()))
 
-    def _checked(self) -> Model:
-        """The first model, after a look at whether all speak of the same users and items."""
-        threads(self.n_threads)
-        first, *others = self.models.items()
-        for name, model in others:
-            for side in ("users", "items"):
-                mine, theirs = getattr(first[1], side), getattr(model, side)
-                if theirs is not mine and theirs != mine:
-                    raise DataError(
-                        f"models: {first[0]!r} and {name!r} were fitted on different {side}, {len(mine)} and "
-                        f"{len(theirs)}; fit all on one Interactions"
-                    )
-        first[1]._fitted()
-        return first[1]
+def _places(ranked: CsrParts, rows: NDArray[np.int32], scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """For each score, 1 + how many in its row of `ranked`, which is best first, are greater."""
+    indptr, _, best = ranked
+    list_rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    before = np.searchsorted(_descending(list_rows, best), _descending(rows, scores))
+    return (before - indptr[rows] + 1).astype(np.float32)
+
+
+def _descending(rows: NDArray[np.integer[Any]], scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Numbers that ascend where rows ascend, and within a row where scores fall."""
+    # The bits of a float, read as an integer, ascend with it; below 0 they descend, unless all but the sign flip.
+    bits = (0.0 - scores).view(np.int32)
+    ordered: NDArray[np.int64] = (rows.astype(np.int64) << 32) + (bits ^ ((bits >> 31) & 0x7FFF_FFFF))
+    return ordered
 
 
 def _named(models: Sequence[Model] | Mapping[str, Model]) -> dict[str, Model]:
@@ -243,9 +298,9 @@ def _named(models: Sequence[Model] | Mapping[str, Model]) -> dict[str, Model]:
     else:
         named = {}
         for model in models:
-            kind = re.sub(
-                r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(model).__name__
-            ).lower()
+            if not isinstance(model, Recommender):
+                raise TypeError(f"models: expected a Recommender, got {model!r}")
+            kind = snake_name(model)
             same = sum(type(other) is type(model) for other in named.values())
             named[f"{kind}_{same + 1}" if same else kind] = model
     for name, model in named.items():

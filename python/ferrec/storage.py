@@ -22,9 +22,12 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec._estimator import Estimator
 from ferrec.errors import ModelFileError
+from ferrec.features import FEATURES
+from ferrec.hybrid import Hybrid
 from ferrec.labels import Labels
 from ferrec.models import MODELS
 from ferrec.rankers import RANKERS
+from ferrec.retrieval import Retrieval
 
 __all__ = ["load", "save"]
 
@@ -118,14 +121,21 @@ def _made(value: object) -> Any:
     if isinstance(value, list):
         return tuple(map(_made, value))
     if isinstance(value, dict) and value.keys() == {"model", "params"} and isinstance(value["params"], dict):
-        params = {name: _made(one) for name, one in value["params"].items()}
-        return _kind(value["model"])(**params)
+        return _kind(value["model"])(**_made(value["params"]))
+    if isinstance(value, dict):
+        return {name: _made(one) for name, one in value.items()}
     return value
 
 
 def _kind(name: object) -> type[Estimator[Any]]:
     """The class of that name."""
-    kinds: dict[str, type[Estimator[Any]]] = {**MODELS, **RANKERS}
+    kinds: dict[str, type[Estimator[Any]]] = {
+        **MODELS,
+        **RANKERS,
+        **FEATURES,
+        "Retrieval": Retrieval,
+        "Hybrid": Hybrid,
+    }
     if not isinstance(name, str) or name not in kinds:
         raise ModelFileError(f"unknown model {str(name)[:80]!r}; there are {', '.join(kinds)}")
     return kinds[name]

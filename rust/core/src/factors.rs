@@ -53,7 +53,7 @@ impl<'a> Dense<'a> {
         self.values
     }
 
-    fn row(&self, row: usize) -> &'a [f32] {
+    pub(crate) fn row(&self, row: usize) -> &'a [f32] {
         &self.values[row * self.n_cols..(row + 1) * self.n_cols]
     }
 

@@ -15,6 +15,7 @@ pub mod csr;
 mod dense;
 pub mod error;
 pub mod factors;
+pub mod features;
 pub mod gram;
 pub mod ids;
 pub mod kcore;

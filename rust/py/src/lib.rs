@@ -4,6 +4,7 @@
 mod arrays;
 mod error;
 mod evaluation;
+mod features;
 mod ragged;
 mod run;
 
@@ -748,6 +749,10 @@ mod _rust {
     use super::evaluation::{
         auc, bootstrap_means, exposure, hit_ranks, latest, list_diversity, list_means, rank_metrics,
         sample_others, serendipity, sign_flips,
+    };
+    #[pymodule_export]
+    use super::features::{
+        category_affinity, embedding_features, latest_items, number_affinity, similarity_features, spread,
     };
     #[pymodule_export]
     use super::ragged::{best, check_ragged, ranks, union, values_at};
