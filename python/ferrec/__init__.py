@@ -12,6 +12,7 @@ The kernels under the models are in [`ferrec.kernels`][ferrec.kernels].
 
 from ferrec import kernels, split
 from ferrec._rust import __version__
+from ferrec.batch import BatchSummary, score_batch, score_table
 from ferrec.errors import (
     DataError,
     FerrecError,
@@ -50,6 +51,7 @@ __all__ = [
     "ALS",
     "EASE",
     "SLIM",
+    "BatchSummary",
     "Bias",
     "BiasedMF",
     "Comparison",
@@ -83,5 +85,7 @@ __all__ = [
     "kernels",
     "load",
     "plan",
+    "score_batch",
+    "score_table",
     "split",
 ]

@@ -12,6 +12,7 @@ _I32: TypeAlias = NDArray[np.int32]
 _I64: TypeAlias = NDArray[np.int64]
 _U64: TypeAlias = NDArray[np.uint64]
 _CsrParts: TypeAlias = tuple[_I64, _I32, _F32]
+_Strings: TypeAlias = tuple[_I64, NDArray[np.uint8]]
 _Dense: TypeAlias = tuple[_F32, int, int]
 _Progress: TypeAlias = Callable[[int, int], object] | None
 
@@ -25,6 +26,8 @@ __all__ = [
     "build_profile",
     "default_threads",
     "encode_ints",
+    "find_strings",
+    "flaw_of_strings",
     "fold_in",
     "fold_in_als",
     "fold_in_biased",
@@ -63,9 +66,13 @@ class Csr:
     def nnz(self) -> int: ...
     def parts(self) -> _CsrParts: ...
     def rows(self, rows: NDArray[np.int32]) -> Csr: ...
+    @staticmethod
+    def checked_rows(parts: _CsrParts, n_cols: int, rows: _I32, name: str) -> Csr: ...
     def transpose(self) -> Csr: ...
 
 def encode_ints(values: _I64, n_threads: int = 0) -> tuple[_I32, _I64]: ...
+def find_strings(labels: _Strings, wanted: _Strings) -> _I32: ...
+def flaw_of_strings(labels: _Strings) -> tuple[str, int] | None: ...
 def build_csr(
     users: _I32,
     items: _I32,

@@ -1,7 +1,8 @@
 """Models as folders: `model.json` and one `.npy` file an array. No pickle: nothing in a file is ever run.
 
 `model.json` names the model, its parameters, and for every array its dtype, shape, size and SHA-256. The names of
-the files follow from the fields of the model's state and are never taken from the file.
+the files follow from the fields of the model's state and are never taken from the file. Sizes are checked when a
+model is loaded, contents when a field is first used (`ferrec._mapped`), checksums on demand.
 """
 
 import dataclasses
@@ -19,14 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
+from ferrec._mapped import Mapped, MappedArray, MappedLabels, MappedMatrix
 from ferrec.errors import ModelFileError
 from ferrec.labels import Labels
 from ferrec.models import MODELS, Recommender
 
-__all__ = ["load", "save"]
+__all__ = ["checksum", "describe", "load", "release", "resident_bytes", "save"]
 
 FORMAT = 1
-_CHUNK = 1 << 22
 _HEADER_LIMIT = 1 << 24
 """Bytes of `model.json` that are read at most."""
 _INDEX = "model.json"
@@ -105,34 +106,54 @@ def _take_apart(value: object) -> dict[str, NDArray[Any]] | None:
     return None
 
 
+class _Digesting:
+    """A file that only counts and digests what is written to it, and hands it on to another where there is one."""
+
+    def __init__(self, file: typing.BinaryIO | None = None) -> None:
+        self._file, self._digest, self.size = file, hashlib.sha256(), 0
+
+    def write(self, data: Any) -> None:
+        self._digest.update(data)
+        self.size += len(data)
+        if self._file is not None:
+            self._file.write(data)
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
+
+
 def _write(path: Path, array: NDArray[Any]) -> dict[str, Any]:
     with path.open("wb") as file:
-        np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+        out = _Digesting(file)
+        _write_array(out, array)
         file.flush()
         os.fsync(file.fileno())
     return {
         "dtype": array.dtype.str,
         "shape": list(array.shape),
-        "bytes": path.stat().st_size,
-        "sha256": _digest(path),
+        "bytes": out.size,
+        "sha256": out.hexdigest(),
     }
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _write_array(out: _Digesting, array: NDArray[Any]) -> None:
+    np.lib.format.write_array(out, np.ascontiguousarray(array), allow_pickle=False)
 
 
-def load(path: str | os.PathLike[str], *, verify: bool = True) -> Recommender[Any]:
-    """Read a model that `save` wrote; its arrays are memory-mapped.
+def load(path: str | os.PathLike[str], *, verify: bool = False) -> Recommender[Any]:
+    """Open a model that `save` wrote: in milliseconds, whatever its size.
+
+    Names, sizes and types of all files are checked. Their contents are mapped, not read: each array is read and
+    its structure checked when it is first used, and the memory is shared with every other process that has the
+    model open.
 
     Parameters
     ----------
     path : path
         The folder.
-    verify : bool, default True
-        Compare every file with its checksum. Without it files are read only where they are needed; their
-        structure is checked all the same.
+    verify : bool, default False
+        Read every file at once and compare it with its checksum: finds damage that leaves the structure intact,
+        such as a changed score.
 
     Returns
     -------
@@ -144,7 +165,8 @@ def load(path: str | os.PathLike[str], *, verify: bool = True) -> Recommender[An
     FileNotFoundError
         There is no such folder.
     ModelFileError
-        A file is missing, truncated, altered, or of a version that this one cannot read; says which.
+        A file is missing, truncated, altered, or of a version that this one cannot read; says which. Damage inside
+        a file, without `verify`, is found at the first use of what is damaged.
 
     Examples
     --------
@@ -164,19 +186,150 @@ def load(path: str | os.PathLike[str], *, verify: bool = True) -> Recommender[An
         model = kind(**index["params"])
     except TypeError as error:
         raise ModelFileError(f"{folder / _INDEX}: parameters do not fit {kind.__name__}: {error}") from None
-    fields: dict[str, Any] = {}
+    stored: dict[str, Mapped] = {}
+    scalars: dict[str, float] = {}
     types = typing.get_type_hints(kind._state_type)
     for field in dataclasses.fields(kind._state_type):
-        name, wanted = field.name, types[field.name]
-        try:
-            fields[name] = _field(folder, index, name, wanted, verify)
-        except (ValueError, TypeError, OverflowError) as error:
-            raise ModelFileError(f"{folder}: field {name!r} is damaged: {error}") from error
+        if types[field.name] is float:
+            scalars[field.name] = _scalar(folder, index, field.name)
+        else:
+            stored[field.name] = _map(folder, index, field.name, types[field.name], verify)
     try:
-        model._state = kind._state_type(**fields)
+        model._state = kind._state_type.stored(stored, scalars)
     except ValueError as error:
         raise ModelFileError(f"{folder}: {error}") from error
     return model
+
+
+def release(model: Recommender[Any]) -> None:
+    """Let go of the memory that a loaded model has made resident; it is mapped again where it is used."""
+    for field in _stored(model).values():
+        field.release()
+
+
+def resident_bytes(model: Recommender[Any]) -> int:
+    """Bytes that are in memory while a model scores: all of a fitted one, of a loaded one what belongs to items.
+
+    What a loaded model knows of its users is read row by row and let go of again.
+    """
+    state, stored = model._fitted(), _stored(model)
+    total = 0
+    for field in dataclasses.fields(state):
+        if field.name not in stored:
+            arrays = _take_apart(getattr(state, field.name)) or {}
+            total += sum(array.nbytes for array in arrays.values())
+        elif "users" not in state.sides_of(field.name):
+            total += sum(int(entry["bytes"]) for entry in stored[field.name].files.values())
+    return total
+
+
+def checksum(model: Recommender[Any]) -> str:
+    """One SHA-256 for what a model is: class, parameters but for the number of threads, and all it has learned.
+
+    The same for a model in memory, saved, and loaded; of a loaded one nothing is read. Models with the same
+    checksum give the same answers.
+
+    Parameters
+    ----------
+    model : Recommender
+        Fitted.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    NotFittedError
+        Before `fit`.
+
+    Examples
+    --------
+    >>> import ferrec
+    >>> data = ferrec.Interactions.from_arrays([1, 1, 2], ["tea", "milk", "tea"])
+    >>> one, other = ferrec.ItemKNN(k=5).fit(data), ferrec.ItemKNN(k=5, n_threads=1).fit(data)
+    >>> checksum(one) == checksum(other) != checksum(ferrec.ItemKNN(k=6).fit(data))
+    True
+    """
+    state, stored = model._fitted(), _stored(model)
+    learned: dict[str, Any] = {}
+    for field in dataclasses.fields(state):
+        if field.name in stored:
+            learned |= stored[field.name].digests
+            continue
+        value = getattr(state, field.name)
+        arrays = _take_apart(value)
+        if arrays is None:
+            learned[field.name] = value
+            continue
+        for part, array in arrays.items():
+            out = _Digesting()
+            _write_array(out, array)
+            learned[f"{field.name}.{part}"] = out.hexdigest()
+    params = {name: value for name, value in model.get_params().items() if name != "n_threads"}
+    text = json.dumps([type(model).__name__, params, learned], sort_keys=True, default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def describe(path: str | os.PathLike[str], *, verify: bool = False) -> dict[str, Any]:
+    """What a saved model is: its parameters, when it was saved, on how much data, and how large it is.
+
+    Parameters
+    ----------
+    path : path
+        The folder.
+    verify : bool, default False
+        Compare every file with its checksum and check everything in it.
+
+    Returns
+    -------
+    dict
+        Plain Python values that go into JSON: ``model``, ``params``, ``saved`` (ISO 8601), ``ferrec`` and
+        ``format`` (of the writer), ``users``, ``items``, ``pairs``, ``files`` (name to dtype, shape and bytes),
+        ``bytes`` in all, ``checksum`` (as `checksum` gives it) and ``verified``.
+
+    Raises
+    ------
+    FileNotFoundError, ModelFileError
+        As `load`.
+
+    Examples
+    --------
+    >>> import ferrec, tempfile
+    >>> data = ferrec.Interactions.from_arrays([1, 1, 2], ["tea", "milk", "tea"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ferrec.ItemKNN(k=5).fit(data).save(folder + "/model")
+    ...     info = describe(folder + "/model", verify=True)
+    >>> info["model"], info["users"], info["items"], info["pairs"]
+    ('ItemKNN', 2, 2, 3)
+    """
+    model = load(path, verify=verify)
+    if verify:
+        for field in _stored(model).values():
+            field.read()
+    index = _read_index(Path(path))
+    files = {name: entry for field in _stored(model).values() for name, entry in field.files.items()}
+    users, items = model._fitted().shape_of("seen")
+    return {
+        "model": index["model"],
+        "params": model.get_params(),
+        "saved": index["saved"],
+        "ferrec": index["ferrec"],
+        "format": index["format"],
+        "users": users,
+        "items": items,
+        "pairs": files["seen.indices"]["shape"][0],
+        "files": files,
+        "bytes": sum(entry["bytes"] for entry in files.values()),
+        "checksum": checksum(model),
+        "verified": verify,
+    }
+
+
+def _stored(model: Recommender[Any]) -> dict[str, Mapped]:
+    """The fields of a loaded model in their files; none of one that was fitted here."""
+    return typing.cast("dict[str, Mapped]", model._fitted().__dict__.get("_stored", {}))
 
 
 def _read_index(folder: Path) -> dict[str, Any]:
@@ -189,7 +342,15 @@ def _read_index(folder: Path) -> dict[str, Any]:
         raise ModelFileError(f"{folder}: is no saved model, {_INDEX} is missing") from None
     except (ValueError, RecursionError, OSError) as error:
         raise ModelFileError(f"{path}: cannot be read: {error}") from error
-    expected = {"format": int, "ferrec": str, "model": str, "params": dict, "scalars": dict, "files": dict}
+    expected = {
+        "format": int,
+        "ferrec": str,
+        "model": str,
+        "params": dict,
+        "saved": str,
+        "scalars": dict,
+        "files": dict,
+    }
     for key, kind in expected.items():
         if not isinstance(index, dict) or not isinstance(index.get(key), kind):
             raise ModelFileError(f"{path}: {key!r} is missing or no {kind.__name__}")
@@ -204,31 +365,43 @@ def _read_index(folder: Path) -> dict[str, Any]:
     return typing.cast("dict[str, Any]", index)
 
 
-def _field(folder: Path, index: dict[str, Any], name: str, wanted: object, verify: bool) -> object:
-    def array(part: str, dtype: str | None = None) -> NDArray[Any]:
-        return _read(folder, index, f"{name}.{part}", dtype, verify)
-
-    if wanted is Labels:
-        parts = ("ints",) if f"{name}.ints" in index["files"] else ("offsets", "bytes")
-        return Labels.from_arrays({part: array(part) for part in parts})
-    if wanted is _rust.Csr:
-        shape = array("shape", "<i8")
-        indptr, indices, data = array("indptr", "<i8"), array("indices", "<i4"), array("data", "<f4")
-        if shape.shape != (2,) or len(indptr) != shape[0] + 1 or not 0 <= shape[1] < 2**31:
-            raise ValueError(f"shape {shape.tolist()} does not fit {len(indptr)} offsets")
-        return _rust.Csr(indptr, indices, data, int(shape[1]), name=name)
-    if typing.get_origin(wanted) is np.ndarray or wanted is np.ndarray:
-        values = array("values", "<f4")
-        if not np.isfinite(values).all():
-            raise ValueError("holds values that are not finite")
-        return values
+def _scalar(folder: Path, index: dict[str, Any], name: str) -> float:
     value = index["scalars"].get(name)
-    if wanted is float and isinstance(value, int | float) and np.isfinite(value):
+    if isinstance(value, int | float) and abs(value) < np.finfo(np.float64).max:
         return float(value)
-    raise ValueError(f"expected {wanted}, got {value!r}")
+    raise ModelFileError(f"{folder / _INDEX}: {name!r} must be a finite number, got {value!r}")
 
 
-def _read(folder: Path, index: dict[str, Any], name: str, dtype: str | None, verify: bool) -> NDArray[Any]:
+_KINDS: dict[object, tuple[type[Mapped], dict[str, str | None]]] = {
+    "ints": (MappedLabels, {"ints": None}),
+    Labels: (MappedLabels, {"offsets": "<i8", "bytes": "|u1"}),
+    _rust.Csr: (MappedMatrix, {"indptr": "<i8", "indices": "<i4", "data": "<f4", "shape": "<i8"}),
+    np.ndarray: (MappedArray, {"values": "<f4"}),
+}
+"""The kinds of fields: what opens one, its arrays and their dtypes."""
+
+
+def _map(folder: Path, index: dict[str, Any], name: str, wanted: object, verify: bool) -> Mapped:
+    kind: object = typing.get_origin(wanted) or wanted
+    if kind is Labels and f"{name}.ints" in index["files"]:
+        kind = "ints"
+    opened, parts = _KINDS[kind]
+    arrays = {part: _open(folder, index, f"{name}.{part}", dtype) for part, dtype in parts.items()}
+    digests = {}
+    for part in parts:
+        file = f"{name}.{part}"
+        digests[file] = str(index["files"][file].get("sha256"))
+        if verify and _digest(folder / f"{file}.npy") != digests[file]:
+            raise ModelFileError(f"{folder / file}.npy: does not match its checksum: altered")
+    return opened(folder, name, arrays, digests)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _open(folder: Path, index: dict[str, Any], name: str, dtype: str | None) -> NDArray[Any]:
     path, entry = folder / f"{name}.npy", index["files"].get(name)
     if not isinstance(entry, dict):
         raise ModelFileError(f"{folder / _INDEX}: says nothing of {name!r}")
@@ -238,8 +411,6 @@ def _read(folder: Path, index: dict[str, Any], name: str, dtype: str | None, ver
             raise ModelFileError(
                 f"{path}: has {size} bytes, expected {entry.get('bytes')}: truncated or altered"
             )
-        if verify and _digest(path) != entry.get("sha256"):
-            raise ModelFileError(f"{path}: does not match its checksum: altered")
         array = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise ModelFileError(f"{path}: is missing") from None
