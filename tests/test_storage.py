@@ -1,10 +1,12 @@
 """Model files: whole or not there, and whatever a hostile one says, an error."""
 
+import dataclasses
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ferrec
+from ferrec import _rust, storage
 from ferrec.models import MODELS
 from ferrec.testing._checks import sample
+
+linux = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs /proc")
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +32,18 @@ def saved(tmp_path_factory):
 @pytest.fixture
 def copy(saved, tmp_path):
     return Path(shutil.copytree(saved, tmp_path / "copy"))
+
+
+def use(model):
+    """Touch everything that a model has."""
+    users, items = model.users.values[:3], model.items.values[:3]
+    model.recommend(n=3)
+    model.recommend(users, n=3)
+    model.score(users, items)
+    model.explain(users[0], items[0])
+    model.similar_items(items)
+    for block in model.iter_recommend(block_size=7):
+        block.to_lists()
 
 
 def edit(folder, change):
@@ -63,7 +80,7 @@ def test_a_flipped_bit_is_found(copy):
         text[-1] ^= 1
         file.write_bytes(text)
         with pytest.raises(ferrec.ModelFileError, match=f"{file.name}.*checksum"):
-            ferrec.load(copy)
+            ferrec.load(copy, verify=True)
         text[-1] ^= 1
         file.write_bytes(text)
 
@@ -129,7 +146,9 @@ def test_consistent_checksums_do_not_make_a_file_right(copy, name, spoil, verify
     array = np.load(copy / f"{name}.npy")
     replace(copy, name, spoil(array))
     with pytest.raises(ferrec.ModelFileError):
-        ferrec.load(copy, verify=verify)
+        use(ferrec.load(copy, verify=verify))
+    with pytest.raises(ferrec.ModelFileError):
+        storage.describe(copy, verify=True)
 
 
 def test_a_pickle_is_never_opened(copy, tmp_path):
@@ -150,24 +169,169 @@ def test_a_pickle_is_never_opened(copy, tmp_path):
     assert not marker.exists()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def flip(text, draw):
+    """A few bytes changed, most of them near the beginning, where headers are."""
+    spoiled = bytearray(text)
+    for _ in range(draw(st.integers(1, 8))):
+        far = draw(st.booleans())
+        at = draw(st.integers(0, len(spoiled) - 1 if far else min(len(spoiled) - 1, 200)))
+        spoiled[at] = draw(st.integers(0, 255))
+    return bytes(spoiled)
+
+
+fuzzed = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@fuzzed
 @given(data=st.data())
 def test_random_damage_is_an_error_or_harmless(saved, tmp_path, data):
     copy = tmp_path / "damaged"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(saved, copy)
-    file = data.draw(st.sampled_from(sorted(p.name for p in copy.iterdir())))
-    text = bytearray((copy / file).read_bytes())
-    for _ in range(data.draw(st.integers(1, 8))):
-        at = data.draw(st.integers(0, min(len(text) - 1, 400)))
-        text[at] = data.draw(st.integers(0, 255))
-    (copy / file).write_bytes(text)
-    for verify in (True, False):
+    file = copy / data.draw(st.sampled_from(sorted(p.name for p in copy.iterdir())))
+    file.write_bytes(flip(file.read_bytes(), data.draw))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "system", lambda command: pytest.fail(f"ran {command}"))
         try:
-            model = ferrec.load(copy, verify=verify)
-            model.recommend(n=3)
+            use(ferrec.load(copy))
         except (ferrec.FerrecError, ValueError, TypeError):
+            return
+
+
+@fuzzed
+@given(data=st.data())
+def test_damage_with_the_right_checksum_is_an_error_or_harmless(saved, tmp_path, data):
+    """What an attacker writes: arrays of any values and lengths that the index agrees with."""
+    copy = tmp_path / "damaged"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(saved, copy)
+    name = data.draw(st.sampled_from(sorted(p.stem for p in copy.glob("*.npy"))))
+    array = np.load(copy / f"{name}.npy")
+    raw = flip(array.tobytes(), data.draw)
+    length = data.draw(st.integers(0, len(array)))
+    replace(copy, name, np.frombuffer(raw, array.dtype)[: length if data.draw(st.booleans()) else None])
+    try:
+        use(ferrec.load(copy, verify=True))
+    except (ferrec.FerrecError, ValueError, TypeError):
+        return
+
+
+@fuzzed
+@given(
+    value=st.recursive(st.none() | st.integers() | st.floats() | st.text(max_size=5), st.lists),
+    data=st.data(),
+)
+def test_any_value_in_the_index_is_an_error_or_harmless(saved, tmp_path, value, data):
+    copy = tmp_path / "damaged"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(saved, copy)
+
+    def change(index):
+        where = index
+        while True:
+            key = data.draw(st.sampled_from(sorted(where)))
+            if not isinstance(where[key], dict) or not where[key] or data.draw(st.booleans()):
+                where[key] = value
+                return
+            where = where[key]
+
+    edit(copy, change)
+    for open_model in (ferrec.load, lambda path: storage.describe(path, verify=True)):
+        try:
+            open_model(copy)
+        except ferrec.ModelFileError:
             continue
+
+
+def test_rows_that_overlap_do_not_take_all_memory(copy):
+    """Every other row claims to hold everything."""
+    indptr = np.load(copy / "seen.indptr.npy")
+    indptr[:-1:2], indptr[1::2] = 0, indptr[-1]
+    replace(copy, "seen.indptr", indptr)
+    users = ferrec.load(copy).users.values[::2]
+    with pytest.raises(ferrec.ModelFileError, match="entries in some rows"):
+        ferrec.load(copy).recommend(users)
+
+
+def test_loading_takes_milliseconds_whatever_the_size(tmp_path):
+    """Holes in a file take no room on the disk: 24 GB of similarity."""
+    path = tmp_path / "model"
+    ferrec.ItemKNN(k=3).fit(ferrec.Interactions.from_arrays([1, 1, 2], [1, 2, 1])).save(path)
+    n_items, nnz = 50_000_000, 3_000_000_000
+    large = {
+        "items.ints": ("<i8", n_items),
+        "seen.shape": None,
+        "similarity.shape": None,
+        "similarity.indptr": ("<i8", n_items + 1),
+        "similarity.indices": ("<i4", nnz),
+        "similarity.data": ("<f4", nnz),
+    }
+    for name, what in large.items():
+        file = path / f"{name}.npy"
+        if what is None:
+            array = np.load(file)
+            replace(path, name, np.array([array[0] if name == "seen.shape" else n_items, n_items]))
+            continue
+        with file.open("wb") as out:
+            header = {"descr": what[0], "fortran_order": False, "shape": (what[1],)}
+            np.lib.format.write_array_header_1_0(out, header)
+            out.truncate(out.tell() + np.dtype(what[0]).itemsize * what[1])
+        size = file.stat().st_size
+        edit(path, lambda index, name=name, size=size: index["files"][name].update(bytes=size))
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        model = ferrec.load(path)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.05
+    assert model._fitted().shape_of("similarity") == (n_items, n_items)
+
+
+SHARED = """
+import json, sys, ferrec
+def memory():
+    lines = (line.split() for line in open("/proc/self/smaps_rollup").readlines()[1:])
+    return {words[0]: int(words[1]) << 10 for words in lines}
+before = memory()
+model = ferrec.load(sys.argv[1])
+items = model._fitted().similarity.parts()  # read and checked: all of it is in memory now
+print(json.dumps([before, memory()]), flush=True)
+sys.stdin.readline()
+print(json.dumps([before, memory()]), flush=True)
+"""
+
+
+@linux
+def test_processes_share_the_memory_of_a_model(tmp_path):
+    """Four of them have 64 MB resident each, and together little more than once."""
+    n, k = 20_000, 400
+    model = ferrec.ItemKNN(k=1).fit(ferrec.Interactions.from_arrays(np.arange(n), np.arange(n)))
+    columns = np.tile(np.arange(k, dtype=np.int32), n)
+    similarity = _rust.Csr(np.arange(0, n * k + 1, k), columns, np.ones(n * k, np.float32), n)
+    model._state = dataclasses.replace(model._fitted(), similarity=similarity)
+    model.save(tmp_path / "model")
+    size = storage.describe(tmp_path / "model")["bytes"]
+    command = [sys.executable, "-c", SHARED, str(tmp_path / "model")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    workers = [subprocess.Popen(command, **pipes) for _ in range(4)]
+    try:
+        for worker in workers:
+            worker.stdout.readline()
+        found = []
+        for worker in workers:
+            worker.stdin.write("\n")
+            worker.stdin.flush()
+            found.append(json.loads(worker.stdout.readline()))
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.communicate()
+    resident = [after["Rss:"] - before["Rss:"] for before, after in found]
+    private = [after["Private_Dirty:"] - before["Private_Dirty:"] for before, after in found]
+    assert min(resident) > size * 0.9, "it was not read"
+    assert max(private) < size / 8, "somebody copied it"
 
 
 def test_arrays_are_mapped_not_read(saved):
@@ -186,6 +350,42 @@ def test_saving_over_something_else_is_refused(tmp_path):
     (tmp_path / "file").write_text("text")
     with pytest.raises(FileExistsError):
         model.save(tmp_path / "file")
+
+
+def test_a_model_is_described(saved):
+    info = storage.describe(saved, verify=True)
+    model = ferrec.load(saved)
+    assert (info["model"], info["params"]["k"], info["verified"]) == ("ItemKNN", 10, True)
+    assert (info["users"], info["items"]) == (len(model.users), len(model.items))
+    assert info["pairs"] == model._fitted().seen.nnz
+    assert set(info["files"]) == {p.stem for p in saved.glob("*.npy")}
+    assert json.loads(json.dumps(info)) == info
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_checksum_tells_models_apart(name, tmp_path):
+    one, other = MODELS[name]().fit(sample()), MODELS[name]().fit(sample(seed=1))
+    one.save(tmp_path / "model")
+    again = ferrec.load(tmp_path / "model")
+    assert storage.checksum(one) == storage.checksum(again) != storage.checksum(other)
+    again.set_params(n_threads=1)
+    assert storage.checksum(again) == storage.checksum(one)
+
+
+def test_parameters_belong_to_the_checksum(saved):
+    model = ferrec.load(saved)
+    before = storage.checksum(model)
+    assert storage.checksum(model.set_params(k=11)) != before
+
+
+def test_releasing_changes_nothing(saved):
+    model = ferrec.load(saved)
+    before = model.recommend(n=5)
+    for _ in range(3):
+        storage.release(model)
+        after = model.recommend(n=5)
+        assert after.scores.tobytes() == before.scores.tobytes()
+    storage.release(ferrec.Popularity().fit(sample()))  # one that lies in no file
 
 
 def test_a_failed_save_leaves_the_old_model(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ The kernels under the models are in [`ferrec.kernels`][ferrec.kernels].
 
 from ferrec import kernels, split
 from ferrec._rust import __version__
+from ferrec.batch import BatchSummary, score_batch, score_table
 from ferrec.candidates import Candidates
 from ferrec.errors import (
     DataError,
@@ -68,6 +69,7 @@ __all__ = [
     "ALS",
     "EASE",
     "SLIM",
+    "BatchSummary",
     "Bias",
     "BiasedMF",
     "Candidates",
@@ -114,6 +116,8 @@ __all__ = [
     "load",
     "plan",
     "report",
+    "score_batch",
+    "score_table",
     "split",
     "tune",
 ]

@@ -14,6 +14,7 @@ _I64: TypeAlias = NDArray[np.int64]
 _U32: TypeAlias = NDArray[np.uint32]
 _U64: TypeAlias = NDArray[np.uint64]
 _CsrParts: TypeAlias = tuple[_I64, _I32, _F32]
+_Strings: TypeAlias = tuple[_I64, NDArray[np.uint8]]
 _Dense: TypeAlias = tuple[_F32, int, int]
 _Lists: TypeAlias = tuple[_I64, _I32, int]
 _Rows: TypeAlias = tuple[_I64, _F32]
@@ -39,6 +40,8 @@ __all__ = [
     "encode_ints",
     "event_order",
     "exposure",
+    "find_strings",
+    "flaw_of_strings",
     "fold_in",
     "fold_in_als",
     "fold_in_biased",
@@ -93,6 +96,8 @@ class Csr:
     def nnz(self) -> int: ...
     def parts(self) -> _CsrParts: ...
     def rows(self, rows: NDArray[np.int32]) -> Csr: ...
+    @staticmethod
+    def checked_rows(parts: _CsrParts, n_cols: int, rows: _I32, name: str) -> Csr: ...
     def transpose(self) -> Csr: ...
 
 @final
@@ -115,6 +120,8 @@ class Mlp:
     ) -> _F32: ...
 
 def encode_ints(values: _I64, n_threads: int = 0) -> tuple[_I32, _I64]: ...
+def find_strings(labels: _Strings, wanted: _Strings) -> _I32: ...
+def flaw_of_strings(labels: _Strings) -> tuple[str, int] | None: ...
 def build_csr(
     users: _I32,
     items: _I32,

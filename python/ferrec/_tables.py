@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import pairwise, repeat, starmap
-from operator import lt
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn, TypeAlias
@@ -93,14 +92,6 @@ class Strings:
         # Byte j of the result comes from its string's start, plus how far j is into that string.
         source = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
         return Strings(offsets, self.data[source])
-
-    def first_unsorted(self) -> int | None:
-        """The first string that is not above the one before it; `UnicodeDecodeError` if one is not UTF-8."""
-        # A list of one flag a string costs an eighth of the strings themselves, which are never all alive.
-        ascending = np.fromiter(starmap(lt, pairwise(self)), np.bool_)
-        if not len(ascending):
-            next(iter(self), None)  # a lone string has no neighbour to be decoded with
-        return None if ascending.all() else int(np.argmin(ascending)) + 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -431,7 +422,7 @@ def rows_of(column: Any, mask: NDArray[np.bool_]) -> Any:
 def is_float(column: Any) -> bool:
     """Whether a column that `present` gave holds floats."""
     if isinstance(column, np.ndarray):
-        return column.dtype.kind == "f"
+        return bool(column.dtype.kind == "f")
     return bool(require("pyarrow", _EXTRA).types.is_floating(column.type))
 
 

@@ -1,14 +1,16 @@
-"""The command line: `ferrec fit`, `recommend`, `similar`, `evaluate`, `cross-validate`, `tune`, `demo`.
+"""The command line: `ferrec fit`, `recommend`, `inspect`, `similar`, `evaluate`, `cross-validate`, `tune`, `demo`.
 
-Results go to standard output, as text or (`--json`) as one JSON object; all else goes to standard error.
+Results go to standard output, as text or (`--json`) as one JSON object; all else goes to standard error. Before its
+result, `recommend --json` prints events, one JSON object a line.
 Exit codes: 0 all went well; 1 the data, a model or a file is at fault, in one line; 2 the command was wrong;
-130 and 143 interrupted by Ctrl-C and SIGTERM.
+130 and 143 interrupted by Ctrl-C and SIGTERM (a job that can be resumed commits the block in hand at SIGTERM).
 """
 
 import argparse
 import ast
 import importlib.util
 import json
+import logging
 import os
 import re
 import signal
@@ -18,16 +20,18 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import NoneType
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ferrec import _demo, split, storage
 from ferrec._progress import bar
 from ferrec._rust import __version__
+from ferrec.batch import score_batch
+from ferrec.batch._sink import is_file
 from ferrec.errors import DataError, FerrecError, UnknownIdError, require
 from ferrec.evaluation import compare, cross_validate, evaluate_ratings, report, tune
 from ferrec.evaluation._metrics import METRICS, RATINGS
@@ -36,7 +40,6 @@ from ferrec.interactions import Interactions
 from ferrec.labels import Labels
 from ferrec.models import MODELS
 from ferrec.models._base import Recommender
-from ferrec.recommendations import Recommendations, parquet_writer
 
 __all__ = ["main"]
 
@@ -53,6 +56,10 @@ class _Interrupted(KeyboardInterrupt):
 
 class _UsageError(Exception):
     """The command makes no sense: exit code 2."""
+
+
+class _Stopped(Exception):  # noqa: N818  # no error
+    """SIGTERM came, and what was in hand is done: exit code 143."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,6 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         except _UsageError as error:
             return _fail(f"{error} (see ferrec {args.command} --help)", 2)
+        except _Stopped as stop:
+            return _fail(str(stop), 128 + signal.SIGTERM)
         except KeyboardInterrupt:
             return _fail("interrupted", 128 + (received[0] if received else signal.SIGINT))
         except BrokenPipeError:
@@ -160,7 +169,7 @@ def _fit(args: argparse.Namespace) -> tuple[Result, str]:
     data = _read(args.events, args)
     with _arguments():
         if args.item_table is not None:
-            split, delimiter = dict(map(_parse_split, args.split)), _delimiter(args.item_table)
+            split, delimiter = dict(map(_parse_separator, args.split)), _delimiter(args.item_table)
             data = data.with_items(args.item_table, id=args.item, split=split, delimiter=delimiter)
         if args.user_table is not None:
             data = data.with_users(args.user_table, id=args.user, delimiter=_delimiter(args.user_table))
@@ -239,50 +248,127 @@ def _flat(name: str) -> str:
 
 
 def _recommend(args: argparse.Namespace) -> tuple[Result, str]:
-    clock = _Clock()
-    model = _load(args)
-    users = None
-    if args.users is not None:
-        users = _read_ids(args.users, model.users, "users", args.user_column)
+    model = storage.load(args.model, verify=True)
     excluded = None
     if args.exclude_items is not None:
         excluded = _read_ids(args.exclude_items, model.items, "exclude-items", args.item_column)
-    clock.lap("load")
+    with (
+        _events(args.json),
+        _until_sigterm(args.output) as check,
+        bar(_progress(args), "recommend", unit="users") as draw,
+        _arguments(),
+    ):
 
-    names = args.user_column, args.item_column
-    nobody = Recommendations(*_no_queries(model))
-    with _arguments():
-        schema = nobody.to_arrow(*names).schema
-        # An unknown user is reported here, before the work and not after half of it.
-        blocks = model.iter_recommend(
-            users,
-            args.n,
-            block_size=args.block_size,
+        def after_block(done: int, total: int) -> None:
+            if draw is not None:
+                draw(done, total)
+            check()
+
+        summary = score_batch(
+            model,
+            _source(args, model),
+            args.output,
+            n=args.n,
+            user=args.user_column,
+            item=args.item_column,
+            history=args.history,
+            rating=args.rating,
             exclude_seen=not args.include_seen,
             exclude_items=excluded,
+            unknown_users=args.unknown_users,
+            n_threads=args.threads,
+            memory_limit=args.memory_limit,
+            block_size=args.block_size,
+            resume=args.resume,
+            progress=after_block,
         )
-    n_users = len(model.users) if users is None else len(users)
-    rows = done = 0
-    with parquet_writer(args.output, schema) as writer, bar(_progress(args), "recommend") as callback:
-        for recs in blocks:
-            writer.write_table(recs.to_arrow(*names))
-            rows, done = rows + len(recs.codes), done + len(recs)
-            if callback is not None:
-                callback(done, n_users)
-    clock.lap("recommend")
-    text = f"{rows:,} recommendations for {n_users:,} users written to {args.output}\n{clock}"
-    return {
-        "model": type(model).__name__,
-        "output": str(args.output),
-        "users": n_users,
-        "rows": rows,
-        "seconds": clock.seconds,
-    }, text
+    result = asdict(summary)
+    lines = [f"{summary.rows:,} recommendations for {summary.users:,} users written to {summary.output}"]
+    if summary.resumed_blocks:
+        lines.append(f"{summary.resumed_blocks:,} of {summary.blocks:,} blocks had been done before")
+    for count, what in (
+        (summary.unknown_users, "rows of users"),
+        (summary.unknown_items, "entries of histories"),
+    ):
+        if count:
+            lines.append(f"left out, unknown to the model: {count:,} {what}")
+    lines.append(
+        f"{summary.seconds:.1f} s, {summary.peak_bytes >> 20:,} MiB at the peak, sha256 {summary.checksum}"
+    )
+    return {"event": "finished", "model": type(model).__name__, **result}, "\n".join(lines)
 
 
-def _no_queries(model: Recommender[Any]) -> tuple[NDArray[Any], Labels, Any, Any, Any]:
-    none = np.empty(0, np.int32)
-    return model.users.decode(none), model.items, np.zeros(1, np.int64), none, none
+def _source(args: argparse.Namespace, model: Recommender[Any]) -> object:
+    """None for everybody, a table for a list of ids, and what is left is Parquet somewhere."""
+    place = args.users
+    if (
+        place is None
+        or "://" in place
+        or Path(place).is_dir()
+        or re.search(r"[*?\[]|\.(parquet|parq|pq)$", place)
+    ):
+        return place
+    ids = _read_ids(place, model.users, "users", args.user_column)
+    return require("pyarrow", "parquet").table({args.user_column: ids})
+
+
+class _Events(logging.Handler):
+    """Prints what a job says of itself, one JSON object a line; the last one is the command's result."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        event = getattr(record, "event", None)
+        if event is not None and event["event"] != "finished":
+            print(json.dumps(event, allow_nan=False, default=_plain), flush=True)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """A reader of the events that has gone is no reason to stop."""
+
+
+@contextmanager
+def _events(wanted: bool) -> Iterator[None]:
+    """With `--json`, events on standard output while the block runs, and the error that ends it."""
+    log, handler = logging.getLogger("ferrec.batch"), _Events()
+    if not wanted:
+        yield
+        return
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        text = str(error) or "interrupted"
+        log.error(text, extra={"event": {"event": "failed", "error": text}})
+        raise
+    finally:
+        log.setLevel(before)
+        log.removeHandler(handler)
+
+
+@contextmanager
+def _until_sigterm(output: str) -> Iterator[Callable[[], None]]:
+    """SIGTERM ends a job that can be resumed after the block in hand; a second one at once, as Ctrl-C does.
+
+    Yields what to call after each block.
+    """
+    if is_file(output) or threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    received = []
+
+    def note(number: int, _: object) -> None:
+        received.append(number)
+        signal.signal(signal.SIGTERM, before)
+
+    def check() -> None:
+        if received:
+            raise _Stopped("stopped by SIGTERM; what is done is committed, and --resume goes on")
+
+    before = signal.signal(signal.SIGTERM, note)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _read_ids(source: str, labels: Labels, name: str, column: str) -> Any:
@@ -317,6 +403,27 @@ def _labels(texts: Sequence[str], labels: Labels, name: str) -> list[Any]:
         if not re.fullmatch(r"[+-]?[0-9]{1,20}", text):
             raise UnknownIdError(f"--{name}: {text!r} is unknown; the ids of this model are integers")
     return list(map(int, texts))
+
+
+# -- inspect ------------------------------------------------------------------------------------------------
+
+
+def _inspect(args: argparse.Namespace) -> tuple[Result, str]:
+    info = storage.describe(args.model, verify=args.verify)
+    params = " ".join(f"{name}={value}" for name, value in info["params"].items())
+    rows = [
+        ("model", f"{info['model']} {params}".rstrip()),
+        ("saved", f"{info['saved']} by ferrec {info['ferrec']}"),
+        ("data", f"{info['users']:,} users × {info['items']:,} items, {info['pairs']:,} pairs"),
+        ("checksum", info["checksum"] + (" (verified)" if info["verified"] else "")),
+        ("size", f"{info['bytes']:,} bytes"),
+    ]
+    rows += [
+        (f"  {name}", f"{entry['dtype']} × {'×'.join(map(str, entry['shape']))}, {entry['bytes']:,} bytes")
+        for name, entry in info["files"].items()
+    ]
+    width = max(len(name) for name, _ in rows)
+    return info, "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
 # -- similar ------------------------------------------------------------------------------------------------
@@ -508,7 +615,7 @@ class _Clock:
 
 
 def _load(args: argparse.Namespace) -> Recommender[Any]:
-    model = storage.load(args.model)
+    model: Recommender[Any] = storage.load(args.model)
     threads = getattr(args, "threads", None)
     return model if threads is None else model.set_params(n_threads=threads)
 
@@ -548,7 +655,7 @@ def _delimiter(path: str) -> str:
     return "\t" if ".tsv" in Path(path).suffixes else ","
 
 
-def _parse_split(text: str) -> tuple[str, str]:
+def _parse_separator(text: str) -> tuple[str, str]:
     name, equals, separator = text.partition("=")
     if not (name and equals and separator):
         raise _UsageError(f"--split: expected COLUMN=SEPARATOR, got {text!r}")
@@ -611,36 +718,73 @@ def _parser() -> argparse.ArgumentParser:
         commands,
         "recommend",
         _recommend,
-        "write the best items for every user, or for some, to a Parquet file",
+        "write the best items for every user, or for some, to Parquet",
         """
         ferrec recommend model/ -n 10 -o recs.parquet
+        ferrec recommend model/ -o recs/2026-11-25 --memory-limit 2GiB --resume --json
+        ferrec recommend model/ --users today/ --history basket -o recs/today
         ferrec recommend model/ --users users.txt --exclude-items sold-out.txt -o recs.parquet
         cut -d, -f1 today.csv | ferrec recommend model/ --users - -o recs.parquet --json
         """,
         extra=(
-            "Users are streamed in blocks, so that memory does not grow with them. The file appears under\n"
-            "its name when it is complete; an interrupted run leaves an older file of that name as it was.\n"
-            "Columns: user, item, score (float32), rank (int32, from 1)."
+            "Users are streamed in blocks, so that memory does not grow with them. A file appears under its\n"
+            "name when it is complete; an interrupted run leaves an older file of that name as it was. In a\n"
+            "folder every block is committed as part-*.parquet when it is on the disk, and --resume goes on\n"
+            "after the last: the result is the same to the byte. SIGTERM commits the block in hand (exit 143).\n"
+            "Columns: user, item, score (float32), rank (int32, from 1). With --json: events, a line each."
         ),
     )
     _add_model(recommend)
-    recommend.add_argument("-o", "--output", required=True, metavar="FILE", help="the Parquet file to write")
+    recommend.add_argument(
+        "-o", "--output", required=True, metavar="PLACE", help="a folder, its URL, or a file *.parquet"
+    )
     recommend.add_argument("-n", type=_positive, default=10, help="items for each user (default 10)")
     recommend.add_argument(
         "--users",
-        metavar="FILE",
-        help="only these: text with one id a line, Parquet, or - for standard input",
+        metavar="SOURCE",
+        help="only these: Parquet (a file, a folder, a pattern, a URL), text with one id a line, or - for "
+        "standard input",
     )
-    recommend.add_argument("--exclude-items", metavar="FILE", help="items for nobody; a file as for --users")
+    recommend.add_argument("--user-column", default="user_id", metavar="NAME", help="(default user_id)")
+    recommend.add_argument(
+        "--history",
+        metavar="NAME",
+        help="a column of lists: what each has touched, instead of what the model knows",
+    )
+    recommend.add_argument("--rating", metavar="NAME", help="a column of lists: the weights of those items")
+    recommend.add_argument(
+        "--unknown-users", choices=("error", "skip"), default="error", help="who the model does not know"
+    )
+    recommend.add_argument("--item-column", default="item_id", metavar="NAME", help="(default item_id)")
+    recommend.add_argument("--exclude-items", metavar="FILE", help="items for nobody: text or Parquet")
     recommend.add_argument(
         "--include-seen", action="store_true", help="recommend what users have touched, too"
     )
     recommend.add_argument(
-        "--block-size", type=_positive, default=10_000, metavar="USERS", help="users at once (default 10000)"
+        "--resume", action="store_true", help="go on where the same job stopped, begin where there was none"
     )
-    recommend.add_argument("--user-column", default="user_id", metavar="NAME", help="(default user_id)")
-    recommend.add_argument("--item-column", default="item_id", metavar="NAME", help="(default item_id)")
+    size = recommend.add_mutually_exclusive_group()
+    size.add_argument(
+        "--memory-limit", type=_bytes, metavar="SIZE", help="what may be resident, such as 2GiB or 800MB"
+    )
+    size.add_argument("--block-size", type=_positive, metavar="USERS", help="users at once")
     _add_common(recommend)
+
+    inspect = _command(
+        commands,
+        "inspect",
+        _inspect,
+        "show what a saved model is: parameters, data, sizes, checksum",
+        """
+        ferrec inspect model/
+        ferrec inspect model/ --verify --json
+        """,
+    )
+    _add_model(inspect)
+    inspect.add_argument(
+        "--verify", action="store_true", help="read everything, and compare it with the checksums"
+    )
+    inspect.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
     similar = _command(
         commands,
@@ -857,6 +1001,15 @@ def _positive(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return int(text)
+
+
+def _bytes(text: str) -> int:
+    units = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+    units |= {f"{unit}i": 1 << (10 * power) for power, unit in enumerate(units) if unit}
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([kmgt]i?|)b?", text.lower())
+    if found is None or float(found[1]) * units[found[2]] < 1:
+        raise argparse.ArgumentTypeError(f"expected a size such as 2GiB or 800MB, got {text!r}")
+    return int(float(found[1]) * units[found[2]])
 
 
 def _describe_model(name: str) -> str:

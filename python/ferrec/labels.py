@@ -1,21 +1,23 @@
 """Labels: the two-way map between the caller's ids and the integers that the kernels work on."""
 
-from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ferrec import _tables
+from ferrec import _rust, _tables
 from ferrec._tables import Coded, Strings
 from ferrec.errors import DataError, UnknownIdError
 
 __all__ = ["Labels"]
 
-# Up to this many ids are found by binary search in the labels as they lie, which needs no index and touches
-# few pages of a memory-mapped file. Beyond it, one pass over all ids is cheaper than many searches.
+# Up to this many integers are found by binary search in the labels as they lie, repetitions and all. Beyond it, one
+# pass that finds the distinct ones is cheaper than many searches.
 _FEW = 256
+
+# Labels that are checked at once.
+_PIECE = 1 << 20
 
 
 class Labels:
@@ -39,17 +41,15 @@ class Labels:
     array(['tea', 'bread'], dtype=object)
     """
 
-    __slots__ = ("_data", "_decoded", "_index")
+    __slots__ = ("_data", "_decoded")
 
     _data: NDArray[np.integer[Any]] | Strings
     _decoded: NDArray[Any] | None
-    _index: dict[str, int] | None
 
     def __init__(self, data: NDArray[np.integer[Any]] | Strings) -> None:
         """Wrap labels that are already sorted and unique; `from_values` sorts, `from_arrays` checks."""
         self._data = data if isinstance(data, Strings) else _tables.read_only(data)
         self._decoded = None
-        self._index = None
 
     @classmethod
     def from_values(cls, values: object) -> "Labels":
@@ -170,17 +170,10 @@ class Labels:
         return _search_ints(self._data, ids)
 
     def _find_strings(self, ids: Coded) -> NDArray[np.int32]:
-        labels, wanted = self._data, ids.uniques.decode().tolist()
-        found: Any
+        labels, wanted = self._data, ids.uniques
         if not isinstance(labels, Strings):
-            found = np.full(len(wanted), -1, np.int32)
-        elif len(wanted) <= _FEW:
-            found = np.fromiter((_search_string(labels, label) for label in wanted), np.int32, len(wanted))
-        else:
-            if self._index is None:
-                self._index = dict(zip(self.values.tolist(), range(len(self)), strict=True))
-            minus_one = (-1,) * len(wanted)
-            found = np.fromiter(map(self._index.get, wanted, minus_one), np.int32, len(wanted))
+            return np.full(len(ids.codes), -1, np.int32)
+        found = _rust.find_strings((labels.offsets, labels.data), (wanted.offsets, wanted.data))
         codes: NDArray[np.int32] = found[ids.codes]
         return codes
 
@@ -326,13 +319,17 @@ class Labels:
         return {"ints": self._data}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "Labels":
+    def from_arrays(
+        cls, arrays: Mapping[str, NDArray[Any]], *, between: Callable[[], object] | None = None
+    ) -> "Labels":
         """The labels that `to_arrays` gave, checked and not copied.
 
         Parameters
         ----------
         arrays : mapping of str to ndarray
             Memory-mapped arrays are read once, to check them, and stay on disk.
+        between : callable, optional
+            Called after every million labels checked: the time to let go of what was read.
 
         Returns
         -------
@@ -353,9 +350,21 @@ class Labels:
         ferrec.errors.DataError: labels must be strictly ascending, and label 1 (3) follows 3
         """
         if set(arrays) == {"ints"}:
-            return cls(_check_ints(arrays["ints"]))
+            ints = arrays["ints"]
+            if ints.ndim != 1 or ints.dtype.kind not in "iu":
+                kind = f"{ints.ndim}-d {ints.dtype}"
+                raise DataError(f"'ints' must be a one-dimensional array of integers, not {kind}")
+            for start in range(0, len(ints), _PIECE):
+                _check_ints(ints[start : start + _PIECE + 1], start)
+                _call(between)
+            return cls(ints)
         if set(arrays) == {"offsets", "bytes"}:
-            return cls(_check_strings(arrays["offsets"], arrays["bytes"]))
+            offsets, data = arrays["offsets"], arrays["bytes"]
+            _check_ends(offsets, data)
+            for start in range(0, len(offsets) - 1, _PIECE):
+                _check_strings(offsets[start : start + _PIECE + 2], data, start)
+                _call(between)
+            return cls(Strings(offsets, data))
         raise DataError(f"labels are 'ints', or 'offsets' and 'bytes'; these are {sorted(arrays)}")
 
 
@@ -380,38 +389,43 @@ def _search_ints(labels: NDArray[np.integer[Any]], ids: NDArray[np.integer[Any]]
     return at.astype(np.int32)
 
 
-def _search_string(labels: Strings, label: str) -> int:
-    """The code of one string by binary search in its bytes (UTF-8 sorts as code points do), or -1."""
-    wanted = label.encode()
-    at = bisect_left(range(len(labels)), wanted, key=labels.raw)
-    return at if at < len(labels) and labels.raw(at) == wanted else -1
+def _call(between: Callable[[], object] | None) -> None:
+    if between is not None:
+        between()
 
 
-def _check_ints(ints: NDArray[Any]) -> NDArray[np.integer[Any]]:
-    if ints.ndim != 1 or ints.dtype.kind not in "iu":
-        raise DataError(f"'ints' must be a one-dimensional array of integers, not {ints.ndim}-d {ints.dtype}")
+def _check_ints(ints: NDArray[Any], start: int) -> None:
+    """Some labels that begin with label `start`."""
     wrong = np.flatnonzero(ints[1:] <= ints[:-1])
     if wrong.size:
         at = int(wrong[0])
         raise DataError(
-            f"labels must be strictly ascending, and label {at + 1} ({ints[at + 1]}) follows {ints[at]}"
+            f"labels must be strictly ascending, and label {start + at + 1} ({ints[at + 1]}) follows {ints[at]}"
         )
-    return ints
 
 
-def _check_strings(offsets: NDArray[Any], data: NDArray[Any]) -> Strings:
+def _check_ends(offsets: NDArray[Any], data: NDArray[Any]) -> None:
     for name, array, dtype in (("offsets", offsets, np.int64), ("bytes", data, np.uint8)):
         if array.ndim != 1 or array.dtype != dtype:
             raise DataError(
                 f"'{name}' must be one-dimensional {dtype.__name__}, not {array.ndim}-d {array.dtype}"
             )
-    if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(data) or (offsets[1:] < offsets[:-1]).any():
-        raise DataError(f"'offsets' must ascend from 0 to the number of bytes, {len(data)}")
-    strings = Strings(offsets, data)
-    try:
-        wrong = strings.first_unsorted()
-    except UnicodeDecodeError as error:
-        raise DataError(f"'bytes' holds a label that is not valid UTF-8: {error}") from error
-    if wrong is not None:
-        raise DataError(f"labels must be strictly ascending, and label {wrong} is not above the one before")
-    return strings
+    if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(data):
+        raise _wrong_offsets(data)
+
+
+def _check_strings(offsets: NDArray[np.int64], data: NDArray[np.uint8], start: int) -> None:
+    """Some labels that begin with label `start`."""
+    flaw = _rust.flaw_of_strings((offsets, data))
+    if flaw is None:
+        return
+    what, at = flaw[0], start + flaw[1]
+    if what == "utf8":
+        raise DataError(f"'bytes' holds a label that is not valid UTF-8: label {at}")
+    if what == "order":
+        raise DataError(f"labels must be strictly ascending, and label {at} is not above the one before")
+    raise _wrong_offsets(data)
+
+
+def _wrong_offsets(data: NDArray[Any]) -> DataError:
+    return DataError(f"'offsets' must ascend from 0 to the number of bytes, {len(data)}")

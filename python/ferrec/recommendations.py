@@ -405,10 +405,10 @@ def parquet_writer(path: PathLike, schema: Any, compression: str = "zstd") -> It
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the new name last; only POSIX can open a folder."""
     if os.name != "posix":
         return

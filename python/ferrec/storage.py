@@ -2,7 +2,8 @@
 
 `model.json` names the model, its parameters, and for every array its dtype, shape, size and SHA-256. The names of
 the files follow from the fields of the model's state and are never taken from the file. A model that is part of
-another is a folder within its folder.
+another is a folder within its folder. Sizes are checked when a model is loaded; contents too, or where the field of
+a recommender is first used (`ferrec._mapped`); checksums on demand.
 """
 
 import dataclasses
@@ -21,18 +22,19 @@ from numpy.typing import NDArray
 
 from ferrec import _rust
 from ferrec._estimator import Estimator
+from ferrec._mapped import Mapped, MappedArray, MappedLabels, MappedMatrix
 from ferrec.errors import ModelFileError
 from ferrec.features import FEATURES
 from ferrec.hybrid import Hybrid
 from ferrec.labels import Labels
 from ferrec.models import MODELS
+from ferrec.models._base import State
 from ferrec.rankers import RANKERS
 from ferrec.retrieval import Retrieval
 
-__all__ = ["load", "save"]
+__all__ = ["checksum", "describe", "load", "release", "resident_bytes", "save"]
 
 FORMAT = 1
-_CHUNK = 1 << 22
 _HEADER_LIMIT = 1 << 24
 """Bytes of `model.json` that are read at most."""
 _INDEX = "model.json"
@@ -64,7 +66,7 @@ def _write_folder(folder: Path, model: Estimator[Any]) -> dict[str, Any]:
         if "file" in field.metadata:
             files[name] = _write_bytes(folder / field.metadata["file"], value)
             continue
-        several = typing.get_origin(types[name]) is tuple and types[name] != tuple[str, ...]
+        several = _is_several(types[name])
         if several:
             scalars[name] = len(value)
         for part, one in (
@@ -153,24 +155,43 @@ def _take_apart(value: object) -> dict[str, NDArray[Any]] | None:
     return None
 
 
+class _Digesting:
+    """A file that only counts and digests what is written to it, and hands it on to another where there is one."""
+
+    def __init__(self, file: typing.BinaryIO | None = None) -> None:
+        self._file, self._digest, self.size = file, hashlib.sha256(), 0
+
+    def write(self, data: Any) -> None:
+        self._digest.update(data)
+        self.size += len(data)
+        if self._file is not None:
+            self._file.write(data)
+
+    def described(self) -> dict[str, Any]:
+        """What an index says of the file."""
+        return {"bytes": self.size, "sha256": self._digest.hexdigest()}
+
+
 def _write(path: Path, array: NDArray[Any]) -> dict[str, Any]:
     with path.open("wb") as file:
-        np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+        out = _Digesting(file)
+        _write_array(out, array)
         file.flush()
         os.fsync(file.fileno())
-    return {"dtype": array.dtype.str, "shape": list(array.shape), **_described(path)}
+    return {"dtype": array.dtype.str, "shape": list(array.shape), **out.described()}
+
+
+def _write_array(out: _Digesting, array: NDArray[Any]) -> None:
+    np.lib.format.write_array(out, np.ascontiguousarray(array), allow_pickle=False)
 
 
 def _write_bytes(path: Path, data: bytes) -> dict[str, Any]:
     with path.open("wb") as file:
-        file.write(data)
+        out = _Digesting(file)
+        out.write(data)
         file.flush()
         os.fsync(file.fileno())
-    return _described(path)
-
-
-def _described(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": _digest(path)}
+    return out.described()
 
 
 def _digest(path: Path) -> str:
@@ -178,16 +199,20 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def load(path: str | os.PathLike[str], *, verify: bool = True) -> Any:
-    """Read a model or a ranker that `save` wrote; its arrays are memory-mapped.
+def load(path: str | os.PathLike[str], *, verify: bool = False) -> Any:
+    """Open a model or a ranker that `save` wrote: in milliseconds, whatever its size.
+
+    Names, sizes and types of all files are checked. Contents of recommenders are mapped, not read: each array is
+    read and its structure checked when it is first used, and the memory is shared with every other process that has
+    the model open.
 
     Parameters
     ----------
     path : path
         The folder.
-    verify : bool, default True
-        Compare every file with its checksum. Without it files are read only where they are needed; their
-        structure is checked all the same.
+    verify : bool, default False
+        Read every file at once and compare it with its checksum: finds damage that leaves the structure intact,
+        such as a changed score.
 
     Returns
     -------
@@ -199,7 +224,8 @@ def load(path: str | os.PathLike[str], *, verify: bool = True) -> Any:
     FileNotFoundError
         There is no such folder.
     ModelFileError
-        A file is missing, truncated, altered, or of a version that this one cannot read; says which.
+        A file is missing, truncated, altered, or of a version that this one cannot read; says which. Damage inside
+        a file, without `verify`, is found at the first use of what is damaged.
 
     Examples
     --------
@@ -219,28 +245,194 @@ def load(path: str | os.PathLike[str], *, verify: bool = True) -> Any:
 def _read_folder(folder: Path, verify: bool) -> Estimator[Any]:
     index = _read_index(folder)
     try:
-        model = _made({"model": index["model"], "params": index["params"]})
+        model: Estimator[Any] = _made({"model": index["model"], "params": index["params"]})
     except ModelFileError as error:
         raise ModelFileError(f"{folder / _INDEX}: {error}") from None
     except TypeError as error:
         raise ModelFileError(f"{folder / _INDEX}: parameters do not fit {index['model']}: {error}") from None
     fields: dict[str, Any] = {}
-    types = typing.get_type_hints(model._state_type)
-    for field in dataclasses.fields(model._state_type):
+    stored: dict[str, Mapped] = {}
+    kind = model._state_type
+    lazy = issubclass(kind, State)
+    types = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
         name, wanted = field.name, types[field.name]
         try:
             if "file" in field.metadata:
                 path = folder / field.metadata["file"]
                 fields[name] = _checked(path, index["files"].get(name), verify).read_bytes()
+            elif lazy and wanted in _KINDS:
+                stored[name] = _map(folder, index, name, wanted, verify)
             else:
                 fields[name] = _field(folder, index, name, wanted, verify)
         except (ValueError, TypeError, OverflowError) as error:
             raise ModelFileError(f"{folder}: field {name!r} is damaged: {error}") from error
     try:
-        model._state = model._state_type(**fields)
+        model._state = kind.stored(stored, fields) if lazy else kind(**fields)
     except ValueError as error:
         raise ModelFileError(f"{folder}: {error}") from error
     return model
+
+
+def release(model: Estimator[Any]) -> None:
+    """Let go of the memory that a loaded model has made resident; it is mapped again where it is used."""
+    for field in _stored(model).values():
+        field.release()
+    for part in _parts(model).values():
+        if isinstance(part, Estimator):
+            release(part)
+
+
+def resident_bytes(model: Estimator[Any]) -> int:
+    """Bytes that are in memory while a model scores: all of a fitted one, of a loaded one what belongs to items.
+
+    What a loaded model knows of its users is read row by row and let go of again.
+    """
+    state, total = model._fitted(), 0
+    for name, field in _stored(model).items():
+        if "users" not in state.sides_of(name):
+            total += sum(int(entry["bytes"]) for entry in field.files.values())
+    for part in _parts(model).values():
+        if isinstance(part, Estimator):
+            total += resident_bytes(part)
+        else:
+            total += sum(array.nbytes for array in (_take_apart(part) or {}).values())
+    return total
+
+
+def checksum(model: Estimator[Any]) -> str:
+    """One SHA-256 for what a model is: class, parameters but for the number of threads, and all it has learned.
+
+    The same for a model in memory, saved, and loaded; of a loaded one nothing is read. Models with the same
+    checksum give the same answers.
+
+    Parameters
+    ----------
+    model : Recommender or Ranker
+        Fitted.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    NotFittedError
+        Before `fit`.
+
+    Examples
+    --------
+    >>> import ferrec
+    >>> data = ferrec.Interactions.from_arrays([1, 1, 2], ["tea", "milk", "tea"])
+    >>> one, other = ferrec.ItemKNN(k=5).fit(data), ferrec.ItemKNN(k=5, n_threads=1).fit(data)
+    >>> checksum(one) == checksum(other) != checksum(ferrec.ItemKNN(k=6).fit(data))
+    True
+    """
+    learned: dict[str, Any] = {}
+    for field in _stored(model).values():
+        learned |= field.digests
+    for name, part in _parts(model).items():
+        if isinstance(part, Estimator):
+            learned[name] = checksum(part)
+        elif isinstance(part, bytes):
+            learned[name] = hashlib.sha256(part).hexdigest()
+        elif (arrays := _take_apart(part)) is None:
+            learned[name] = part
+        else:
+            for end, array in arrays.items():
+                out = _Digesting()
+                _write_array(out, array)
+                learned[f"{name}.{end}"] = out.described()["sha256"]
+    params = {name: value for name, value in model.get_params(deep=False).items() if name != "n_threads"}
+    text = json.dumps([type(model).__name__, params, learned], sort_keys=True, default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def describe(path: str | os.PathLike[str], *, verify: bool = False) -> dict[str, Any]:
+    """What a saved model is: its parameters, when it was saved, on how much data, and how large it is.
+
+    Parameters
+    ----------
+    path : path
+        The folder.
+    verify : bool, default False
+        Compare every file with its checksum and check everything in it.
+
+    Returns
+    -------
+    dict
+        Plain Python values that go into JSON: ``model``, ``params``, ``saved`` (ISO 8601), ``ferrec`` and
+        ``format`` (of the writer), ``users``, ``items``, ``pairs``, ``files`` (name to dtype, shape and bytes),
+        ``bytes`` in all, ``checksum`` (as `checksum` gives it) and ``verified``.
+
+    Raises
+    ------
+    FileNotFoundError, ModelFileError
+        As `load`.
+
+    Examples
+    --------
+    >>> import ferrec, tempfile
+    >>> data = ferrec.Interactions.from_arrays([1, 1, 2], ["tea", "milk", "tea"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ferrec.ItemKNN(k=5).fit(data).save(folder + "/model")
+    ...     info = describe(folder + "/model", verify=True)
+    >>> info["model"], info["users"], info["items"], info["pairs"]
+    ('ItemKNN', 2, 2, 3)
+    """
+    model = load(path, verify=verify)
+    if verify:
+        for field in _stored(model).values():
+            field.read()
+    index = _read_index(Path(path))
+    files = {
+        name: {k: v for k, v in entry.items() if k != "sha256"} for name, entry in index["files"].items()
+    }
+    state = model._fitted()
+    sizes: dict[str, int] = {}
+    if isinstance(state, State):
+        users, items = state.shape_of("seen")
+        sizes = {"users": users, "items": items, "pairs": int(index["files"]["seen.indices"]["shape"][0])}
+    return {
+        "model": index["model"],
+        "params": json.loads(json.dumps(model.get_params(deep=False), default=_plain)),
+        "saved": index["saved"],
+        "ferrec": index["ferrec"],
+        "format": index["format"],
+        **sizes,
+        "files": files,
+        "bytes": sum(path.stat().st_size for path in Path(path).rglob("*") if path.is_file()),
+        "checksum": checksum(model),
+        "verified": verify,
+    }
+
+
+def _stored(model: Estimator[Any]) -> dict[str, Mapped]:
+    """The fields of a loaded model in their files; none of one that was fitted here."""
+    return typing.cast("dict[str, Mapped]", model._fitted().__dict__.get("_stored", {}))
+
+
+def _parts(model: Estimator[Any]) -> dict[str, Any]:
+    """What else it has learned, by name; the members of a tuple each by its own."""
+    state, stored = model._fitted(), _stored(model)
+    types = typing.get_type_hints(type(state))
+    parts: dict[str, Any] = {}
+    for field in dataclasses.fields(state):
+        name = field.name
+        if name in stored:
+            continue
+        value = getattr(state, name)
+        if _is_several(types[name]):
+            parts |= {f"{name}.{at}": one for at, one in enumerate(value)}
+        else:
+            parts[name] = value
+    return parts
+
+
+def _is_several(wanted: object) -> bool:
+    """Whether a field is a tuple of parts; one of names is a value."""
+    return typing.get_origin(wanted) is tuple and wanted != tuple[str, ...]
 
 
 def _read_index(folder: Path) -> dict[str, Any]:
@@ -253,7 +445,15 @@ def _read_index(folder: Path) -> dict[str, Any]:
         raise ModelFileError(f"{folder}: is no saved model, {_INDEX} is missing") from None
     except (ValueError, RecursionError, OSError) as error:
         raise ModelFileError(f"{path}: cannot be read: {error}") from error
-    expected = {"format": int, "ferrec": str, "model": str, "params": dict, "scalars": dict, "files": dict}
+    expected = {
+        "format": int,
+        "ferrec": str,
+        "model": str,
+        "params": dict,
+        "saved": str,
+        "scalars": dict,
+        "files": dict,
+    }
     for key, kind in expected.items():
         if not isinstance(index, dict) or not isinstance(index.get(key), kind):
             raise ModelFileError(f"{path}: {key!r} is missing or no {kind.__name__}")
@@ -309,6 +509,23 @@ def _field(folder: Path, index: dict[str, Any], name: str, wanted: Any, verify: 
     if type(value) is wanted and wanted in (int, bool):
         return value
     raise ValueError(f"expected {wanted}, got {value!r}")
+
+
+_KINDS: dict[object, tuple[type[Mapped], dict[str, str | None]]] = {
+    "ints": (MappedLabels, {"ints": None}),
+    Labels: (MappedLabels, {"offsets": "<i8", "bytes": "|u1"}),
+    _rust.Csr: (MappedMatrix, {"indptr": "<i8", "indices": "<i4", "data": "<f4", "shape": "<i8"}),
+    NDArray[np.float32]: (MappedArray, {"values": "<f4"}),
+}
+"""The kinds of fields: what opens one, its arrays and their dtypes."""
+
+
+def _map(folder: Path, index: dict[str, Any], name: str, wanted: object, verify: bool) -> Mapped:
+    kind = "ints" if wanted is Labels and f"{name}.ints" in index["files"] else wanted
+    opened, parts = _KINDS[kind]
+    arrays = {part: _read(folder, index, f"{name}.{part}", dtype, verify) for part, dtype in parts.items()}
+    digests = {f"{name}.{part}": str(index["files"][f"{name}.{part}"].get("sha256")) for part in parts}
+    return opened(folder, name, arrays, digests)
 
 
 def _checked(path: Path, entry: object, verify: bool) -> Path:

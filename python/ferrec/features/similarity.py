@@ -138,7 +138,9 @@ class EmbeddingSimilarity(Feature[EmbeddingState]):
 
     def _fit(self, data: Interactions) -> EmbeddingState:
         if not isinstance(self.model, FactorModel):
-            raise TypeError(f"model: expected one with a vector for each item, such as ALS, got {self.model!r}")
+            raise TypeError(
+                f"model: expected one with a vector for each item, such as ALS, got {self.model!r}"
+            )
         recent, model = _recent(data, self.last), clone(self.model).fit(data)
         table: NDArray[Any] = model._directions(model._fitted()).astype(np.float64)
         norms = np.linalg.norm(table, axis=1, keepdims=True)

@@ -10,7 +10,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Annotated, Any, ClassVar, Self, TypeAlias, TypeVar, cast, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypeVar,
+    cast,
+    get_type_hints,
+)
 
 import numpy as np
 import scipy
@@ -38,11 +49,36 @@ class Sides(tuple[str, ...]):
     __slots__ = ()
 
 
+class Rows(str):
+    """Marks a flat field that has as many values for each of the "users" or "items"."""
+
+    __slots__ = ()
+
+
 UserItem: TypeAlias = Annotated[_rust.Csr, Sides(("users", "items"))]
 UserUser: TypeAlias = Annotated[_rust.Csr, Sides(("users", "users"))]
 ItemItem: TypeAlias = Annotated[_rust.Csr, Sides(("items", "items"))]
 PerUser: TypeAlias = Annotated[NDArray[np.float32], Sides(("users",))]
 PerItem: TypeAlias = Annotated[NDArray[np.float32], Sides(("items",))]
+UserRows: TypeAlias = Annotated[NDArray[np.float32], Rows("users")]
+ItemRows: TypeAlias = Annotated[NDArray[np.float32], Rows("items")]
+
+
+class Stored(Protocol):
+    """A field of a state that still lies in its file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Known without reading it."""
+
+    def read(self) -> Any:
+        """The value, checked."""
+
+    def rows(self, codes: NDArray[np.int32]) -> _rust.Csr:
+        """Some rows of a matrix, checked; the others are not read."""
+
+    def row_lengths(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
+        """How many entries they have, if the file is right."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +91,71 @@ class State:
 
     def __post_init__(self) -> None:
         """Check that the fields fit together: a loaded file may say anything."""
-        sizes = {"users": len(self.users), "items": len(self.items)}
-        for name, hint in get_type_hints(type(self), include_extras=True).items():
-            for sides in (mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Sides)):
-                got, expected = getattr(self, name).shape, tuple(sizes[side] for side in sides)
-                if got != expected:
-                    raise DataError(f"{name} has shape {got}, but its {' × '.join(sides)} are {expected}")
+        sizes = {side: self.shape_of(side)[0] for side in ("users", "items")}
+        for name, mark in self._marks():
+            got = self.shape_of(name)
+            if isinstance(mark, Rows):
+                if got[0] % max(sizes[mark], 1):
+                    raise DataError(f"{name}: {got[0]} values cannot belong to {sizes[mark]} {mark}")
+                continue
+            expected = tuple(sizes[side] for side in mark)
+            if got != expected:
+                raise DataError(f"{name} has shape {got}, but its {' × '.join(mark)} are {expected}")
+
+    @classmethod
+    def _marks(cls) -> Iterator[tuple[str, Sides | Rows]]:
+        for name, hint in get_type_hints(cls, include_extras=True).items():
+            for mark in getattr(hint, "__metadata__", ()):
+                if isinstance(mark, Sides | Rows):
+                    yield name, mark
+
+    @classmethod
+    def sides_of(cls, name: str) -> tuple[str, ...]:
+        """What the dimensions of a field are, as far as it is marked."""
+        marks = dict(cls._marks()) | {"users": Rows("users"), "items": Rows("items")}
+        mark = marks.get(name, ())
+        return (str(mark),) if isinstance(mark, Rows) else tuple(mark)
+
+    @classmethod
+    def stored(cls, fields: Mapping[str, Stored], scalars: Mapping[str, Any]) -> Self:
+        """A state whose fields are read from their files when they are first used."""
+        state = cls.__new__(cls)
+        state.__dict__.update(scalars, _stored=dict(fields))
+        state.__post_init__()
+        return state
+
+    if not TYPE_CHECKING:  # else any name would do
+
+        def __getattr__(self, name: str) -> Any:
+            """A field that is asked for the first time, from its file."""
+            stored = self.__dict__.get("_stored", {})
+            if name not in stored:
+                raise AttributeError(f"{type(self).__name__} has no field {name!r}")
+            value = self.__dict__[name] = stored[name].read()
+            return value
+
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """The shape of a field, or the length of labels; the field is not read for it."""
+        if name not in self.__dict__:
+            shape: tuple[int, ...] = self.__dict__["_stored"][name].shape
+            return shape
+        value = getattr(self, name)
+        return (len(value),) if isinstance(value, Labels) else tuple(value.shape)
+
+    def history_lengths(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
+        """How many items some users have seen."""
+        if "seen" not in self.__dict__:
+            lengths: NDArray[np.int64] = self.__dict__["_stored"]["seen"].row_lengths(codes)
+            return lengths
+        indptr, _, _ = self.seen.parts()
+        return indptr[codes + 1] - indptr[codes]
+
+    def histories(self, codes: NDArray[np.int32]) -> _rust.Csr:
+        """What some users have seen, in that order; of a loaded model the others' rows are not read."""
+        if "seen" in self.__dict__:
+            return rows_of(self.seen, codes)
+        rows: _rust.Csr = self.__dict__["_stored"]["seen"].rows(np.ascontiguousarray(codes, dtype=np.int32))
+        return rows
 
 
 StateT = TypeVar("StateT", bound=State)
@@ -250,7 +345,7 @@ class Recommender(Estimator[StateT], ABC):
         def blocks() -> Iterator[Recommendations]:
             for start in range(0, len(codes), size):
                 some = codes[start : start + size]
-                queries = Queries(state.users.decode(some), rows_of(state.seen, some), some)
+                queries = Queries(state.users.decode(some), state.histories(some), some)
                 chosen = _item_filter(state, queries, exclude_seen, exclude_items, allow_items)
                 yield Recommendations(
                     queries.labels, state.items, *self._rank(state, queries, n, chosen, None)
@@ -285,7 +380,7 @@ class Recommender(Estimator[StateT], ABC):
         if history is None:
             user_codes = state.users.encode(_listed(users), name="users")
             distinct, rows = np.unique(user_codes, return_inverse=True)
-            queries = Queries(state.users.decode(distinct), rows_of(state.seen, distinct), distinct)
+            queries = Queries(state.users.decode(distinct), state.histories(distinct), distinct)
         else:
             queries = self._queries(state, None, history)
             named = Labels.from_values(queries.labels)
@@ -372,7 +467,7 @@ class Recommender(Estimator[StateT], ABC):
         if history is None:
             codes = _encode(state.users, users, "users")
             everybody = users is None
-            seen = state.seen if everybody else rows_of(state.seen, codes)
+            seen = state.seen if everybody else state.histories(codes)
             return Queries(state.users.values if everybody else state.users.decode(codes), seen, codes)
         if users is not None:
             raise ValueError("users and history: give one; history is for users who are not in the data")

@@ -11,7 +11,7 @@ from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.errors import DataError
 from ferrec.kernels import CsrParts, DenseParts, Filter
-from ferrec.models._base import Recommender, State, unit_rows
+from ferrec.models._base import ItemRows, Recommender, State, UserRows, unit_rows
 from ferrec.queries import Queries
 
 
@@ -19,13 +19,7 @@ from ferrec.queries import Queries
 class FactorState(State):
     """The vectors of the items, item after item."""
 
-    factors: NDArray[np.float32]
-
-    def __post_init__(self) -> None:
-        """Check that there are as many factors for each item."""
-        super().__post_init__()
-        if len(self.factors) % max(len(self.items), 1):
-            raise DataError(f"factors: {len(self.factors)} values cannot belong to {len(self.items)} items")
+    factors: ItemRows
 
     @property
     def table(self) -> NDArray[np.float32]:
@@ -43,12 +37,13 @@ class FactorState(State):
 class UserFactorState(FactorState):
     """Those of the users, user after user, beside them."""
 
-    user_factors: NDArray[np.float32]
+    user_factors: UserRows
 
     def __post_init__(self) -> None:
         """Check that there are as many factors for each user as for each item."""
         super().__post_init__()
-        got, expected = len(self.user_factors), len(self.users) * self.table.shape[1]
+        rank = self.shape_of("factors")[0] // max(self.shape_of("items")[0], 1)
+        got, expected = self.shape_of("user_factors")[0], self.shape_of("users")[0] * rank
         if got != expected:
             raise DataError(f"user_factors: has {got} values, but those of the users are {expected}")
 

@@ -74,13 +74,13 @@ class EASE(ItemNeighbors):
         k = n if self.k is None else min(as_int("k", self.k, minimum=1), n)
         single = one_of("dtype", self.dtype, tuple(_BYTES)) == "float32"
         _check_memory(n, k, self.dtype)
-        weights = _rust.gram(x, single, self._threads(), callback).reshape(n, n)
+        weights: NDArray[Any] = _rust.gram(x, single, self._threads(), callback).reshape(n, n)
         weights.flat[:: n + 1] += reg
         if n:
             _invert(weights)
         diagonal = weights.diagonal().copy()
         indices = np.tile(np.arange(n, dtype=np.int32), n) if k == n else np.empty((n, k), np.int32)
-        values = weights if single and k == n else np.empty((n, k), np.float32)
+        values: NDArray[np.float32] = weights if single and k == n else np.empty((n, k), np.float32)
         for start in range(0, n, _BLOCK):
             block = slice(start, start + _BLOCK)
             rows = weights[block] / -diagonal
@@ -98,7 +98,8 @@ def _invert(lower: NDArray[Any]) -> None:
     """Replaces a positive definite matrix, given by its lower triangle, by its inverse."""
     from scipy.linalg import get_lapack_funcs  # here, so that `import ferrec` stays quick
 
-    potrf, potri = get_lapack_funcs(("potrf", "potri"), (lower,))
+    functions: Any = get_lapack_funcs(("potrf", "potri"), (lower,))
+    potrf, potri = functions
     # LAPACK sees the transposed matrix, whose columns lie one after the other: no copy is made.
     _, info = potrf(lower.T, lower=0, clean=0, overwrite_a=1)
     if info == 0:

@@ -151,6 +151,53 @@ impl Csr {
         Ok(Self::trusted(indptr, indices, values, self.n_cols))
     }
 
+    /// Some rows of parts that nobody has checked: only what is taken is read, and it is checked as by
+    /// [`Csr::new`].
+    pub fn checked_rows(
+        name: &str,
+        (indptr, indices, values): (&[i64], &[i32], &[f32]),
+        n_cols: usize,
+        rows: &[i32],
+    ) -> Result<Self> {
+        let n_rows = indptr.len().saturating_sub(1);
+        let entries = indices.len().min(values.len());
+        let range = |row: i32| {
+            let at = row as u32 as usize;
+            if at >= n_rows {
+                return Err(Error::invalid("rows", format_args!("row {row}, but there are {n_rows}")));
+            }
+            let (start, end) = (indptr[at], indptr[at + 1]);
+            if start < 0 || end < start || end as usize > entries {
+                let text =
+                    format_args!("row {row} runs from {start} to {end} of {entries} entries").to_string();
+                return Err(Error::invalid(name, text));
+            }
+            Ok(start as usize..end as usize)
+        };
+        // Rows that overlap could ask for more memory than there is.
+        let mut distinct = rows.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let mut total = 0;
+        for row in distinct {
+            total += range(row)?.len();
+        }
+        if total > entries {
+            return Err(Error::invalid(
+                name,
+                format_args!("{total} entries in some rows, but {entries} in all"),
+            ));
+        }
+        let (mut ends, mut cols, mut vals) = (vec![0], Vec::with_capacity(total), Vec::with_capacity(total));
+        for &row in rows {
+            let range = range(row)?;
+            cols.extend_from_slice(&indices[range.clone()]);
+            vals.extend_from_slice(&values[range]);
+            ends.push(cols.len() as i64);
+        }
+        Self::new(name, ends.into(), cols.into(), vals.into(), n_cols)
+    }
+
     /// With sorted rows, duplicate entries summed.
     fn canonical(&self, name: &str) -> Result<Self> {
         let pieces = self.map_pieces(|rows| self.canonical_rows(name, rows));

@@ -36,6 +36,7 @@ pub mod simd;
 pub mod similarity;
 pub mod slim;
 pub mod stateless;
+pub mod strings;
 pub mod svd;
 pub mod topk;
 pub mod weight;

@@ -14,7 +14,7 @@ use ferrec_core::weight::{Side, Weighting};
 use ferrec_core::{
     als as core_als, biased, biases as core_biases, build, cooccurrence as core_cooccurrence, csr, factors,
     gram as core_gram, ids, kcore, mlp, order, product, rating, similarity, slim as core_slim, stateless,
-    svd, weight as core_weight,
+    strings, svd, weight as core_weight,
 };
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -73,11 +73,29 @@ impl Csr {
         Ok(inner.into())
     }
 
+    /// Some rows of a matrix that nobody has checked; the others are not read.
+    #[staticmethod]
+    fn checked_rows(
+        py: Python<'_>,
+        parts: Unchecked<'_>,
+        n_cols: usize,
+        rows: PyReadonlyArray1<'_, i32>,
+        name: &str,
+    ) -> PyResult<Self> {
+        let (indptr, rows) = (slice(&parts.0, "indptr")?, slice(&rows, "rows")?);
+        let parts = (indptr, slice(&parts.1, "indices")?, slice(&parts.2, "data")?);
+        let inner = run(py, 0, None, |_| csr::Csr::checked_rows(name, parts, n_cols, rows))?;
+        Ok(inner.into())
+    }
+
     fn transpose(&self, py: Python<'_>) -> PyResult<Self> {
         let inner = run(py, 0, None, |_| Ok(self.inner.transpose()))?;
         Ok(inner.into())
     }
 }
+
+/// `(indptr, indices, data)` of a matrix, as they lie in a file.
+type Unchecked<'py> = (PyReadonlyArray1<'py, i64>, PyReadonlyArray1<'py, i32>, PyReadonlyArray1<'py, f32>);
 
 /// A trained network, validated and frozen.
 #[pyclass(frozen, module = "ferrec._rust")]
@@ -421,6 +439,40 @@ fn encode_ints<'py>(
     Ok((give(py, codes), give(py, labels)))
 }
 
+/// `(offsets, bytes)` of strings.
+type Texts<'py> = (PyReadonlyArray1<'py, i64>, PyReadonlyArray1<'py, u8>);
+
+macro_rules! borrow_strings {
+    ($given:ident => $strings:ident) => {
+        let $strings =
+            strings::Strings { offsets: slice(&$given.0, "offsets")?, bytes: slice(&$given.1, "bytes")? };
+    };
+}
+
+#[pyfunction]
+fn find_strings<'py>(
+    py: Python<'py>,
+    labels: Texts<'py>,
+    wanted: Texts<'py>,
+) -> PyResult<Bound<'py, PyArray1<i32>>> {
+    borrow_strings!(labels => labels);
+    borrow_strings!(wanted => wanted);
+    let few = strings::Strings::is_few(wanted.len());
+    Ok(give(py, run_small(py, few, 0, None, |_| labels.find(wanted))?))
+}
+
+/// `(what, where)` of the first flaw of strings as labels.
+#[pyfunction]
+fn flaw_of_strings(py: Python<'_>, labels: Texts<'_>) -> PyResult<Option<(&'static str, usize)>> {
+    borrow_strings!(labels => labels);
+    let flaw = run(py, 0, None, |_| Ok(labels.first_flaw()))?;
+    Ok(flaw.map(|flaw| match flaw {
+        strings::Flaw::Offsets(at) => ("offsets", at),
+        strings::Flaw::Utf8(at) => ("utf8", at),
+        strings::Flaw::Order(at) => ("order", at),
+    }))
+}
+
 type Built<'py> = (
     Bound<'py, PyArray1<i64>>,
     Bound<'py, PyArray1<i32>>,
@@ -759,10 +811,10 @@ mod _rust {
     #[pymodule_export]
     use super::{
         Csr, Mlp, als, biased_factors, biases, build_csr, cooccurrence, default_threads, encode_ints,
-        event_order, fold_in, fold_in_als, fold_in_biased, gram, gram_size, k_core, plan_similar,
-        score_factors, score_product, score_random, score_ratings, shifted_ppmi, simd_level, slim,
-        top_k_common, top_k_factors, top_k_product, top_k_random, top_k_ratings, top_k_similar,
-        truncated_svd, weight,
+        event_order, find_strings, flaw_of_strings, fold_in, fold_in_als, fold_in_biased, gram, gram_size,
+        k_core, plan_similar, score_factors, score_product, score_random, score_ratings, shifted_ppmi,
+        simd_level, slim, top_k_common, top_k_factors, top_k_product, top_k_random, top_k_ratings,
+        top_k_similar, truncated_svd, weight,
     };
     use pyo3::prelude::*;
 

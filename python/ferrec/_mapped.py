@@ -1,0 +1,144 @@
+"""The fields of a saved model in their files: mapped at once, read and checked when they are first used.
+
+Opening takes the same time whatever the size. What is read stays in the page cache, which all processes share.
+"""
+
+import mmap
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferrec import _rust
+from ferrec.errors import ModelFileError
+from ferrec.labels import Labels
+
+__all__ = ["Mapped", "MappedArray", "MappedLabels", "MappedMatrix"]
+
+Arrays = Mapping[str, NDArray[Any]]
+
+# Values that are checked at once.
+_PIECE = 1 << 22
+
+
+class Mapped(ABC):
+    """One field. Its arrays have the sizes that were promised; what they hold nobody has looked at yet."""
+
+    def __init__(self, folder: Path, name: str, arrays: Arrays, digests: Mapping[str, str]) -> None:
+        self.name = name
+        self.digests = digests
+        self._where = f"{folder}: field {name!r}"
+        self._arrays = arrays
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Known without reading."""
+
+    def read(self) -> Any:
+        """The value, checked, over the mapped memory; `ModelFileError` says what is wrong with it."""
+        with self._damage():
+            return self._read()
+
+    @abstractmethod
+    def _read(self) -> Any: ...
+
+    def rows(self, codes: NDArray[np.int32]) -> _rust.Csr:
+        """Some rows of a matrix, checked; the others are not read."""
+        raise TypeError(f"{self._where} is no matrix")
+
+    def row_lengths(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
+        """How many entries they have, if the file is right."""
+        raise TypeError(f"{self._where} is no matrix")
+
+    @property
+    def files(self) -> dict[str, dict[str, Any]]:
+        """The dtype, the shape and the size in bytes of each array."""
+        return {
+            f"{self.name}.{part}": {
+                "dtype": array.dtype.str,
+                "shape": list(array.shape),
+                "bytes": array.nbytes,
+            }
+            for part, array in self._arrays.items()
+        }
+
+    def release(self) -> None:
+        """Let go of the memory that reading has made resident; the next use maps it again."""
+        for array in self._arrays.values():
+            base: object = array
+            while isinstance(base, np.ndarray):
+                base = base.base
+            if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+                base.madvise(mmap.MADV_DONTNEED)
+
+    @contextmanager
+    def _damage(self) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, TypeError, OverflowError) as error:
+            raise ModelFileError(f"{self._where} is damaged: {error}") from error
+
+
+class MappedLabels(Mapped):
+    """Ids."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        if "ints" in self._arrays:
+            return self._arrays["ints"].shape
+        return (max(len(self._arrays["offsets"]) - 1, 0),)
+
+    def _read(self) -> Labels:
+        return Labels.from_arrays(self._arrays, between=self.release)
+
+
+class MappedMatrix(Mapped):
+    """A sparse matrix."""
+
+    def __init__(self, folder: Path, name: str, arrays: Arrays, digests: Mapping[str, str]) -> None:
+        super().__init__(folder, name, arrays, digests)
+        shape, indptr = arrays["shape"][:3].tolist(), arrays["indptr"]
+        if len(shape) != 2 or len(indptr) != shape[0] + 1 or not 0 <= shape[1] < 2**31:
+            raise ModelFileError(f"{self._where}: shape {shape} does not fit {len(indptr)} offsets")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        shape = self._arrays["shape"]
+        return int(shape[0]), int(shape[1])
+
+    @property
+    def _parts(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+        return self._arrays["indptr"], self._arrays["indices"], self._arrays["data"]
+
+    def _read(self) -> _rust.Csr:
+        return _rust.Csr(*self._parts, self.shape[1], name=self.name)
+
+    def rows(self, codes: NDArray[np.int32]) -> _rust.Csr:
+        with self._damage():
+            return _rust.Csr.checked_rows(self._parts, self.shape[1], codes, self.name)
+
+    def row_lengths(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
+        indptr = self._arrays["indptr"]
+        lengths: NDArray[np.int64] = indptr[codes + 1] - indptr[codes]
+        return lengths
+
+
+class MappedArray(Mapped):
+    """A flat array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._arrays["values"].shape
+
+    def _read(self) -> NDArray[np.float32]:
+        values = self._arrays["values"]
+        for start in range(0, len(values), _PIECE):
+            if not np.isfinite(values[start : start + _PIECE]).all():
+                raise ValueError("holds values that are not finite")
+            self.release()
+        return values
