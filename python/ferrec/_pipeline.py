@@ -1,0 +1,146 @@
+"""The work behind `ferrec pipeline`: raw events to clean ones, a page about them, tuned models, a page about these."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ferrec import split
+from ferrec._tables import PathLike
+from ferrec.evaluation import compare, report, tune
+from ferrec.interactions import Interactions
+from ferrec.kernels import Progress
+from ferrec.models import Popularity
+from ferrec.models._base import Recommender
+from ferrec.preparation import Prepare
+
+__all__ = ["run"]
+
+METRICS = ("ndcg@10", "recall@10", "precision@10", "coverage@10", "novelty@10")
+BASELINE = "popularity"
+SHARE = 0.2
+"""Of the events, the latest: what is judged on, and of the rest, what is tuned on."""
+
+
+def run(
+    table: object,
+    output: PathLike,
+    models: Mapping[str, Recommender[Any]],
+    prepare: Prepare,
+    *,
+    metrics: Sequence[str] = METRICS,
+    trials: int = 10,
+    title: str = "Events",
+    names: Mapping[Any, str] | None = None,
+    seed: int = 0,
+    say: Callable[[str], object] = print,
+    progress: Progress = False,
+) -> dict[str, Any]:
+    """From raw events to a tuned model, in one folder.
+
+    The latest fifth of the clean events is kept for judging, and seen only once; where there are no times, a random
+    fifth. Of the others again a fifth is what models are tuned on. In the end the best is fitted on everything.
+
+    Parameters
+    ----------
+    table : table or path
+        As in `Prepare.fit`.
+    output : path
+        The folder: ``events.html``, ``prepare/``, ``trials-….json``, ``report.html``, ``model/``, ``summary.json``.
+    models : mapping of str to Recommender
+        What to tune, by the names that the pages show.
+    prepare : Prepare
+        How to clean.
+    metrics : sequence of str
+        Of `evaluate`; the first is tuned for.
+    trials : int
+        Of each model.
+    title : str
+        What the pages call the data.
+    names : mapping of item to str, optional
+        What to call items on the page.
+    seed : int
+        Of tuning and of random splits.
+    say : callable
+        Gets the text as it comes.
+    progress : bool or callable
+        True draws bars (extra ``progress``).
+
+    Returns
+    -------
+    dict
+        What ``summary.json`` holds.
+    """
+    from ferrec.description import describe  # with matplotlib for its page
+
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    clock = _Clock()
+
+    columns = {name: value for name in ("user", "item", "time", "event") if (value := getattr(prepare, name))}
+    describe(table, **columns).to_html(folder / "events.html", title=title)
+    prepare.fit(table)
+    data = prepare.interactions(table, duplicates="max")
+    prepare.save(folder / "prepare")
+    clock.lap("prepare")
+    say(f"Cleaned, as {folder / 'events.html'} suggests looking at it first:\n{prepare.report!r}\n{data!r}")
+
+    past, future = _split(data, seed)
+    tuned = {}
+    for name, model in models.items():
+        found = tune(
+            model, past, lambda part: _split(part, seed), metrics[0], trials=trials, seed=seed, progress=progress
+        )
+        rows = json.dumps(found.to_dicts(), indent=1)
+        (folder / f"trials-{name}.json").write_text(rows, encoding="utf-8")
+        tuned[name] = found
+        say(f"{name}: {metrics[0]} {found.best_value:.4f} in validation with {found.best_params}")
+    clock.lap("tune")
+
+    fitted: dict[str, Recommender[Any]] = {name: found.model for name, found in tuned.items()}
+    fitted[BASELINE] = Popularity().fit(past)
+    found = compare(fitted, future, metrics, progress=progress)
+    best = max(tuned, key=lambda name: found[name][metrics[0]])
+    some = found[best].users[:5]
+    examples = {name: fitted[name].recommend(some) for name in (best, BASELINE)}
+    report(found, folder / "report.html", metric=metrics[0], title=title, examples=examples, names=names)
+    clock.lap("compare")
+    say(f"\nOn the {len(future):,} latest events, which nothing above has seen:\n{found!r}")
+
+    final = type(fitted[best])(**fitted[best].get_params()).fit(data, progress=progress)
+    final.save(folder / "model")
+    clock.lap("fit")
+    summary = {
+        "data": data.describe(),
+        "train_events": len(past),
+        "test_events": len(future),
+        "best": best,
+        "tuned": {
+            name: {"validation": one.best_value, "params": one.best_params, "trials": len(one.trials)}
+            for name, one in tuned.items()
+        },
+        "test": found.to_dict(),
+        "seconds": clock.seconds,
+    }
+    (folder / "summary.json").write_text(json.dumps(summary, indent=1, default=str), encoding="utf-8")
+    say(f"\n{best} is best; fitted on everything: {folder / 'model'}\nPages: events.html, report.html in {folder}")
+    return summary
+
+
+def _split(data: Interactions, seed: int) -> tuple[Interactions, Interactions]:
+    if data.events.times is None:
+        return split.random(data, SHARE, seed=seed)
+    return split.by_time(data, fraction=SHARE)
+
+
+class _Clock:
+    """Seconds of the steps."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name], self._last = round(now - self._last, 3), now
