@@ -12,6 +12,7 @@ The kernels under the models are in [`ferrec.kernels`][ferrec.kernels].
 
 from ferrec import kernels, split
 from ferrec._rust import __version__
+from ferrec.description import Description, describe
 from ferrec.errors import (
     DataError,
     FerrecError,
@@ -55,6 +56,7 @@ __all__ = [
     "BiasedMF",
     "Comparison",
     "DataError",
+    "Description",
     "Evaluation",
     "Explanation",
     "FerrecError",
@@ -80,6 +82,7 @@ __all__ = [
     "UserKNNRegressor",
     "__version__",
     "compare",
+    "describe",
     "evaluate",
     "evaluate_ratings",
     "kernels",

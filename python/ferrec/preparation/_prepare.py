@@ -195,7 +195,7 @@ class Prepare(Estimator[State]):
         DataError
             As `fit`; also where the ids are of another type than in the fit.
         """
-        return self._transform(table)
+        return self._transform(table)[0]
 
     def fit_transform(self, table: object) -> Any:
         """`fit` and `transform` of one table, in less time than both.
@@ -222,8 +222,8 @@ class Prepare(Estimator[State]):
     def transform_parquet(self, source: PathLike, target: PathLike, *, progress: Progress = False) -> Report:
         """Parquet to Parquet, in memory that does not grow with the other columns.
 
-        The columns that decide are read one at a time and kept as integers, 9 to 41 bytes a row; then all columns are
-        read, transformed and written in batches. The file appears under its name when it is complete.
+        The columns that decide are read one at a time and kept as integers, 9 to 41 bytes a row; then all columns
+        are read, transformed and written in batches. The file appears under its name when it is complete.
 
         Parameters
         ----------
@@ -303,7 +303,7 @@ class Prepare(Estimator[State]):
         """
         settings = Settings.of(self._fitted().params)
         return Interactions.from_table(
-            self._transform(table, settings.columns),
+            self._transform(table, settings.columns)[0],
             user=settings.user,
             item=settings.item,
             rating=WEIGHT if settings.weighs else None,
@@ -371,9 +371,10 @@ class Prepare(Estimator[State]):
         prepare._state = state
         return prepare
 
-    def _transform(self, table: object, columns: Sequence[str] | None = None) -> Any:
+    def _transform(self, table: object, columns: Sequence[str] | None = None) -> tuple[Any, Report]:
         source = _open(table)
-        return self._collect(source, follow(source, self._fitted()), columns)
+        plan = follow(source, self._fitted())
+        return self._collect(source, plan, columns), plan.log.report
 
     def _collect(
         self, source: Frame | ParquetSource, plan: Plan, columns: Sequence[str] | None = None

@@ -169,7 +169,9 @@ class Applier:
         self._row, self._event = self._row + n_rows, at.stop
         columns: dict[str, NDArray[Any]] = {}
         for name in log.floats:
-            columns[name] = _tables.whole_ids(_tables.rows_of(_tables.present(frame.read(name), name)[0], alive))
+            columns[name] = _tables.whole_ids(
+                _tables.rows_of(_tables.present(frame.read(name), name)[0], alive)
+            )
         positions = None if self.plan.positions is None else self.plan.positions[at]
         factors = [] if self.plan.weights is None else [self.plan.weights[at]]
         for name in settings.numeric:
