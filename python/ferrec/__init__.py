@@ -14,6 +14,7 @@ from ferrec import kernels, split
 from ferrec._rust import __version__
 from ferrec.batch import BatchSummary, score_batch, score_table
 from ferrec.candidates import Candidates
+from ferrec.description import Description, describe
 from ferrec.errors import (
     DataError,
     FerrecError,
@@ -77,6 +78,7 @@ __all__ = [
     "ContentKNN",
     "CrossValidation",
     "DataError",
+    "Description",
     "Evaluation",
     "Explanation",
     "FerrecError",
@@ -110,6 +112,7 @@ __all__ = [
     "__version__",
     "compare",
     "cross_validate",
+    "describe",
     "evaluate",
     "evaluate_ratings",
     "kernels",

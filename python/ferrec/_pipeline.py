@@ -1,4 +1,4 @@
-"""The work behind `ferrec pipeline`: raw events to clean ones, a page about them, tuned models, a page about these."""
+"""The work behind `ferrec pipeline`: raw events to clean ones, a page about them, models and a page of these."""
 
 import json
 import time
@@ -90,7 +90,13 @@ def run(
     tuned = {}
     for name, model in models.items():
         found = tune(
-            model, past, lambda part: _split(part, seed), metrics[0], trials=trials, seed=seed, progress=progress
+            model,
+            past,
+            lambda part: _split(part, seed),
+            metrics[0],
+            trials=trials,
+            seed=seed,
+            progress=progress,
         )
         rows = json.dumps(found.to_dicts(), indent=1)
         (folder / f"trials-{name}.json").write_text(rows, encoding="utf-8")
@@ -100,13 +106,13 @@ def run(
 
     fitted: dict[str, Recommender[Any]] = {name: found.model for name, found in tuned.items()}
     fitted[BASELINE] = Popularity().fit(past)
-    found = compare(fitted, future, metrics, progress=progress)
-    best = max(tuned, key=lambda name: found[name][metrics[0]])
-    some = found[best].users[:5]
+    compared = compare(fitted, future, metrics, progress=progress)
+    best = max(tuned, key=lambda name: compared[name][metrics[0]])
+    some = compared[best].users[:5]
     examples = {name: fitted[name].recommend(some) for name in (best, BASELINE)}
-    report(found, folder / "report.html", metric=metrics[0], title=title, examples=examples, names=names)
+    report(compared, folder / "report.html", metric=metrics[0], title=title, examples=examples, names=names)
     clock.lap("compare")
-    say(f"\nOn the {len(future):,} latest events, which nothing above has seen:\n{found!r}")
+    say(f"\nOn the {len(future):,} latest events, which nothing above has seen:\n{compared!r}")
 
     final = type(fitted[best])(**fitted[best].get_params()).fit(data, progress=progress)
     final.save(folder / "model")
@@ -120,11 +126,13 @@ def run(
             name: {"validation": one.best_value, "params": one.best_params, "trials": len(one.trials)}
             for name, one in tuned.items()
         },
-        "test": found.to_dict(),
+        "test": compared.to_dict(),
         "seconds": clock.seconds,
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=1, default=str), encoding="utf-8")
-    say(f"\n{best} is best; fitted on everything: {folder / 'model'}\nPages: events.html, report.html in {folder}")
+    say(
+        f"\n{best} is best; fitted on everything: {folder / 'model'}\nPages: events.html, report.html in {folder}"
+    )
     return summary
 
 

@@ -38,7 +38,7 @@ __all__ = [
     "default_threads",
     "embedding_features",
     "encode_ints",
-    "event_order",
+    "event_runs",
     "exposure",
     "find_strings",
     "flaw_of_strings",
@@ -131,14 +131,15 @@ def build_csr(
     n_items: int,
     duplicates: str,
 ) -> tuple[_I64, _I32, _F32, _I64 | None]: ...
-def event_order(
+def event_runs(
     users: _I32,
     n_users: int,
     items: _I32 | None,
     times: _I64 | None,
     kinds: _I32 | None,
+    gap: int,
     n_threads: int,
-) -> _U32: ...
+) -> tuple[_U32, _Bool]: ...
 def k_core(x: Csr, k_users: int, k_items: int, n_threads: int) -> tuple[_Bool, _Bool]: ...
 def top_k_similar(
     x: Csr,

@@ -34,6 +34,7 @@ _EXTRA = "parquet"  # brings both pyarrow and narwhals
 INT64, INT32, FLOAT32 = np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.float32)
 # Shorter arrays are quicker as Python lists than through NumPy, whose reductions take microseconds to begin.
 _SHORT = 32
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _IDS = "ids must be integers or strings"
 
 
@@ -242,15 +243,31 @@ def open_csv(path: PathLike, *, ids: Sequence[str], others: Sequence[str] | None
 
     Of the `others` that are read, None for all, pyarrow infers the type.
     """
+    names, table = read_csv(path, ids, delimiter, None if others is None else [*ids, *others])
+    return Table(names, table.column)
+
+
+def csv_delimiter(path: PathLike) -> str | None:
+    """The delimiter of CSV files, by their names; None for other files."""
+    place = Path(path)
+    names = sorted(place.rglob("*")) if place.is_dir() else [place]
+    kinds = {suffix for name in names for suffix in name.suffixes[-2:] if suffix in _DELIMITERS}
+    return _DELIMITERS[min(kinds)] if kinds else None
+
+
+def read_csv(
+    path: PathLike, ids: Sequence[str], delimiter: str, columns: Sequence[str] | None = None
+) -> tuple[list[str], Arrow]:
+    """The names in the header, and a pyarrow table of some columns or all, but no repeated ones."""
     pyarrow = require("pyarrow", _EXTRA)
     csv = require("pyarrow.csv", _EXTRA)
     files, _ = _expand(path, (".csv", ".tsv", ".csv.gz", ".tsv.gz"), "CSV")
     parse = csv.ParseOptions(delimiter=delimiter)
     text = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
 
-    def read_file(file: str, columns: list[str]) -> Any:
+    def read_file(file: str, wanted: list[str]) -> Any:
         convert = csv.ConvertOptions(
-            include_columns=columns,
+            include_columns=wanted,
             column_types=dict.fromkeys(ids, text),
             null_values=[""],
             strings_can_be_null=True,
@@ -260,16 +277,16 @@ def open_csv(path: PathLike, *, ids: Sequence[str], others: Sequence[str] | None
     with _Reading(pyarrow, path, "CSV"):
         with csv.open_csv(files[0], parse_options=parse) as reader:
             names = reader.schema.names
-        wanted = names if others is None else (*ids, *others)
-        columns = list(dict.fromkeys(name for name in wanted if names.count(name) == 1))
-        parts = [read_file(file, columns) for file in files]
+        wanted = list(
+            dict.fromkeys(n for n in (names if columns is None else columns) if names.count(n) == 1)
+        )
+        parts = [read_file(file, wanted) for file in files]
         table = pyarrow.concat_tables(parts, promote_options="permissive")
-
-    def read(name: str) -> object:
-        column = table.column(name)
-        return _plain_integers(column, pyarrow) if name in ids else column
-
-    return Table(names, read)
+    for name in ids:
+        if name in wanted:
+            column = _plain_integers(table.column(name), pyarrow)
+            table = table.set_column(table.column_names.index(name), name, column)
+    return names, table
 
 
 def _plain_integers(column: Arrow, pyarrow: ModuleType) -> Arrow:
@@ -407,6 +424,8 @@ def present(values: object, what: str) -> tuple[Any, NDArray[np.bool_] | None]:
         if types.is_dictionary(column.type) and any(chunk.dictionary.null_count for chunk in column.chunks):
             column = _plain(column)
         null = compute.is_null(column, nan_is_null=True).to_numpy()
+        if is_text(require("pyarrow", _EXTRA), column.type) and null.any():
+            column = column.dictionary_encode()  # of which rows are cheap to leave out
     elif column.dtype.kind == "O":
         null = np.fromiter(map(is_null, column.tolist()), np.bool_, len(column))
     else:

@@ -1,4 +1,5 @@
-"""The command line: `ferrec fit`, `recommend`, `inspect`, `similar`, `evaluate`, `cross-validate`, `tune`, `demo`.
+"""The command line: `ferrec describe`, `prepare`, `pipeline`, `fit`, `recommend`, `inspect`, `similar`, `evaluate`,
+`cross-validate`, `tune`, `demo`.
 
 Results go to standard output, as text or (`--json`) as one JSON object; all else goes to standard error. Before its
 result, `recommend --json` prints events, one JSON object a line.
@@ -27,9 +28,10 @@ from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from ferrec import _demo, split, storage
+from ferrec import _cli_data, _demo, split, storage
 from ferrec._progress import bar
 from ferrec._rust import __version__
+from ferrec._tables import csv_delimiter
 from ferrec.batch import score_batch
 from ferrec.batch._sink import is_file
 from ferrec.errors import DataError, FerrecError, UnknownIdError, require
@@ -158,6 +160,19 @@ def _arguments() -> Iterator[None]:
         raise
     except (ValueError, TypeError) as error:
         raise _UsageError(str(error)) from error
+
+
+# -- describe and prepare -----------------------------------------------------------------------------------
+
+
+def _describe(args: argparse.Namespace) -> tuple[Result, str]:
+    with _arguments():
+        return _cli_data.run_describe(args)
+
+
+def _prepare(args: argparse.Namespace) -> tuple[Result, str]:
+    with _arguments():
+        return _cli_data.run_prepare(args, _progress(args))
 
 
 # -- fit ----------------------------------------------------------------------------------------------------
@@ -622,10 +637,7 @@ def _load(args: argparse.Namespace) -> Recommender[Any]:
 
 def _read(path: str, args: argparse.Namespace) -> Interactions:
     """Events from CSV or Parquet, by the names of the files."""
-    place = Path(path)
-    names = sorted(place.rglob("*")) if place.is_dir() else [place]
-    delimiters = {".csv": ",", ".tsv": "\t"}
-    kinds = {suffix for name in names for suffix in name.suffixes[-2:] if suffix in delimiters}
+    delimiter = csv_delimiter(path)
     with _arguments():
         columns: dict[str, Any] = {
             "user": args.user,
@@ -636,9 +648,9 @@ def _read(path: str, args: argparse.Namespace) -> Interactions:
             "event_weights": dict(map(_parse_weight, args.event_weight)) or None,
             "duplicates": args.duplicates,
         }
-        if not kinds:
+        if delimiter is None:
             return Interactions.from_parquet(path, **columns)
-        return Interactions.from_csv(path, delimiter=delimiters[min(kinds)], **columns)
+        return Interactions.from_csv(path, delimiter=delimiter, **columns)
 
 
 def _parse_weight(text: str) -> tuple[Any, float]:
@@ -681,6 +693,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"ferrec {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    describe = _command(
+        commands,
+        "describe",
+        _describe,
+        "show what is in a table of events",
+        _cli_data.DESCRIBE_EXAMPLES,
+    )
+    _cli_data.add_describe(describe)
+    _add_output(describe)
+
+    prepare = _command(
+        commands,
+        "prepare",
+        _prepare,
+        "clean a table of events, and say what was removed and why",
+        _cli_data.PREPARE_EXAMPLES,
+        extra=_cli_data.PREPARE_NOTES,
+    )
+    _cli_data.add_prepare(prepare)
+    _add_common(prepare)
 
     fit = _command(
         commands,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ferrec import _rust, _tables
 from ferrec.errors import DataError
 from ferrec.labels import Labels
-from ferrec.preparation._log import Log, Mask, occurring
+from ferrec.preparation._log import ANY_GAP, Log, Mask, occurring
 from ferrec.preparation._settings import Dedup
 
 
@@ -33,20 +33,12 @@ def drop_duplicates(log: Log, how: Dedup, n_threads: int) -> None:
     """Leave out events that repeat another."""
     exact = how == "exact"
     times, kinds = log.times, log.kinds if exact else None
-    order = _rust.event_order(log.users, len(log.user_labels), log.items, times, kinds, n_threads)
-    # An event is a repeat where nothing rises from the one before it in this order.
-    keys = [log.users, log.items, *(key for key in (times, kinds) if exact and key is not None)]
-    rises = np.zeros(max(len(log) - 1, 0), np.bool_)
-    for key in keys:
-        ordered = key[order]
-        rises |= ordered[1:] != ordered[:-1]
-    ends = np.ones(len(log), np.bool_)
-    if how == "last":
-        ends[:-1] = rises
-    else:
-        ends[1:] = rises
+    gap = 0 if exact else ANY_GAP
+    order, begins = _rust.event_runs(log.users, len(log.user_labels), log.items, times, kinds, gap, n_threads)
+    # The last of a run stands before the first of the next.
+    chosen = np.roll(begins, -1) if how == "last" else begins
     kept = np.zeros(len(log), np.bool_)
-    kept[order] = ends
+    kept[order[chosen]] = True
     columns = ["user", "item", *(["time"] * (times is not None)), *(["event"] * (kinds is not None))]
     same = " and ".join(", ".join(columns).rsplit(", ", 1)) if exact else "user and item"
     other = {"exact": "an earlier row", "first": "an earlier event", "last": "a later event"}[how]

@@ -14,13 +14,13 @@ from ferrec._tables import PathLike
 from ferrec.errors import DataError, require
 
 Scalar: TypeAlias = bool | int | float | str
-Columns: TypeAlias = Mapping[str, NDArray[Any]]
+Made: TypeAlias = Mapping[str, NDArray[Any]]
 
 _EXTRA = "parquet"
 
 
-class Source(Protocol):
-    """What the steps read."""
+class Columns(Protocol):
+    """What is read of a table."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -31,6 +31,10 @@ class Source(Protocol):
         """One column, for `_tables`."""
         ...
 
+
+class Source(Columns, Protocol):
+    """A table whose gaps can be filled."""
+
     def filled(self, fills: Mapping[str, Scalar]) -> Self:
         """The same table with other values where some are missing."""
         ...
@@ -39,7 +43,7 @@ class Source(Protocol):
 class Frame(Source, Protocol):
     """A table in memory."""
 
-    def rebuild(self, alive: NDArray[np.bool_], columns: Columns) -> Any:
+    def rebuild(self, alive: NDArray[np.bool_], columns: Made) -> Any:
         """A table of the caller's kind with the rows that are alive, and these columns for them."""
         ...
 
@@ -104,7 +108,7 @@ class _Native:
         columns = [_fill(self.frame[name], value, name) for name, value in fills.items()]
         return _Native(self.frame.with_columns(*columns)) if columns else self
 
-    def rebuild(self, alive: NDArray[np.bool_], columns: Columns) -> Any:
+    def rebuild(self, alive: NDArray[np.bool_], columns: Made) -> Any:
         narwhals, backend = require("narwhals", _EXTRA), self.frame.implementation
         frame = self.frame
         if not alive.all():
@@ -132,7 +136,7 @@ class _Dict:
             columns[name] = _fill_column(columns[name], value, name)
         return _Dict(columns)
 
-    def rebuild(self, alive: NDArray[np.bool_], columns: Columns) -> dict[str, NDArray[Any]]:
+    def rebuild(self, alive: NDArray[np.bool_], columns: Made) -> dict[str, NDArray[Any]]:
         kept = {name: _as_numpy(self.columns[name]) for name in self.columns if name not in columns}
         for name, values in kept.items():
             if len(values) != len(alive):

@@ -1,7 +1,7 @@
 """The events as integers: the columns that decide which rows stay, and what the steps did to them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from ferrec import _tables
 from ferrec.errors import DataError
 from ferrec.labels import Labels, factorize
-from ferrec.preparation._frames import Source
+from ferrec.preparation._frames import Columns
 from ferrec.preparation._report import Report, Step
 from ferrec.preparation._settings import Settings
 
 Mask = NDArray[np.bool_]
+ANY_GAP = 2**64 - 1
+"""For `event_runs`: times do not cut."""
 
 
 @dataclass(eq=False)
@@ -22,7 +24,7 @@ class Log:
     """The events that are left: one entry of `users`, `items`, `times` and `kinds` for each row that is alive.
 
     While the table is read a user or an item may be −1: missing. Times are unix seconds. `floats` are the columns
-    of ids that came as floats.
+    of ids that came as floats, `nulls` the rows of the table in which a column is missing.
     """
 
     alive: Mask
@@ -34,11 +36,12 @@ class Log:
     kinds: NDArray[np.int32] | None = None
     kind_values: list[Any] = field(default_factory=list)
     floats: list[str] = field(default_factory=list)
+    nulls: dict[str, int] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """The first line of the report."""
-        self.note("read", "the table")
+        self._count("read", "the table")
 
     def __len__(self) -> int:
         """The number of rows left."""
@@ -46,15 +49,20 @@ class Log:
 
     def keep(self, mask: Mask, name: str, why: str) -> None:
         """Leave out the events that are not in the mask, and say so."""
-        if not mask.all():
-            self.alive[self.alive] = mask
-            self.users, self.items = self.users[mask], self.items[mask]
-            self.times = None if self.times is None else self.times[mask]
-            self.kinds = None if self.kinds is None else self.kinds[mask]
-        self.note(name, why)
+        if mask.all():
+            self.note(name, why)
+            return
+        self.alive[self.alive] = mask
+        self.users, self.items = self.users[mask], self.items[mask]
+        self.times = None if self.times is None else self.times[mask]
+        self.kinds = None if self.kinds is None else self.kinds[mask]
+        self._count(name, why)
 
     def note(self, name: str, why: str) -> None:
-        """A line of the report."""
+        """A line of the report about a step that left everything."""
+        self.steps.append(replace(self.steps[-1], name=name, why=why))
+
+    def _count(self, name: str, why: str) -> None:
         users = int(np.count_nonzero(occurring(self.users, len(self.user_labels))))
         items = int(np.count_nonzero(occurring(self.items, len(self.item_labels))))
         self.steps.append(Step(name, why, len(self), users, items))
@@ -72,7 +80,7 @@ def occurring(codes: NDArray[np.int32], n: int) -> Mask:
     return seen[:-1]
 
 
-def read_log(source: Source, settings: Settings) -> Log:
+def read_log(source: Columns, settings: Settings) -> Log:
     """Read and check every column that the settings name; rows with something missing go, or are refused."""
     reader = _Reader(source)
     users = reader.codes(settings.user)
@@ -93,6 +101,7 @@ def read_log(source: Source, settings: Settings) -> Log:
         kinds,
         [] if settings.event is None else reader.labels[settings.event].values.tolist(),
         reader.floats,
+        {name: int(np.count_nonzero(~valid)) for name, valid in reader.valid.items()},
     )
     for name, valid in reader.valid.items():
         _leave_out(log, name, valid, settings.policy(name))
@@ -102,7 +111,7 @@ def read_log(source: Source, settings: Settings) -> Log:
 class _Reader:
     """Columns of one table, what their codes mean, and where they hold a value if not everywhere."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Columns) -> None:
         self.source = source
         self.labels: dict[str, Labels] = {}
         self.valid: dict[str, Mask] = {}

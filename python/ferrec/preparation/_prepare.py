@@ -195,7 +195,7 @@ class Prepare(Estimator[State]):
         DataError
             As `fit`; also where the ids are of another type than in the fit.
         """
-        return self._transform(table)
+        return self._transform(table)[0]
 
     def fit_transform(self, table: object) -> Any:
         """`fit` and `transform` of one table, in less time than both.
@@ -303,7 +303,7 @@ class Prepare(Estimator[State]):
         """
         settings = Settings.of(self._fitted().params)
         return Interactions.from_table(
-            self._transform(table, settings.columns),
+            self._transform(table, settings.columns)[0],
             user=settings.user,
             item=settings.item,
             rating=WEIGHT if settings.weighs else None,
@@ -371,9 +371,10 @@ class Prepare(Estimator[State]):
         prepare._state = state
         return prepare
 
-    def _transform(self, table: object, columns: Sequence[str] | None = None) -> Any:
+    def _transform(self, table: object, columns: Sequence[str] | None = None) -> tuple[Any, Report]:
         source = _open(table)
-        return self._collect(source, follow(source, self._fitted()), columns)
+        plan = follow(source, self._fitted())
+        return self._collect(source, plan, columns), plan.log.report
 
     def _collect(
         self, source: Frame | ParquetSource, plan: Plan, columns: Sequence[str] | None = None

@@ -1,5 +1,6 @@
 """The steps that make values: scaled numbers, weights, sessions."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
-from ferrec.preparation._log import Log
+from ferrec.preparation._log import ANY_GAP, Log
 from ferrec.preparation._settings import Method
 
 Floats = NDArray[np.float64]
@@ -78,10 +79,8 @@ def cut_sessions(log: Log, gap: float, n_threads: int) -> NDArray[np.int64]:
     Sessions count from 0 in the order of the users' ids, and of a user by time.
     """
     assert log.times is not None
-    order = _rust.event_order(log.users, len(log.user_labels), None, log.times, None, n_threads)
-    users, times = log.users[order], log.times[order]
-    begins = np.zeros(len(log), np.bool_)
-    begins[1:] = (users[1:] != users[:-1]) | (np.diff(times) > gap)
+    whole = min(math.floor(gap), ANY_GAP)  # times are whole seconds
+    order, begins = _rust.event_runs(log.users, len(log.user_labels), None, log.times, None, whole, n_threads)
     sessions = np.empty(len(log), np.int64)
-    sessions[order] = np.cumsum(begins)
+    sessions[order] = np.cumsum(begins) - 1
     return sessions

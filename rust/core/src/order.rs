@@ -1,4 +1,4 @@
-//! Events in the order of their users, and of each user by item, time or type.
+//! Events in the order of their users, cut into runs: repeats of an event, or a user's sessions.
 
 use crate::control::Control;
 use crate::error::{Error, Result};
@@ -15,8 +15,27 @@ pub struct Keys<'a> {
     pub kinds: Option<&'a [i32]>,
 }
 
-/// The positions of the events, user by user.
-pub fn event_order(users: &[i32], n_users: usize, keys: Keys<'_>, control: &Control) -> Result<Vec<u32>> {
+/// The events, run by run.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Runs {
+    /// The positions of the events, user by user.
+    pub order: Vec<u32>,
+    /// Whether a run begins there.
+    pub begins: Vec<bool>,
+}
+
+/// An event: its item, time and type, 0 where there is none, and its position.
+type Event = ([i64; 3], u32);
+
+/// Orders the events of each user by the keys. A run has one user, one item and one type, and no step in time
+/// is longer than `gap`.
+pub fn event_runs(
+    users: &[i32],
+    n_users: usize,
+    keys: Keys<'_>,
+    gap: u64,
+    control: &Control,
+) -> Result<Runs> {
     let n = users.len();
     let lengths = [keys.items.map(<[i32]>::len), keys.times.map(<[i64]>::len), keys.kinds.map(<[i32]>::len)];
     if let Some(other) = lengths.into_iter().flatten().find(|&len| len != n) {
@@ -26,10 +45,8 @@ pub fn event_order(users: &[i32], n_users: usize, keys: Keys<'_>, control: &Cont
         return Err(Error::invalid("users", format_args!("{n} events; at most {} can be ordered", u32::MAX)));
     }
     if let Some(at) = users.iter().position(|&u| u as u32 as usize >= n_users) {
-        return Err(Error::invalid(
-            "users",
-            format_args!("code {} at event {at} is not in 0..{n_users}", users[at]),
-        ));
+        let problem = format_args!("code {} at event {at} is not in 0..{n_users}", users[at]).to_string();
+        return Err(Error::invalid("users", problem));
     }
 
     let mut starts = vec![0_usize; n_users + 1];
@@ -48,31 +65,34 @@ pub fn event_order(users: &[i32], n_users: usize, keys: Keys<'_>, control: &Cont
     }
     drop(next);
 
+    let mut begins = vec![false; n];
     let per_job = (n / (rayon::current_num_threads() * 16)).max(1 << 14);
     let mut jobs = Vec::new();
-    let (mut rest, mut first) = (&mut order[..], 0);
+    let (mut rest, mut flags, mut first) = (&mut order[..], &mut begins[..], 0);
     while first < n_users {
         let end = starts.partition_point(|&s| s <= starts[first] + per_job).max(first + 2) - 1;
         let end = end.min(n_users);
         let (own, tail) = rest.split_at_mut(starts[end] - starts[first]);
-        jobs.push((first..end, own));
-        (rest, first) = (tail, end);
+        let (own_flags, tail_flags) = flags.split_at_mut(own.len());
+        jobs.push((first..end, own, own_flags));
+        (rest, flags, first) = (tail, tail_flags, end);
     }
-    jobs.into_par_iter().try_for_each(|(users, own)| {
+    jobs.into_par_iter().try_for_each(|(users, own, flags)| {
         control.check()?;
         let base = starts[users.start];
-        let mut row = Vec::new();
+        let mut events = Vec::new();
         for user in users {
-            sort_user(&mut own[starts[user] - base..starts[user + 1] - base], &keys, &mut row);
+            let range = starts[user] - base..starts[user + 1] - base;
+            cut_user(&mut own[range.clone()], &mut flags[range], &keys, gap, &mut events);
         }
         Ok(())
     })?;
-    Ok(order)
+    Ok(Runs { order, begins })
 }
 
-/// `own`: the user's events by position. `row` is memory to sort in.
-fn sort_user(own: &mut [u32], keys: &Keys<'_>, row: &mut Vec<([i64; 3], u32)>) {
-    row.clear();
+/// `own`: the user's events by position. `events` is memory to sort in.
+fn cut_user(own: &mut [u32], flags: &mut [bool], keys: &Keys<'_>, gap: u64, events: &mut Vec<Event>) {
+    events.clear();
     for &event in own.iter() {
         let at = event as usize;
         let key = [
@@ -80,10 +100,15 @@ fn sort_user(own: &mut [u32], keys: &Keys<'_>, row: &mut Vec<([i64; 3], u32)>) {
             keys.times.map_or(0, |times| times[at]),
             keys.kinds.map_or(0, |kinds| i64::from(kinds[at])),
         ];
-        row.push((key, event));
+        events.push((key, event));
     }
-    row.sort_unstable();
-    for (slot, &(_, event)) in own.iter_mut().zip(row.iter()) {
-        *slot = event;
+    events.sort_unstable();
+    for at in 0..events.len() {
+        let ([item, time, kind], event) = events[at];
+        own[at] = event;
+        flags[at] = at == 0 || {
+            let [item_before, time_before, kind_before] = events[at - 1].0;
+            item != item_before || kind != kind_before || time.abs_diff(time_before) > gap
+        };
     }
 }

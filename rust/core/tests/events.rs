@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use ferrec_core::kcore::k_core;
-use ferrec_core::order::{Keys, event_order};
+use ferrec_core::order::{Keys, Runs, event_runs};
 use ferrec_core::{Control, Csr, Error};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -50,11 +50,12 @@ proptest! {
     }
 
     #[test]
-    fn events_are_ordered_by_user_then_keys_then_position(
-        events in vec((0..4_i32, 0..3_i32, -2..3_i64, 0..2_i32), 0..60),
+    fn events_are_ordered_and_cut_as_by_loops(
+        events in vec((0..4_i32, 0..3_i32, -9..9_i64, 0..2_i32), 0..60),
         by_item in any::<bool>(),
         by_time in any::<bool>(),
         by_kind in any::<bool>(),
+        gap in prop_oneof![Just(0), 1..9_u64, Just(u64::MAX)],
     ) {
         let users: Vec<i32> = events.iter().map(|e| e.0).collect();
         let items: Vec<i32> = events.iter().map(|e| e.1).collect();
@@ -65,12 +66,21 @@ proptest! {
             times: by_time.then_some(&times[..]),
             kinds: by_kind.then_some(&kinds[..]),
         };
-        let mut wanted: Vec<u32> = (0..events.len() as u32).collect();
-        wanted.sort_by_key(|&e| {
+        let key = |e: u32| {
             let (user, item, time, kind) = events[e as usize];
             (user, if by_item { item } else { 0 }, if by_time { time } else { 0 }, if by_kind { kind } else { 0 })
+        };
+        let mut order: Vec<u32> = (0..events.len() as u32).collect();
+        order.sort_by_key(|&e| key(e));
+        let begins = (0..order.len()).map(|at| {
+            let (user, item, time, kind) = key(order[at]);
+            at == 0 || {
+                let before = key(order[at - 1]);
+                (user, item, kind) != (before.0, before.1, before.3) || (time - before.2).unsigned_abs() > gap
+            }
         });
-        prop_assert_eq!(event_order(&users, 4, keys, &Control::new()).unwrap(), wanted);
+        let wanted = Runs { begins: begins.collect(), order };
+        prop_assert_eq!(event_runs(&users, 4, keys, gap, &Control::new()).unwrap(), wanted);
     }
 }
 
@@ -90,22 +100,22 @@ fn many_events_and_a_long_chain() {
     let ordered = |n_threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
         let keys = Keys { times: Some(&times), ..Keys::default() };
-        pool.install(|| event_order(&users, 1009, keys, &Control::new()).unwrap())
+        pool.install(|| event_runs(&users, 1009, keys, 3, &Control::new()).unwrap())
     };
     let one = ordered(1);
     let key = |e: u32| (users[e as usize], times[e as usize], e);
-    assert!(one.windows(2).all(|w| key(w[0]) < key(w[1])));
+    assert!(one.order.windows(2).all(|w| key(w[0]) < key(w[1])));
     assert!(one == ordered(3));
 }
 
 #[test]
 fn codes_and_lengths_that_do_not_fit_are_refused() {
     let control = Control::new();
-    let outside = event_order(&[0, 3], 3, Keys::default(), &control);
+    let outside = event_runs(&[0, 3], 3, Keys::default(), 0, &control);
     assert_eq!(outside, Err(Error::InvalidArgument("users: code 3 at event 1 is not in 0..3".into())));
-    assert!(event_order(&[0, -1], 3, Keys::default(), &control).is_err());
+    assert!(event_runs(&[0, -1], 3, Keys::default(), 0, &control).is_err());
     let short = Keys { times: Some(&[1]), ..Keys::default() };
-    assert!(matches!(event_order(&[0, 1], 3, short, &control), Err(Error::Shape(_))));
+    assert!(matches!(event_runs(&[0, 1], 3, short, 0, &control), Err(Error::Shape(_))));
     control.cancel();
-    assert_eq!(event_order(&[0], 1, Keys::default(), &control), Err(Error::Interrupted));
+    assert_eq!(event_runs(&[0], 1, Keys::default(), 0, &control), Err(Error::Interrupted));
 }

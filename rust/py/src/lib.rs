@@ -504,24 +504,29 @@ fn build_csr<'py>(
     Ok((give(py, built.indptr), give(py, built.indices), give(py, built.values), times))
 }
 
+type Runs<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<bool>>);
+
 #[pyfunction]
-#[pyo3(signature = (users, n_users, items, times, kinds, n_threads))]
-fn event_order<'py>(
+#[pyo3(signature = (users, n_users, items, times, kinds, gap, n_threads))]
+#[expect(clippy::too_many_arguments)]
+fn event_runs<'py>(
     py: Python<'py>,
     users: PyReadonlyArray1<'py, i32>,
     n_users: usize,
     items: Option<PyReadonlyArray1<'py, i32>>,
     times: Option<PyReadonlyArray1<'py, i64>>,
     kinds: Option<PyReadonlyArray1<'py, i32>>,
+    gap: u64,
     n_threads: usize,
-) -> PyResult<Bound<'py, PyArray1<u32>>> {
+) -> PyResult<Runs<'py>> {
     let keys = order::Keys {
         items: items.as_ref().map(|i| slice(i, "items")).transpose()?,
         times: times.as_ref().map(|t| slice(t, "times")).transpose()?,
         kinds: kinds.as_ref().map(|k| slice(k, "kinds")).transpose()?,
     };
     let users = slice(&users, "users")?;
-    Ok(give(py, run(py, n_threads, None, |control| order::event_order(users, n_users, keys, control))?))
+    let runs = run(py, n_threads, None, |control| order::event_runs(users, n_users, keys, gap, control))?;
+    Ok((give(py, runs.order), give(py, runs.begins)))
 }
 
 type Kept<'py> = (Bound<'py, PyArray1<bool>>, Bound<'py, PyArray1<bool>>);
@@ -811,7 +816,7 @@ mod _rust {
     #[pymodule_export]
     use super::{
         Csr, Mlp, als, biased_factors, biases, build_csr, cooccurrence, default_threads, encode_ints,
-        event_order, find_strings, flaw_of_strings, fold_in, fold_in_als, fold_in_biased, gram, gram_size,
+        event_runs, find_strings, flaw_of_strings, fold_in, fold_in_als, fold_in_biased, gram, gram_size,
         k_core, plan_similar, score_factors, score_product, score_random, score_ratings, shifted_ppmi,
         simd_level, slim, top_k_common, top_k_factors, top_k_product, top_k_random, top_k_ratings,
         top_k_similar, truncated_svd, weight,
