@@ -19,7 +19,8 @@ RULES = [
     (
         "optional packages are imported inside functions",
         "python",
-        r"^(import|from) (tensorflow|keras|ray|pyspark|sklearn|matplotlib|pandas|pyarrow|narwhals|tqdm|polars)\b",
+        r"^(import|from) (tensorflow|keras|ray|pyspark|sklearn|matplotlib|pandas|pyarrow|narwhals|tqdm|polars"
+        r"|optuna)\b",
         r"^$",
     ),
 ]
