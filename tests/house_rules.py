@@ -20,7 +20,7 @@ RULES = [
         "optional packages are imported inside functions",
         "python",
         r"^(import|from) (tensorflow|keras|ray|pyspark|sklearn|matplotlib|pandas|pyarrow|narwhals|tqdm|polars"
-        r"|gensim)\b",
+        r"|gensim|optuna|lightgbm)\b",
         r"^$",
     ),
 ]

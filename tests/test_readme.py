@@ -28,7 +28,7 @@ def test_commands_of_the_readme_exist():
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"^make ([a-z-]+)", README, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
-    for command in set(re.findall(r"^ferrec ([a-z]+)", README, re.MULTILINE)):
+    for command in set(re.findall(r"^ferrec ([a-z-]+)", README, re.MULTILINE)):
         done = subprocess.run(
             [sys.executable, "-m", "ferrec.cli", command, "--help"],
             capture_output=True,

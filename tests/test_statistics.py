@@ -14,7 +14,7 @@ import ferrec
 from ferrec import DataError, Interactions, _rust, split
 from ferrec.evaluation import Comparison, Evaluation, Hits, compare, evaluate
 from ferrec.evaluation._segments import by_count
-from ferrec.evaluation._statistics import holm, interval, mean, p_value
+from ferrec.evaluation._statistics import holm, intervals, mean, p_value
 from ferrec.labels import Labels
 
 METHODS = ("permutation", "t", "wilcoxon")
@@ -27,6 +27,12 @@ def evaluation(users: list[Any], **per_user: list[float]) -> Evaluation:
     hits = Hits(Labels.from_values([1]), np.zeros(1, np.int64), np.zeros(n + 1, np.int64), none, none, none)
     means = {name: mean(column) for name, column in values.items()}
     return Evaluation(means, values, np.array(users), np.zeros(n, np.int64), hits)
+
+
+def interval(
+    values: Any, level: float, n_resamples: int, seed: int, n_threads: int | None
+) -> tuple[float, float]:
+    return intervals({"x": values}, level, n_resamples, seed, n_threads)["x"]
 
 
 # -- intervals ------------------------------------------------------------------------------------------------
@@ -61,8 +67,13 @@ def test_intervals_depend_on_the_seed_alone() -> None:
     values = np.random.default_rng(0).random(77)
     runs = [interval(values, 0.9, 300, seed, n) for seed, n in ((0, 1), (0, 2), (1, 1))]
     assert runs[0] == runs[1] != runs[2]
-    holes = np.insert(values, [3, 40], np.nan)
+    holes, gaps = np.insert(values, [3, 40], np.nan), np.insert(values, [0, 1], np.nan)
+    full = np.concatenate([values, values[:2]])
     assert interval(holes, 0.9, 300, 0, 1) == runs[0]
+    columns = {"a": full, "b": holes, "c": 2 * full, "d": gaps, "e": -holes}
+    together = intervals(columns, 0.9, 300, 0, 2)
+    assert list(together) == list(columns)
+    assert together == {name: interval(column, 0.9, 300, 0, 1) for name, column in columns.items()}
 
 
 def test_intervals_of_little() -> None:

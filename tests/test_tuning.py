@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ferrec
-from ferrec import DataError, Interactions, split
+from ferrec import DataError, Interactions, cli, split
 from ferrec.evaluation import evaluate, evaluate_ratings
 from ferrec.models import MODELS
 from ferrec.search_space import Choice, Float, Int
@@ -327,3 +327,116 @@ def test_tuning_of_the_checkerboard() -> None:
     assert found.best_value == 1.0
     recs = found.model.recommend(n=1)
     assert recs.items.decode(recs.codes).tolist() == recs.queries.tolist()
+
+
+# -- on the command line ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def events(data: Interactions, tmp_path_factory: pytest.TempPathFactory) -> str:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    found = data.events
+    columns = {"user_id": found.users, "item_id": found.items, "stars": found.weights, "ts": found.times}
+    path = tmp_path_factory.mktemp("tuning") / "events.parquet"
+    parquet.write_table(pyarrow.table(columns), path)
+    return str(path)
+
+
+def answer(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, Any]:
+    assert cli.main([*map(str, words), "--json"]) == 0
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return result
+
+
+TABLE = ("--rating", "stars", "--time", "ts", "--duplicates", "last")
+
+
+def test_tune_from_events_to_a_model(events: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, trials = tmp_path / "model", tmp_path / "trials.json"
+    words = [
+        "tune",
+        "--model",
+        "item-knn",
+        events,
+        *TABLE,
+        "--trials",
+        5,
+        "--param",
+        "measure=jaccard",
+        "--threads",
+        1,
+    ]
+    words += ["--metric", "mrr@5", "--split", "by-time:0.25", "--table", trials, "--seed", 3, "-o", model]
+    result = answer(capsys, *words)
+    read = Interactions.from_parquet(events, rating="stars", time="ts", duplicates="last")
+    space = {name: values for name, values in ferrec.ItemKNN.search_space.items() if name != "measure"}
+    base = ferrec.ItemKNN(measure="jaccard", n_threads=1)
+    parts = split.by_time(read, fraction=0.25)
+    found = ferrec.tune(base, read, parts, "mrr@5", trials=5, space=space, seed=3)
+    assert result["params"] == found.model.get_params() and result["params"]["measure"] == "jaccard"
+    assert (result["value"], result["trials"], result["split"]) == (found.best_value, 5, "by-time:0.25")
+    rows = json.loads(trials.read_text())
+    assert [row["mrr@5"] for row in rows] == [trial.value for trial in found.trials]
+    saved, fitted = ferrec.load(model).recommend(n=3), found.model.recommend(n=3)
+    assert np.array_equal(saved.codes, fitted.codes) and np.array_equal(saved.scores, fitted.scores)
+
+
+def test_cross_validate_says_what_the_api_says(events: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        "cross-validate",
+        "--model",
+        "bias",
+        events,
+        *TABLE,
+        "--metrics",
+        "rmse,mrr@5",
+        "--split",
+        "k-fold:3",
+    ]
+    result = answer(capsys, *words)
+    read = Interactions.from_parquet(events, rating="stars", time="ts", duplicates="last")
+    found = ferrec.cross_validate(ferrec.Bias(), read, 3, ["rmse", "mrr@5"])
+    assert result["metrics"] == found.metrics and result["deviations"] == found.deviations
+    assert len(result["folds"]) == 3 and result["model"] == "Bias"
+    assert cli.main([*words]) == 0
+    text = capsys.readouterr().out
+    assert "Bias(), k-fold:3" in text and text.splitlines()[-1].startswith("deviation")
+
+
+@pytest.mark.parametrize("name", cli._SPLITS)
+def test_every_split_by_name(name: str, events: str, capsys: pytest.CaptureFixture[str]) -> None:
+    number = ":3" if name == "rolling" else ""
+    words = [
+        "cross-validate",
+        "--model",
+        "popularity",
+        events,
+        *TABLE,
+        "--metrics",
+        "mrr@5",
+        "--include-seen",
+    ]
+    result = answer(capsys, *words, "--split", name + number)
+    assert len(result["folds"]) == {"k-fold": 5, "rolling": 3}.get(name, 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "problem"),
+    [
+        (["--split", "nth"], 2, "--split: 'nth' is unknown; there are leave-last-out"),
+        (["--split", "k-fold:x"], 2, "--split: expected a whole number after k-fold:, got 'x'"),
+        (["--split", "random:2"], 2, "fraction=2.0"),
+        (["--metric", "ndgc@5"], 2, "'ndgc@5' is unknown"),
+        (["--table", "trials.txt"], 2, "trials.txt: expected a name that ends in"),
+        (["--param", "reg=3"], 2, "EASE has nothing to tune"),
+        (["--trials", "0"], 2, "expected a whole number of at least 1"),
+        (["-o", "."], 1, "exists and is no saved model"),
+    ],
+)
+def test_wrong_commands_say_so(
+    words: list[str], code: int, problem: str, events: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = ["tune", "--model", "ease", events, "-o", str(tmp_path / "m")]
+    assert cli.main(base + words) == code
+    assert problem in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()

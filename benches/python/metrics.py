@@ -3,10 +3,10 @@
     python benches/python/metrics.py                       # 100,000 users × top 100
     python benches/python/metrics.py --users 20000 --rounds 1
 
-Each engine runs in a fresh process, `--rounds` times, in turn, and its fastest run counts after one that warms up.
-ranx gets its data as the arrays that its metrics work on, ready and sorted: building its `Qrels` and `Run` from ids,
-which takes longer than the metrics, is left out. ferrec's time is `ranking_metrics` as it is called, with its checks.
-The run fails where a value of a user differs by more than 1e-12.
+Each engine runs in a fresh process, `--rounds` times, in turn; after a run that warms up the fastest counts. ranx
+is given the arrays that its metrics work on, ready and sorted: building its `Qrels` and `Run` from ids is left out.
+ferrec's time is `ranking_metrics` as it is called, with its checks. Fails where two values differ by more than
+1e-12.
 """
 
 import argparse

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec.errors import DataError
-from ferrec.evaluation._statistics import Test, holm, interval, p_value
+from ferrec.evaluation._statistics import Test, holm, intervals, p_value
 
 if TYPE_CHECKING:
     from ferrec.evaluation._evaluation import Evaluation
@@ -187,14 +187,12 @@ class Comparison:
         columns = [self._paired(first, second, metric) for first, second in pairs]
         arguments = (n_resamples, seed, n_threads)
         p_values = np.array([p_value(values, method, *arguments) for values in columns])
-        differences = [
-            Difference(
-                *pair, float(values.mean()), *interval(values, level, *arguments), p, corrected, len(values)
-            )
-            for pair, values, p, corrected in zip(
-                pairs, columns, p_values.tolist(), holm(p_values).tolist(), strict=True
-            )
-        ]
+        differences = []
+        for at, (first, second) in enumerate(pairs):
+            low, high = intervals({metric: columns[at]}, level, *arguments)[metric]
+            mean, n = float(columns[at].mean()), len(columns[at])
+            p, corrected = float(p_values[at]), float(holm(p_values)[at])
+            differences.append(Difference(first, second, mean, low, high, p, corrected, n))
         return Significance(metric, method, level, tuple(differences))
 
     def _paired(self, first: str, second: str, metric: str) -> NDArray[np.float64]:

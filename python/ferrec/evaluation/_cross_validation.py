@@ -179,7 +179,13 @@ def cross_validate(
         fitted = fresh(model).fit(train, progress=progress)
         between = time.perf_counter()
         found, evaluation = measure(
-            fitted, test, metrics, exclude_seen=exclude_seen, features=features, progress=progress
+            fitted,
+            test,
+            metrics,
+            exclude_seen=exclude_seen,
+            features=features,
+            n_threads=n_threads,
+            progress=progress,
         )
         seconds = between - start, time.perf_counter() - between
         folds.append(Fold(found, evaluation, len(train), len(test), *seconds))
@@ -232,6 +238,7 @@ def measure(
     *,
     exclude_seen: bool,
     features: Any,
+    n_threads: int | None,
     progress: Progress = False,
 ) -> tuple[dict[str, float], Evaluation | None]:
     """Metrics of lists and of ratings, in the order asked for."""
@@ -241,7 +248,13 @@ def measure(
     evaluation = None
     if ranking:
         evaluation = evaluate(
-            model, test, ranking, exclude_seen=exclude_seen, features=features, progress=progress
+            model,
+            test,
+            ranking,
+            exclude_seen=exclude_seen,
+            features=features,
+            n_threads=n_threads,
+            progress=progress,
         )
         found |= evaluation.metrics
     if len(ranking) < len(listed):

@@ -13,7 +13,7 @@ from ferrec.errors import DataError
 from ferrec.evaluation._comparison import Comparison
 from ferrec.evaluation._metrics import HITS, cuts_of, named_hits, parse_metrics
 from ferrec.evaluation._segments import by_count, by_label
-from ferrec.evaluation._statistics import interval, mean
+from ferrec.evaluation._statistics import intervals, mean
 from ferrec.kernels import threads
 from ferrec.labels import Labels
 
@@ -182,10 +182,7 @@ class Evaluation:
         >>> result["mrr@2"], result.intervals()["mrr@2"]
         (0.5, (0.5, 0.5))
         """
-        return {
-            name: interval(values, level, n_resamples, seed, n_threads)
-            for name, values in self.per_user.items()
-        }
+        return intervals(self.per_user, level, n_resamples, seed, n_threads)
 
     def by_user(
         self, groups: str | Mapping[Any, Any] | Sequence[Any] | NDArray[Any] = "activity", *, bins: Any = 4

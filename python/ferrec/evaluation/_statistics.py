@@ -1,5 +1,6 @@
 """What chance could do to a mean over users: intervals, tests, and the correction for many of them."""
 
+from collections.abc import Mapping
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -20,30 +21,41 @@ def mean(values: Values) -> float:
     return float(defined.mean()) if len(defined) else float("nan")
 
 
-def interval(
-    values: Values, level: float, n_resamples: int, seed: int, n_threads: int | None
-) -> tuple[float, float]:
-    """Bootstrap interval of the mean, bias-corrected and accelerated (Efron 1987).
+def intervals(
+    columns: Mapping[str, Values], level: float, n_resamples: int, seed: int, n_threads: int | None
+) -> dict[str, tuple[float, float]]:
+    """Bootstrap intervals of the means of columns that are aligned: bias-corrected and accelerated (Efron 1987).
 
     Values that are NaN are left out. Of fewer than two values nothing can be said: NaN.
     """
     level, n_resamples = as_float("level", level), as_int("n_resamples", n_resamples, minimum=1)
-    seed = as_int("seed", seed, minimum=0)
+    seed, pool = as_int("seed", seed, minimum=0), threads(n_threads)
     if not 0.0 < level < 1.0:
         raise ValueError(f"level={level!r}: expected a number between 0 and 1, both excluded")
-    values = values[~np.isnan(values)]
-    if len(values) < 2:
-        return float("nan"), float("nan")
+    groups: dict[bytes, list[str]] = {}
+    for name, column in columns.items():
+        groups.setdefault(np.isnan(column).tobytes(), []).append(name)
+    found = {}
+    for names in groups.values():  # those with the same gaps are drawn together
+        table = np.stack([columns[name] for name in names], axis=1)
+        table = table[~np.isnan(table[:, 0])]
+        n = len(table)
+        drawn = _rust.bootstrap_means(table.reshape(-1), len(names), n_resamples if n > 1 else 0, seed, pool)
+        for name, values, means in zip(names, table.T, drawn.reshape(-1, len(names)).T, strict=True):
+            found[name] = _bca(values, means, level) if n > 1 else (float("nan"), float("nan"))
+    return {name: found[name] for name in columns}
+
+
+def _bca(values: Values, means: Values, level: float) -> tuple[float, float]:
     center = values.mean()
     errors = values - center  # in proportion to the jackknife's, with the sign of their influence
     spread = float((errors**2).sum())
-    means = _rust.bootstrap_means(values, n_resamples, seed, threads(n_threads))
     if spread == 0.0:
         return float(center), float(center)
     acceleration = float((errors**3).sum()) / (6.0 * spread**1.5)
-    below = np.count_nonzero(means < center) + 0.5 * np.count_nonzero(means == center)
+    below = (np.count_nonzero(means < center) + 0.5 * np.count_nonzero(means == center)) / len(means)
     # A share of 0 or 1 only says that there were too few resamples.
-    bias = scipy.special.ndtri(np.clip(below / n_resamples, 0.5 / n_resamples, 1.0 - 0.5 / n_resamples))
+    bias = scipy.special.ndtri(np.clip(below, 0.5 / len(means), 1.0 - 0.5 / len(means)))
     tails = bias + scipy.special.ndtri([(1.0 - level) / 2.0, (1.0 + level) / 2.0])
     shares = scipy.special.ndtr(bias + tails / (1.0 - acceleration * tails))
     low, high = np.quantile(means, shares)

@@ -261,7 +261,8 @@ def tune(
 
     def score(candidate: Recommender[Any], pair: Pair) -> float:
         candidate.fit(pair[0])
-        return measure(candidate, pair[1], metric, exclude_seen=exclude_seen, features=features)[0][metric]
+        options = {"exclude_seen": exclude_seen, "features": features, "n_threads": n_threads}
+        return measure(candidate, pair[1], metric, **options)[0][metric]
 
     lower = metric.partition("@")[0] in LOWER_IS_BETTER
     search = _Search(base, space, parts, score, lower)
@@ -280,7 +281,7 @@ def tune(
             if allowed is not None and search.since_best >= allowed:
                 study.stop()
 
-        study.optimize(search, n_trials, timeout, catch=_FAILURES, callbacks=[after])
+        study.optimize(search, n_trials=n_trials, timeout=timeout, catch=_FAILURES, callbacks=[after])
     if search.best is None:
         reason = next((trial.error for trial in search.trials if trial.error), "the time was up")
         raise DataError(f"none of {len(search.trials)} trials was completed; the first says: {reason}")

@@ -38,29 +38,48 @@ fn last_in_order(users: &[i32], counts: &[usize], n: usize, marked: &mut [bool])
 }
 
 fn greatest(users: &[i32], keys: &[i64], counts: &[usize], n: usize, marked: &mut [bool]) {
-    // Events of the users who give any, user after user: key and place.
-    let mut next = vec![0; counts.len()];
+    // The best events so far of each user who gives any, key and place: a heap with the least first.
+    let mut starts = vec![0; counts.len()];
     let mut total = 0;
     for user in 0..counts.len() {
-        next[user] = total;
-        total += if counts[user] > n { counts[user] } else { 0 };
+        starts[user] = total;
+        total += if counts[user] > n { n } else { 0 };
     }
-    let mut events = vec![(0_i64, 0_usize); total];
+    let mut best = vec![(0_i64, 0_usize); total];
+    let mut taken = vec![0; counts.len()];
     for at in 0..users.len() {
         let user = users[at] as usize;
-        if counts[user] > n {
-            events[next[user]] = (keys[at], at);
-            next[user] += 1;
+        if counts[user] <= n {
+            continue;
         }
-    }
-    for user in 0..counts.len() {
-        if counts[user] > n {
-            let own = &mut events[next[user] - counts[user]..next[user]];
-            let first = own.len() - n;
-            own.select_nth_unstable(first);
-            for event in &own[first..] {
-                marked[event.1] = true;
+        let own = &mut best[starts[user]..starts[user] + n];
+        if taken[user] < n {
+            own[taken[user]] = (keys[at], at);
+            taken[user] += 1;
+            if taken[user] == n {
+                own.sort_unstable();
             }
+        } else if (keys[at], at) > own[0] {
+            replace_least(own, (keys[at], at));
         }
     }
+    for event in best {
+        marked[event.1] = true;
+    }
+}
+
+fn replace_least(heap: &mut [(i64, usize)], event: (i64, usize)) {
+    let mut at = 0;
+    loop {
+        let mut child = 2 * at + 1;
+        if child + 1 < heap.len() && heap[child + 1] < heap[child] {
+            child += 1;
+        }
+        if child >= heap.len() || event <= heap[child] {
+            break;
+        }
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = event;
 }

@@ -2,7 +2,7 @@
 //! answer does not depend on the number of threads.
 
 use crate::control::Control;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::stateless::mix;
 use rayon::prelude::*;
 
@@ -13,24 +13,39 @@ fn start(seed: u64, resample: usize) -> u64 {
     mix(mix(seed) ^ (resample as u64 + 1).wrapping_mul(STEP))
 }
 
-/// The means of so many samples of the values with replacement, each as large as the whole.
-pub fn bootstrap_means(values: &[f64], n_resamples: usize, seed: u64, control: &Control) -> Result<Vec<f64>> {
+/// The means of each of `n_cols` columns over so many samples of the rows with replacement, each as large as the
+/// whole: a row for each sample.
+pub fn bootstrap_means(
+    table: &[f64],
+    n_cols: usize,
+    n_resamples: usize,
+    seed: u64,
+    control: &Control,
+) -> Result<Vec<f64>> {
+    if n_cols == 0 || !table.len().is_multiple_of(n_cols) {
+        return Err(Error::Shape(format!("{} values do not make rows of {n_cols}", table.len())));
+    }
+    let n_rows = table.len() / n_cols;
+    let mut means = vec![0.0; n_resamples * n_cols];
     control.start(n_resamples as u64);
-    (0..n_resamples)
-        .into_par_iter()
-        .map(|resample| {
-            control.check()?;
-            let mut state = start(seed, resample);
-            let mut sum = 0.0;
-            for _ in 0..values.len() {
-                state = state.wrapping_add(STEP);
-                let at = (u128::from(mix(state)) * values.len() as u128) >> 64;
-                sum += values[at as usize];
+    means.par_chunks_mut(n_cols).enumerate().try_for_each(|(resample, sums)| {
+        control.check()?;
+        let mut state = start(seed, resample);
+        for _ in 0..n_rows {
+            state = state.wrapping_add(STEP);
+            let at = (u128::from(mix(state)) * n_rows as u128) >> 64;
+            let row = &table[at as usize * n_cols..(at as usize + 1) * n_cols];
+            for col in 0..n_cols {
+                sums[col] += row[col];
             }
-            control.advance(1);
-            Ok(sum / values.len() as f64)
-        })
-        .collect()
+        }
+        for sum in sums {
+            *sum /= n_rows as f64;
+        }
+        control.advance(1);
+        Ok(())
+    })?;
+    Ok(means)
 }
 
 /// In how many of so many random choices of signs the sum of the values is at least as far from 0 as it is.

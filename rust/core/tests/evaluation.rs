@@ -59,6 +59,8 @@ fn scores_and_events_that_do_not_fit_are_refused() {
     assert!(message(latest(&[0, 2], None, 2, 1)).contains("user 2 of 2"));
     assert!(message(latest(&[0], Some(&[]), 1, 1)).contains("1 users and 0 keys"));
     assert!(message(latest(&[0], None, 1, 0)).starts_with("n:"));
+    assert!(message(bootstrap_means(&[1.0], 2, 1, 0, &Control::new())).contains("1 values"));
+    assert!(message(bootstrap_means(&[], 0, 1, 0, &Control::new())).contains("rows of 0"));
 }
 
 #[test]
@@ -81,7 +83,7 @@ fn threads_do_not_matter() {
                 exposure(own, &[2, 9]),
                 lists::means(own, &values[..40], &[3]).unwrap(),
                 sample_others(&truth, 7, 3, &keys).unwrap(),
-                bootstrap_means(&values, 50, 1, &control).unwrap(),
+                bootstrap_means(&values, 3, 50, 1, &control).unwrap(),
                 sign_flips(&values, 50, 1, &control).unwrap(),
             )
         })

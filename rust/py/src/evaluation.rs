@@ -137,14 +137,16 @@ pub(crate) fn sample_others<'py>(
 #[pyfunction]
 pub(crate) fn bootstrap_means<'py>(
     py: Python<'py>,
-    values: PyReadonlyArray1<'py, f64>,
+    table: PyReadonlyArray1<'py, f64>,
+    n_cols: usize,
     n_resamples: usize,
     seed: u64,
     n_threads: usize,
 ) -> PyResult<F64<'py>> {
-    let values = slice(&values, "values")?;
-    let means =
-        run(py, n_threads, None, |control| resample::bootstrap_means(values, n_resamples, seed, control))?;
+    let table = slice(&table, "table")?;
+    let means = run(py, n_threads, None, |control| {
+        resample::bootstrap_means(table, n_cols, n_resamples, seed, control)
+    })?;
     Ok(give(py, means))
 }
 
