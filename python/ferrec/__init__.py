@@ -45,7 +45,7 @@ from ferrec.models import (
     UserKNNRegressor,
 )
 from ferrec.planning import Plan, plan
-from ferrec.rankers import MLPRanker, Ranker
+from ferrec.rankers import LightGBMRanker, MLPRanker, Ranker
 from ferrec.recommendations import Recommendations
 from ferrec.retrieval import Retrieval
 from ferrec.storage import load
@@ -68,6 +68,7 @@ __all__ = [
     "ItemKNN",
     "ItemKNNRegressor",
     "Labels",
+    "LightGBMRanker",
     "MLPRanker",
     "MissingExtraError",
     "ModelFileError",
