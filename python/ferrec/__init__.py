@@ -61,7 +61,7 @@ from ferrec.models import (
 )
 from ferrec.planning import Plan, plan
 from ferrec.preparation import Prepare
-from ferrec.rankers import MLPRanker, Ranker
+from ferrec.rankers import LightGBMRanker, MLPRanker, Ranker
 from ferrec.recommendations import Recommendations
 from ferrec.retrieval import Retrieval
 from ferrec.storage import load
@@ -89,6 +89,7 @@ __all__ = [
     "ItemKNN",
     "ItemKNNRegressor",
     "Labels",
+    "LightGBMRanker",
     "MLPRanker",
     "MissingExtraError",
     "ModelFileError",

@@ -3,9 +3,10 @@
 from typing import Any
 
 from ferrec.rankers._base import Ranker
+from ferrec.rankers.lightgbm import LightGBMRanker
 from ferrec.rankers.mlp import MLPRanker
 
-__all__ = ["MLPRanker", "Ranker"]
+__all__ = ["LightGBMRanker", "MLPRanker", "Ranker"]
 
 RANKERS: dict[str, type[Ranker[Any]]] = {name: globals()[name] for name in __all__ if name != "Ranker"}
 """Every ranker by its class name."""

@@ -154,6 +154,12 @@ def _labelled(
         if name not in candidates.columns:
             there = ", ".join(map(repr, candidates.columns)) or "none"
             raise DataError(f"categories: {name!r} is no column of the candidates; there are {there}")
+    for name, column in candidates.columns.items():
+        if np.isinf(column).any():
+            at = int(np.flatnonzero(np.isinf(column))[0])
+            raise DataError(
+                f"{where}column {name!r} holds {column[at]} at pair {at}; use NaN for what is missing"
+            )
     truth = _per_pair(f"{where}labels", labels, len(candidates))
     positive = truth == 1
     if not (positive | (truth == 0)).all():

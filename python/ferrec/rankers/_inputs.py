@@ -56,7 +56,7 @@ class Inputs(RankerState):
         Raises
         ------
         DataError
-            `age` is no column of numbers, a number is infinite, a category is no whole number, or there is nothing
+            `age` is no column of numbers, a category is no whole number, or there is nothing
             to learn from.
         """
         numbers = tuple(name for name in candidates.columns if name not in categories)
@@ -66,7 +66,7 @@ class Inputs(RankerState):
         if not (numbers or ids or categories):
             raise DataError("candidates: have no columns, and no ids are embedded: nothing to learn from")
         columns = [candidates.columns[name] for name in numbers]
-        moments = [_moments(name, column) for name, column in zip(numbers, columns, strict=True)]
+        moments = list(map(_moments, columns))
         return cls(
             columns=tuple(name for name in candidates.columns if name != age),
             numbers=numbers,
@@ -121,12 +121,9 @@ class Inputs(RankerState):
             yield inputs, pairs.labels[at], weights
 
 
-def _moments(name: str, column: NDArray[np.float32]) -> tuple[float, float]:
+def _moments(column: NDArray[np.float32]) -> tuple[float, float]:
     """Mean and standard deviation of what is not missing; 0 and 1 where there is nothing to tell."""
     known = column[~np.isnan(column)].astype(np.float64)
-    if not np.isfinite(known).all():
-        at = int(np.flatnonzero(np.isinf(column))[0])
-        raise DataError(f"column {name!r} holds {column[at]} at pair {at}; use NaN for what is missing")
     if not len(known):
         return 0.0, 1.0
     mean, deviation = float(known.mean()), float(known.std())

@@ -1,0 +1,160 @@
+"""Gradient-boosted trees as a ranker."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferrec._progress import Callback
+from ferrec.candidates import Candidates
+from ferrec.errors import ModelFileError, require
+from ferrec.kernels import as_float, as_int, one_of, threads
+from ferrec.rankers._base import Labelled, Ranker, RankerState
+
+EXTRA = "lightgbm"
+LOSSES = {"binary": "binary", "listwise": "lambdarank"}
+
+
+@dataclass(frozen=True, eq=False)
+class LightGBMState(RankerState):
+    """The trees as LightGBM writes them."""
+
+    trees: bytes = field(metadata={"file": "trees.txt"})
+
+    @cached_property
+    def booster(self) -> Any:
+        """The trees, ready to score."""
+        library = require("lightgbm", EXTRA)
+        try:
+            booster = library.Booster(model_str=self.trees.decode(), params={"verbosity": -1})
+        except (library.basic.LightGBMError, UnicodeDecodeError) as error:
+            raise ModelFileError(f"trees.txt: LightGBM cannot read it: {error}") from error
+        if booster.num_feature() != len(self.columns):
+            raise ModelFileError(f"trees.txt: has {booster.num_feature()} columns, expected {len(self.columns)}")
+        return booster
+
+
+class LightGBMRanker(Ranker[LightGBMState]):
+    """Gradient-boosted trees over the columns of candidates: no scaling, missing values (NaN) as they are.
+
+    Fitting and scoring need LightGBM (extra ``lightgbm``). It often ranks as well as a neural network on a few
+    dozen columns, and trains in seconds.
+
+    Parameters
+    ----------
+    loss : {"binary", "listwise"}
+        Cross-entropy of every pair, whose score is a probability, or LambdaMART (Burges 2010) over the pairs of
+        each query, whose score is a number on a scale of its own.
+    trees : int
+        How many at most.
+    leaves : int
+        Of each tree, at most; at least 2.
+    learning_rate : float
+        What each tree counts.
+    min_leaf : int
+        Pairs in a leaf at least.
+    patience : int
+        With a validation part: stop after so many trees without a gain on it, and go back to the best.
+    seed : int
+        The same seed gives the same trees, on one machine and version of LightGBM.
+    n_threads : int, optional
+        By default what CPU affinity and cgroup allow.
+
+    References
+    ----------
+    Ke et al., "LightGBM: A Highly Efficient Gradient Boosting Decision Tree", NeurIPS 2017. Burges, "From RankNet
+    to LambdaRank to LambdaMART", 2010.
+
+    Examples
+    --------
+    >>> import ferrec
+    >>> data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["tea", "milk", "tea", "jam", "tea"])
+    >>> pairs = ferrec.Retrieval([ferrec.ItemKNN()]).fit(data).candidates()
+    >>> ranker = ferrec.LightGBMRanker(trees=5, min_leaf=1).fit(pairs, [1, 0, 0, 1])
+    >>> ranker.score(pairs).shape
+    (4,)
+    """
+
+    _state_type = LightGBMState
+
+    def __init__(
+        self,
+        *,
+        loss: Literal["binary", "listwise"] = "listwise",
+        trees: int = 300,
+        leaves: int = 31,
+        learning_rate: float = 0.05,
+        min_leaf: int = 20,
+        patience: int = 30,
+        seed: int = 0,
+        n_threads: int | None = None,
+    ) -> None:
+        self.loss = loss
+        self.trees = trees
+        self.leaves = leaves
+        self.learning_rate = learning_rate
+        self.min_leaf = min_leaf
+        self.patience = patience
+        self.seed = seed
+        self.n_threads = n_threads
+
+    def _fit(self, train: Labelled, validation: Labelled | None, callback: Callback | None) -> LightGBMState:
+        params = self._params()
+        library = require("lightgbm", EXTRA)
+        names = tuple(train.candidates.columns)
+
+        def dataset(pairs: Labelled, reference: Any = None) -> Any:
+            sizes = np.diff(pairs.candidates.indptr)
+            return library.Dataset(
+                pairs.candidates.matrix(names),
+                pairs.labels,
+                weight=pairs.weights,
+                group=sizes[sizes > 0] if self.loss == "listwise" else None,
+                categorical_feature=[names.index(name) for name in train.categories],
+                reference=reference,
+                params=params,
+                free_raw_data=True,
+            )
+
+        ours = dataset(train)
+        watchers = []
+        if validation is not None:
+            watchers.append(library.early_stopping(self.patience, verbose=False))
+        if callback is not None:
+            watchers.append(lambda env: callback(env.iteration + 1, self.trees))
+        booster = library.train(
+            params,
+            ours,
+            num_boost_round=self.trees,
+            valid_sets=None if validation is None else [dataset(validation, ours)],
+            callbacks=watchers,
+        )
+        return LightGBMState(names, booster.model_to_string(num_iteration=booster.best_iteration or -1).encode())
+
+    def _params(self) -> dict[str, Any]:
+        for name, least in (("trees", 1), ("leaves", 2), ("min_leaf", 1), ("patience", 1), ("seed", 0)):
+            as_int(name, getattr(self, name), minimum=least)
+        if not 0 < as_float("learning_rate", self.learning_rate) < np.inf:
+            raise ValueError(f"learning_rate: must be above 0 and finite, got {self.learning_rate}")
+        return {
+            "objective": LOSSES[one_of("loss", self.loss, tuple(LOSSES))],
+            "metric": "binary_logloss" if self.loss == "binary" else "ndcg",
+            "eval_at": [10],
+            "num_leaves": self.leaves,
+            "learning_rate": self.learning_rate,
+            "min_data_in_leaf": self.min_leaf,
+            "seed": self.seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": threads(self.n_threads),
+            "verbosity": -1,
+        }
+
+    def _score(self, state: LightGBMState, candidates: Candidates) -> NDArray[np.float32]:
+        if not len(candidates):
+            return np.empty(0, np.float32)
+        rows = candidates.matrix(state.columns)
+        scores = state.booster.predict(rows, num_threads=threads(self.n_threads))
+        return np.asarray(scores, np.float32)
