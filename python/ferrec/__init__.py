@@ -10,7 +10,7 @@ Build an [`Interactions`][ferrec.Interactions], fit a model, ask for recommendat
 The kernels under the models are in [`ferrec.kernels`][ferrec.kernels].
 """
 
-from ferrec import kernels, split
+from ferrec import features, kernels, split
 from ferrec._rust import __version__
 from ferrec.candidates import Candidates
 from ferrec.errors import (
@@ -84,6 +84,7 @@ __all__ = [
     "compare",
     "evaluate",
     "evaluate_ratings",
+    "features",
     "kernels",
     "load",
     "plan",

@@ -124,7 +124,9 @@ class Retrieval(Estimator[RetrievalState]):
             named = _named(self.models)
             for name, model in named.items():
                 if model._state is None:
-                    raise NotFittedError(f"{name!r} is not fitted, nor this Retrieval; call {self._fit_call} first")
+                    raise NotFittedError(
+                        f"{name!r} is not fitted, nor this Retrieval; call {self._fit_call} first"
+                    )
             self._state = RetrievalState(tuple(named), tuple(named.values()))
         return self._state
 

@@ -35,9 +35,9 @@ class CategoryAffinity(Feature[CategoryState]):
     """How much of the user's history has the candidate's category.
 
     ``<column>_affinity`` is the share of the items in the user's history, each counted once,
-    ``<column>_affinity_count`` is ln(1 + n) of their number, and ``<column>_affinity_missing`` is 1 where the item has
-    no category or no item of the history has one. An item with several categories (tags) counts for each in equal
-    parts.
+    ``<column>_affinity_count`` is ln(1 + n) of their number, and ``<column>_affinity_missing`` is 1 where the item
+    has no category or no item of the history has one. An item with several categories (tags) counts for each in
+    equal parts.
 
     Parameters
     ----------
@@ -95,8 +95,8 @@ class NumberAffinity(Feature[NumberState]):
     """How far the candidate's number (its price) lies from what the user is used to.
 
     ``<column>_difference`` is the candidate's number less the mean of the user's history, in standard deviations
-    over all items; ``<column>_distance`` its absolute value; ``<column>_difference_missing`` is 1 where the item has
-    no number or no item of the history has one.
+    over all items; ``<column>_distance`` its absolute value; ``<column>_difference_missing`` is 1 where the item
+    has no number or no item of the history has one.
 
     Parameters
     ----------
