@@ -3,9 +3,10 @@
 from typing import Any
 
 from ferrec.rankers._base import Ranker
+from ferrec.rankers.blend import ReciprocalRankFusion, WeightedBlend
 from ferrec.rankers.mlp import MLPRanker
 
-__all__ = ["MLPRanker", "Ranker"]
+__all__ = ["MLPRanker", "Ranker", "ReciprocalRankFusion", "WeightedBlend"]
 
 RANKERS: dict[str, type[Ranker[Any]]] = {name: globals()[name] for name in __all__ if name != "Ranker"}
 """Every ranker by its class name."""
