@@ -21,21 +21,25 @@ def pairs(n_queries=80, each=12, seed=0, n_items=40, columns=3, missing=False):
     """Pairs that come true when the first column is high and the category is odd; the others say nothing."""
     rng = np.random.default_rng(seed)
     n = n_queries * each
-    items = np.sort(rng.permuted(np.tile(np.arange(n_items, dtype=np.int32), (n_queries, 1)), axis=1)[:, :each])
+    items = np.sort(
+        rng.permuted(np.tile(np.arange(n_items, dtype=np.int32), (n_queries, 1)), axis=1)[:, :each]
+    )
     named = {f"number_{at}": rng.normal(3, 2, n).astype(np.float32) for at in range(columns)}
     named["kind"] = rng.integers(0, 7, n).astype(np.float32)
     logit = (named["number_0"] - 3) + 2 * (named["kind"] % 2) - 2.5
     labels = (rng.random(n) < 1 / (1 + np.exp(-2 * logit))).astype(np.float32)
     if missing:
         named["number_1"][rng.random(n) < 0.2] = np.nan
-    queries = Queries(np.arange(n_queries), as_csr(csr_array((n_queries, n_items))), np.arange(n_queries, dtype=np.int32))
+    queries = Queries(
+        np.arange(n_queries), as_csr(csr_array((n_queries, n_items))), np.arange(n_queries, dtype=np.int32)
+    )
     indptr = np.arange(n_queries + 1, dtype=np.int64) * each
     catalogue = Labels.from_values(range(n_items))
     return Candidates(queries, catalogue, indptr, items.ravel(), named), labels
 
 
 def ranker(**params):
-    return MLPRanker(**{"epochs": 3, "batch_size": 64, "categories": ("kind",), "min_count": 1, **params})
+    return MLPRanker(**{"epochs": 3, "batch_size": 64, "min_count": 1, **params})
 
 
 def auc(labels, scores):
@@ -58,21 +62,18 @@ def by_keras(model, candidates):
 
 VARIANTS = {
     "plain": {},
-    "numbers": {"categories": (), "hidden": (5,)},
-    "ids": {"categories": ("user", "item", "kind"), "embedding_size": 3},
-    "cross": {"cross_layers": 2, "hidden": ()},
-    "norm": {"batch_norm": True, "dropout": 0.2},
+    "ids": {"ids": ("user", "item"), "embedding_size": 3, "hidden": (5,)},
+    "cross, hashed": {"cross_layers": 2, "hidden": (), "buckets": 3},
+    "norm, every pair": {"batch_norm": True, "dropout": 0.2, "negatives": None},
     "pairwise": {"loss": "pairwise", "negatives": 3},
     "listwise": {"loss": "listwise", "negatives": 5},
-    "every pair": {"negatives": None},
-    "hashed": {"buckets": 3},
 }
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_rust_scores_as_keras(variant):
     candidates, labels = pairs(missing=True)
-    model = ranker(**VARIANTS[variant]).fit(candidates, labels)
+    model = ranker(**VARIANTS[variant]).fit(candidates, labels, categories=["kind"])
     fresh, _ = pairs(seed=5, missing=True)
     fresh.columns["kind"][:5] = [99, np.nan, 2**23, 1.5, -3]  # what fit has not seen
     fresh.columns["number_0"][:3] = [np.nan, 1e30, -1e30]

@@ -23,7 +23,8 @@ from ferrec.errors import (
     UnsupportedError,
 )
 from ferrec.evaluation import Comparison, Evaluation, compare, evaluate, evaluate_ratings
-from ferrec.explanation import Explanation
+from ferrec.explanation import Explanation, HybridExplanation
+from ferrec.hybrid import Hybrid
 from ferrec.interactions import Interactions
 from ferrec.labels import Labels
 from ferrec.models import (
@@ -44,6 +45,7 @@ from ferrec.models import (
     UserKNNRegressor,
 )
 from ferrec.planning import Plan, plan
+from ferrec.rankers import MLPRanker, Ranker
 from ferrec.recommendations import Recommendations
 from ferrec.retrieval import Retrieval
 from ferrec.storage import load
@@ -60,10 +62,13 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "FerrecError",
+    "Hybrid",
+    "HybridExplanation",
     "Interactions",
     "ItemKNN",
     "ItemKNNRegressor",
     "Labels",
+    "MLPRanker",
     "MissingExtraError",
     "ModelFileError",
     "NotFittedError",
@@ -73,6 +78,7 @@ __all__ = [
     "PureSVD",
     "RP3Beta",
     "Random",
+    "Ranker",
     "Recommendations",
     "Recommender",
     "Retrieval",

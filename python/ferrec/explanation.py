@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Explanation"]
+__all__ = ["Explanation", "HybridExplanation"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +55,41 @@ class Explanation:
         ]
         if len(self.parts) > 5:
             lines.append(f"  {math.fsum(self.parts[5:]):+.6g}  because of {len(self.parts) - 5} more items")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class HybridExplanation(Explanation):
+    """An explanation through both stages of a `Hybrid`.
+
+    The ranker's score is the average score of the user's other candidates (`average`) and what each column adds
+    to it (`columns`). What the columns of a retriever add goes on to the items of the history, in the proportions
+    of the retriever's own explanation (`retrievers`); the rest stays in `base`.
+
+    Attributes
+    ----------
+    average : float
+        The ranker's mean score over other candidates of the user.
+    columns : dict of str to float
+        The contribution of each column, greatest first: Shapley values, estimated. With `average` they sum to the
+        score, but for rounding.
+    retrievers : dict of str to Explanation
+        Why each retriever scores the item as it does, in its own unit.
+    """
+
+    average: float
+    columns: dict[str, float]
+    retrievers: dict[str, Explanation]
+
+    def __repr__(self) -> str:
+        """The score, the five columns that move it most, and the five items of the history that do."""
+        lines = [super().__repr__(), f"  the ranker: {self.average:+.6g} on average"]
+        greatest = sorted(self.columns.items(), key=lambda entry: -abs(entry[1]))
+        lines += [f"    {part:+.6g}  {name}" for name, part in greatest[:5]]
+        if len(greatest) > 5:
+            lines.append(
+                f"    {sum(part for _, part in greatest[5:]):+.6g}  {len(greatest) - 5} more columns"
+            )
         return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ from ferrec._progress import bar
 from ferrec.candidates import Candidates
 from ferrec.errors import DataError, NotFittedError
 from ferrec.interactions import Interactions
-from ferrec.kernels import Progress, as_int, threads
+from ferrec.kernels import CsrParts, Filter, Progress, as_int, threads
 from ferrec.labels import Labels
 from ferrec.models._base import Recommender, _encode, _item_filter
 from ferrec.queries import Queries, rows_of
@@ -50,7 +50,8 @@ class Retrieval(Estimator[RetrievalState]):
 
     Each model proposes its best `n` items to every user. Then each model scores every pair that any of them
     proposed, so that its two columns have no holes: ``<name>_score``, the model's own score, and
-    ``<name>_rank``, from 1 within the query and among its candidates.
+    ``<name>_rank``, the place that the score would have among the model's `n` best unseen items for that query:
+    from 1, up to n + 1 for what lies below them. Neither depends on the other models, nor on the rules.
 
     Parameters
     ----------
@@ -183,7 +184,8 @@ class Retrieval(Estimator[RetrievalState]):
         """
         first = self._fitted().models[0]
         queries = first._queries(first._fitted(), users, history)
-        return self._propose(queries, (exclude_seen, exclude_items, allow_items))
+        rules = (exclude_seen, exclude_items, allow_items)
+        return self._propose(queries, _item_filter(first._fitted(), queries, *rules))
 
     def iter_candidates(
         self,
@@ -235,27 +237,57 @@ class Retrieval(Estimator[RetrievalState]):
                 for start in range(0, len(codes), size):
                     some = codes[start : start + size]
                     queries = Queries(state.users.decode(some), rows_of(state.seen, some), some)
-                    yield self._propose(queries, rules)
+                    yield self._propose(queries, _item_filter(state, queries, *rules))
                     if callback is not None:
                         callback(start + len(some), len(codes))
 
         return blocks()
 
-    def _propose(self, queries: Queries, rules: tuple[bool, object, object]) -> Candidates:
-        models, n_threads = self.fitted, threads(self.n_threads)
+    def _propose(self, queries: Queries, chosen: Filter) -> Candidates:
+        """The union of the models' lists under some rules, with their columns."""
+        own = self._lists(queries, Filter([queries.history]))
+        only_unseen = len(chosen.exclude) == 1 and chosen.exclude[0] is queries.history
+        default = only_unseen and chosen.allow is None and chosen.allowed is None
+        lists = own if default else self._lists(queries, chosen)
+        proposed = [one[:2] for one in lists.values()]
+        indptr, codes = _rust.union(proposed, len(self.items), threads(self.n_threads))
+        return self._describe(Candidates(queries, self.items, indptr, codes), own)
+
+    def _score(self, pairs: Candidates) -> Candidates:
+        """Any pairs, with the columns that they have as candidates."""
+        return self._describe(pairs, self._lists(pairs.queries, Filter([pairs.queries.history])))
+
+    def _lists(self, queries: Queries, chosen: Filter) -> dict[str, CsrParts]:
+        models = self.fitted
         n = _quotas(models, self.n)
-        chosen = _item_filter(self._fitted().models[0]._fitted(), queries, *rules)
-        lists = [
-            model._rank(model._fitted(), queries, n[name], chosen, None)[:2] for name, model in models.items()
-        ]
-        indptr, codes = _rust.union(lists, len(self.items), n_threads)
-        pairs = Candidates(queries, self.items, indptr, codes)
+        return {
+            name: model._rank(model._fitted(), queries, n[name], chosen, None)
+            for name, model in models.items()
+        }
+
+    def _describe(self, pairs: Candidates, own: Mapping[str, CsrParts]) -> Candidates:
         columns: dict[str, NDArray[np.float32]] = {}
-        for name, model in models.items():
-            scores = model._pairs(model._fitted(), queries, pairs.pairs)
+        for name, model in self.fitted.items():
+            scores = model._pairs(model._fitted(), pairs.queries, pairs.pairs)
             columns[f"{name}_score"] = scores
-            columns[f"{name}_rank"] = _rust.ranks(indptr, scores, n_threads)
+            columns[f"{name}_rank"] = _places(own[name], pairs.rows, scores)
         return pairs.with_columns(columns)
+
+
+def _places(ranked: CsrParts, rows: NDArray[np.int32], scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """For each score, 1 + how many in its row of `ranked`, which is best first, are greater."""
+    indptr, _, best = ranked
+    list_rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    before = np.searchsorted(_descending(list_rows, best), _descending(rows, scores))
+    return (before - indptr[rows] + 1).astype(np.float32)
+
+
+def _descending(rows: NDArray[np.integer[Any]], scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Numbers that ascend where rows ascend, and within a row where scores fall."""
+    # The bits of a float, read as an integer, ascend with it; below 0 they descend, unless all but the sign flip.
+    bits = (0.0 - scores).view(np.int32)
+    ordered: NDArray[np.int64] = (rows.astype(np.int64) << 32) + (bits ^ ((bits >> 31) & 0x7FFF_FFFF))
+    return ordered
 
 
 def _named(models: Sequence[Model] | Mapping[str, Model]) -> dict[str, Model]:

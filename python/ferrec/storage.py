@@ -23,6 +23,7 @@ from ferrec import _rust
 from ferrec._estimator import Estimator
 from ferrec.errors import ModelFileError
 from ferrec.features import FEATURES
+from ferrec.hybrid import Hybrid
 from ferrec.labels import Labels
 from ferrec.models import MODELS
 from ferrec.rankers import RANKERS
@@ -128,7 +129,13 @@ def _made(value: object) -> Any:
 
 def _kind(name: object) -> type[Estimator[Any]]:
     """The class of that name."""
-    kinds: dict[str, type[Estimator[Any]]] = {**MODELS, **RANKERS, **FEATURES, "Retrieval": Retrieval}
+    kinds: dict[str, type[Estimator[Any]]] = {
+        **MODELS,
+        **RANKERS,
+        **FEATURES,
+        "Retrieval": Retrieval,
+        "Hybrid": Hybrid,
+    }
     if not isinstance(name, str) or name not in kinds:
         raise ModelFileError(f"unknown model {str(name)[:80]!r}; there are {', '.join(kinds)}")
     return kinds[name]

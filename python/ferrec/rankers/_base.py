@@ -5,7 +5,7 @@ A ranker is one file: a frozen `RankerState` with what `fit` learned, and a `Ran
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
@@ -36,6 +36,8 @@ class Labelled:
     """1 for a pair that came true, 0 for one that did not."""
     weights: NDArray[np.float32] | None
     """How much each pair counts; None for all the same."""
+    categories: tuple[str, ...] = ()
+    """The columns that are names, not quantities."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -67,6 +69,7 @@ class Ranker(Estimator[StateT], ABC):
         labels: ArrayLike,
         *,
         sample_weight: ArrayLike | None = None,
+        categories: Sequence[str] = (),
         validation: tuple[Candidates, ArrayLike] | None = None,
         progress: Progress = False,
     ) -> Self:
@@ -81,6 +84,8 @@ class Ranker(Estimator[StateT], ABC):
         sample_weight : array-like, shape (len(candidates),), optional
             How much each pair counts, not negative: the watch time of what was watched, for example
             (Covington et al., RecSys 2016). By default all the same.
+        categories : sequence of str
+            The columns of whole numbers that are names, not quantities: `FeatureSet.categories`, for example.
         validation : (Candidates, array-like), optional
             Later pairs of the same columns with their labels, to stop in time.
         progress : bool or callable
@@ -93,17 +98,18 @@ class Ranker(Estimator[StateT], ABC):
         Raises
         ------
         DataError
-            There are no pairs; labels other than 0 and 1, or only one of them; weights or columns that are not
-            finite where they must be; columns of the validation part that differ. Says which.
+            There are no pairs; labels other than 0 and 1, or only one of them; weights that are not finite or
+            negative; infinite columns; a category that is no column or no whole number; columns of the validation
+            part that differ. Says which.
         TypeError, ValueError
             A parameter makes no sense.
         """
-        train = _labelled("", candidates, labels, sample_weight)
+        train = _labelled("", candidates, labels, sample_weight, categories)
         later = None
         if validation is not None:
             if not isinstance(validation, Iterable) or len(both := tuple(validation)) != 2:
                 raise TypeError("validation: expected (candidates, labels)")
-            later = _labelled("validation: ", both[0], both[1], None)
+            later = _labelled("validation: ", both[0], both[1], None, categories)
             check_columns(tuple(candidates.columns), later.candidates, "validation")
         with bar(progress, f"fit {type(self).__name__}") as callback:
             self._state = self._fit(train, later, callback)
@@ -135,11 +141,19 @@ class Ranker(Estimator[StateT], ABC):
         return self._score(state, candidates)
 
 
-def _labelled(where: str, candidates: object, labels: ArrayLike, weights: ArrayLike | None) -> Labelled:
+def _labelled(
+    where: str, candidates: object, labels: ArrayLike, weights: ArrayLike | None, categories: Sequence[str]
+) -> Labelled:
     if not isinstance(candidates, Candidates):
         raise TypeError(f"{where}candidates: expected Candidates, got {type(candidates).__name__}")
     if not len(candidates):
         raise DataError(f"{where}candidates: there are no pairs to learn from")
+    if isinstance(categories, str) or not isinstance(categories, Sequence):
+        raise TypeError(f"categories: expected names of columns, got {categories!r}")
+    for name in categories:
+        if name not in candidates.columns:
+            there = ", ".join(map(repr, candidates.columns)) or "none"
+            raise DataError(f"categories: {name!r} is no column of the candidates; there are {there}")
     truth = _per_pair(f"{where}labels", labels, len(candidates))
     positive = truth == 1
     if not (positive | (truth == 0)).all():
@@ -149,11 +163,11 @@ def _labelled(where: str, candidates: object, labels: ArrayLike, weights: ArrayL
         hint = "widen the candidates, or the time that the labels come from"
         raise DataError(f"{where}labels: all {len(truth)} are {truth[0]:g}; {hint}")
     if weights is None:
-        return Labelled(candidates, truth, None)
+        return Labelled(candidates, truth, None, tuple(categories))
     heavy = _per_pair(f"{where}sample_weight", weights, len(candidates))
     if not (np.isfinite(heavy) & (heavy >= 0)).all() or not heavy.any():
         raise DataError(f"{where}sample_weight: must be finite, not negative, and not all 0")
-    return Labelled(candidates, truth, heavy)
+    return Labelled(candidates, truth, heavy, tuple(categories))
 
 
 def _per_pair(name: str, values: ArrayLike, n: int) -> NDArray[np.float32]:

@@ -47,6 +47,10 @@ class Groups:
             )
         return cls(positives[kept], negatives, starts[kept], counts[kept], size)
 
+    def __len__(self) -> int:
+        """How many groups a pass has."""
+        return len(self.positives) + (len(self.negatives) if self.size is None else 0)
+
     def draw(self, seed: tuple[int, ...]) -> NDArray[np.int64]:
         """The pairs of one pass in random order, the same for the same seed.
 

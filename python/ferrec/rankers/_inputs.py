@@ -12,8 +12,8 @@ from ferrec.errors import DataError
 from ferrec.labels import Labels
 from ferrec.rankers._base import Labelled, RankerState
 
-USER, ITEM = "user", "item"
-"""The categories that are not columns: who asks, and what is proposed."""
+IDS = ("user", "item")
+"""What can be embedded without being a column: who asks, and what is proposed."""
 
 _MIX = np.uint64(0x9E37_79B9_7F4A_7C15)
 
@@ -27,57 +27,67 @@ class Inputs(RankerState):
 
     numbers: tuple[str, ...]
     """The columns that are scaled."""
+    ids: tuple[str, ...]
+    """Which of the two ids are embedded."""
     categories: tuple[str, ...]
-    """Those that are embedded."""
+    """The columns that are embedded."""
     mean: NDArray[np.float32]
     scale: NDArray[np.float32]
     """One over the standard deviation."""
     marked: NDArray[np.int32]
     """The numbers that were missing somewhere: for them "missing" is an input of its own."""
     lookups: tuple[NDArray[np.int32], ...]
-    """Of each category: the row of its embedding for every code; 0 for what is unknown or rare."""
+    """Of each id and category: the row of its embedding for every code; 0 for what is unknown or rare."""
     items: Labels
-    """The catalogue, where items are a category; else nothing."""
+    """The catalogue, where items are embedded; else nothing."""
 
     @classmethod
     def of(
-        cls, candidates: Candidates, categories: Sequence[str], age: str | None, buckets: int, min_count: int
+        cls,
+        candidates: Candidates,
+        ids: Sequence[str],
+        categories: Sequence[str],
+        age: str | None,
+        buckets: int,
+        min_count: int,
     ) -> Self:
         """Of the training pairs.
 
         Raises
         ------
         DataError
-            A category or `age` is no column, a column holds infinities or a category fractions, or there is
-            nothing to learn from.
+            `age` is no column of numbers, a number is infinite, a category is no whole number, or there is nothing
+            to learn from.
         """
-        there = ", ".join(map(repr, candidates.columns)) or "none"
-        for name in categories:
-            if name in (USER, ITEM) and name in candidates.columns:
-                raise DataError(f"categories: {name!r} means the ids, but a column has that name; rename it")
-            if name not in (USER, ITEM) and name not in candidates.columns:
-                raise DataError(f"categories: {name!r} is no column of the candidates; there are {there}")
         numbers = tuple(name for name in candidates.columns if name not in categories)
         if age is not None and age not in numbers:
-            raise DataError(f"age: {age!r} is no column of numbers; the columns are {there}")
-        if not numbers and not categories:
-            raise DataError("candidates: have no columns, and there are no categories: nothing to learn from")
+            there = ", ".join(map(repr, numbers)) or "none"
+            raise DataError(f"age: {age!r} is no column of numbers; there are {there}")
+        if not (numbers or ids or categories):
+            raise DataError("candidates: have no columns, and no ids are embedded: nothing to learn from")
         columns = [candidates.columns[name] for name in numbers]
         moments = [_moments(name, column) for name, column in zip(numbers, columns, strict=True)]
         return cls(
             columns=tuple(name for name in candidates.columns if name != age),
             numbers=numbers,
+            ids=tuple(ids),
             categories=tuple(categories),
             mean=np.array([mean for mean, _ in moments], np.float32),
             scale=np.array([1 / deviation for _, deviation in moments], np.float32),
             marked=np.flatnonzero([np.isnan(column).any() for column in columns]).astype(np.int32),
-            lookups=tuple(_lookup(name, candidates, buckets, min_count) for name in categories),
-            items=candidates.items if ITEM in categories else Labels.from_values([]),
+            lookups=tuple(
+                _lookup(codes, buckets, min_count)
+                for codes in (
+                    *(_ids(name, candidates) for name in ids),
+                    *(_whole(name, candidates.columns[name]) for name in categories),
+                )
+            ),
+            items=candidates.items if "item" in ids else Labels.from_values([]),
         )
 
     def check_items(self, candidates: Candidates) -> None:
         """Refuse another catalogue: the codes of the items would mean other items."""
-        if ITEM in self.categories and candidates.items is not self.items and candidates.items != self.items:
+        if "item" in self.ids and candidates.items is not self.items and candidates.items != self.items:
             raise DataError(
                 "candidates: their items are not those of fit, and the ranker knows items by their ids"
             )
@@ -88,8 +98,9 @@ class Inputs(RankerState):
         return [np.ascontiguousarray(candidates.columns.get(name, now)) for name in self.numbers]
 
     def read_codes(self, candidates: Candidates) -> list[NDArray[np.int32]]:
-        """The categories' codes; -1 where there is none."""
-        return [_codes(name, candidates) for name in self.categories]
+        """The codes of ids and categories; -1 where there is none."""
+        categories = (_codes(candidates.columns[name]) for name in self.categories)
+        return [*(_ids(name, candidates) for name in self.ids), *categories]
 
     def batches(self, pairs: Labelled, groups: NDArray[np.int64], size: int) -> Iterator[Batch]:
         """The pairs of `groups` in the network's form, `size` groups at a time: only these are ever copied."""
@@ -122,29 +133,36 @@ def _moments(name: str, column: NDArray[np.float32]) -> tuple[float, float]:
     return mean, deviation if deviation > 1e-6 * abs(mean) and deviation > 1e-30 else 1.0
 
 
-def _codes(name: str, candidates: Candidates) -> NDArray[np.int32]:
-    """The code of each pair; -1 for newcomers, for what is missing, and for what is no whole number from 0 on."""
-    if name == ITEM:
+def _ids(name: str, candidates: Candidates) -> NDArray[np.int32]:
+    """The item or the user of each pair; -1 for newcomers."""
+    if name == "item":
         return candidates.codes
-    if name == USER:
-        users = candidates.queries.codes
-        return np.full(len(candidates), -1, np.int32) if users is None else users[candidates.rows]
-    column = candidates.columns[name]
+    users = candidates.queries.codes
+    return np.full(len(candidates), -1, np.int32) if users is None else users[candidates.rows]
+
+
+def _codes(column: NDArray[np.float32]) -> NDArray[np.int32]:
+    """The values as codes; -1 for what is missing, and for what is no whole number from 0 on."""
     with np.errstate(invalid="ignore"):
         codes = column.astype(np.int32)
     codes[(codes != column) | (codes < 0)] = -1
     return codes
 
 
-def _lookup(name: str, candidates: Candidates, buckets: int, min_count: int) -> NDArray[np.int32]:
+def _whole(name: str, column: NDArray[np.float32]) -> NDArray[np.int32]:
+    """The codes of a category, which must be whole numbers or missing."""
+    codes = _codes(column)
+    wrong = np.flatnonzero((codes < 0) & ~np.isnan(column))
+    if len(wrong) or codes.max(initial=0) >= 2**24:
+        value = column[wrong[0]] if len(wrong) else column.max()
+        raise DataError(
+            f"categories: {name!r} holds {value:g}; expected whole numbers from 0 to 2^24, or NaN for none"
+        )
+    return codes
+
+
+def _lookup(codes: NDArray[np.int32], buckets: int, min_count: int) -> NDArray[np.int32]:
     """Code to row: rare codes to row 0, the others to rows of their own, or to `buckets` rows by hash."""
-    codes = _codes(name, candidates)
-    if name not in (USER, ITEM):
-        column = candidates.columns[name]
-        wrong = np.flatnonzero((codes < 0) & ~np.isnan(column))
-        if len(wrong):
-            value = column[wrong[0]]
-            raise DataError(f"categories: {name!r} holds {value:g}; expected whole numbers from 0 on, or NaN")
     counts = np.bincount(codes[codes >= 0])
     kept = np.flatnonzero(counts >= min_count)
     lookup = np.zeros(len(counts), np.int32)

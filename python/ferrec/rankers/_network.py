@@ -129,10 +129,24 @@ def losses(k: Any, kind: str, group: int) -> Any:
     return grouped
 
 
+@dataclass(frozen=True)
+class Stream:
+    """Batches without end: one pass over the data after the other."""
+
+    start: Callable[[int], Iterator[Batch]]
+    """The batches of a pass, by its number."""
+    steps: int
+    """Batches in a pass."""
+
+    def __call__(self) -> Iterator[Batch]:
+        """Every pass in turn."""
+        return itertools.chain.from_iterable(map(self.start, itertools.count()))
+
+
 def train(
     model: Model,
-    passes: Callable[[int], Iterator[Batch]],
-    later: Callable[[], Iterator[Batch]] | None,
+    pairs: Stream,
+    later: Stream | None,
     *,
     loss: str,
     group: int,
@@ -141,20 +155,18 @@ def train(
     patience: int,
     callback: Callback | None,
 ) -> dict[str, list[float]]:
-    """Train in place; `passes(epoch)` and `later()` give the batches. The loss after every epoch.
+    """Train in place; the losses after every epoch.
 
-    With `later` it stops when its loss has not fallen for `patience` epochs, and goes back to the best.
+    With `later` it stops when the loss there has not fallen for `patience` epochs, and goes back to the best.
     """
     tf = require("tensorflow", EXTRA)
     with keras() as k:
         spec = {one.name: tf.TensorSpec(one.shape, one.dtype) for one in model.inputs}
         row = tf.TensorSpec((None,), tf.float32)
 
-        def stream(batches: Callable[[], Iterator[Batch]]) -> Any:
-            data = tf.data.Dataset.from_generator(batches, output_signature=(spec, row, row))
-            return data.prefetch(2)
+        def dataset(stream: Stream) -> Any:
+            return tf.data.Dataset.from_generator(stream, output_signature=(spec, row, row)).prefetch(2)
 
-        epoch = itertools.count()
         watchers = []
         if later is not None:
             watchers.append(k.callbacks.EarlyStopping(patience=patience, restore_best_weights=True))
@@ -164,10 +176,13 @@ def train(
             optimizer=k.optimizers.Adam(learning_rate), loss=losses(k, loss, group), jit_compile=False
         )
         history = model.fit(
-            stream(lambda: passes(next(epoch))),
+            dataset(pairs),
             epochs=epochs,
-            validation_data=None if later is None else stream(later),
+            steps_per_epoch=pairs.steps,
+            validation_data=None if later is None else dataset(later),
+            validation_steps=None if later is None else later.steps,
             callbacks=watchers,
+            shuffle=False,
             verbose=0,
         )
         return {name: [float(v) for v in values] for name, values in history.history.items()}

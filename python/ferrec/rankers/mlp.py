@@ -15,7 +15,8 @@ from ferrec.kernels import as_float, as_int, one_of, threads
 from ferrec.rankers import _network
 from ferrec.rankers._base import Labelled, Ranker
 from ferrec.rankers._groups import Groups
-from ferrec.rankers._inputs import Batch, Inputs
+from ferrec.rankers._inputs import IDS, Batch, Inputs
+from ferrec.rankers._network import Stream
 
 Loss = Literal["binary", "pairwise", "listwise"]
 LOSSES = ("binary", "pairwise", "listwise")
@@ -66,13 +67,13 @@ class MLPRanker(Ranker[MLPState]):
     ----------
     hidden : sequence of int
         Neurons of each hidden layer, with ReLU. May be empty: a logistic regression.
-    categories : sequence of str
-        The columns of whole numbers to embed instead of scaling. ``"user"`` and ``"item"`` stand for the ids
-        of the pair themselves.
+    ids : sequence of {"user", "item"}
+        Whose ids to embed: the network learns what no column says of them. Newcomers and new items have the
+        embedding of the unknown.
     embedding_size : int
-        Dimensions of each embedding.
+        Dimensions of each embedding, of ids and of the categories that `fit` is told of.
     buckets : int
-        Embeddings of a category, at most; where there are more values, they share them by hash.
+        Embeddings of an id or a category, at most; where there are more values, they share them by hash.
     min_count : int
         Values seen in fewer training pairs share the embedding of the unknown ones, and teach it.
     cross_layers : int
@@ -116,7 +117,7 @@ class MLPRanker(Ranker[MLPState]):
         self,
         *,
         hidden: Sequence[int] = (64, 32),
-        categories: Sequence[str] = (),
+        ids: Sequence[str] = (),
         embedding_size: int = 16,
         buckets: int = 100_000,
         min_count: int = 2,
@@ -134,7 +135,7 @@ class MLPRanker(Ranker[MLPState]):
         n_threads: int | None = None,
     ) -> None:
         self.hidden = hidden
-        self.categories = categories
+        self.ids = ids
         self.embedding_size = embedding_size
         self.buckets = buckets
         self.min_count = min_count
@@ -153,7 +154,9 @@ class MLPRanker(Ranker[MLPState]):
 
     def _fit(self, train: Labelled, validation: Labelled | None, callback: Callback | None) -> MLPState:
         size = self._check()
-        inputs = Inputs.of(train.candidates, self.categories, self.age, self.buckets, self.min_count)
+        inputs = Inputs.of(
+            train.candidates, self.ids, train.categories, self.age, self.buckets, self.min_count
+        )
         plan = _network.Plan(
             mean=inputs.mean,
             scale=inputs.scale,
@@ -169,19 +172,22 @@ class MLPRanker(Ranker[MLPState]):
         )
         model = _network.build(plan)
         group = 1 + (size or 0)
+        step = max(1, self.batch_size // group)
 
-        def stream(pairs: Labelled, groups: NDArray[np.int64]) -> Iterator[Batch]:
-            return inputs.batches(pairs, groups, max(1, self.batch_size // group))
+        def stream(pairs: Labelled, part: int, again: bool) -> Stream:
+            groups = Groups.of(pairs, size)
 
-        ours, later = Groups.of(train, size), None
+            def one_pass(number: int) -> Iterator[Batch]:
+                return inputs.batches(pairs, groups.draw((self.seed, part, again * number)), step)
+
+            return Stream(one_pass, -(-len(groups) // step))
+
         if validation is not None:
             inputs.check_items(validation.candidates)
-            drawn = Groups.of(validation, size).draw((self.seed, 1))
-            later = lambda: stream(validation, drawn)  # noqa: E731
         history = _network.train(
             model,
-            lambda epoch: stream(train, ours.draw((self.seed, 0, epoch))),
-            later,
+            stream(train, 0, again=True),
+            None if validation is None else stream(validation, 1, again=False),
             loss=self.loss,
             group=group,
             learning_rate=self.learning_rate,
@@ -208,8 +214,10 @@ class MLPRanker(Ranker[MLPState]):
             raise TypeError(f"hidden: expected numbers of neurons, got {self.hidden!r}")
         for n in self.hidden:
             as_int("hidden", n, minimum=1)
-        if isinstance(self.categories, str) or not isinstance(self.categories, Sequence):
-            raise TypeError(f"categories: expected names of columns, got {self.categories!r}")
+        if isinstance(self.ids, str) or not isinstance(self.ids, Sequence):
+            raise TypeError(f"ids: expected some of {', '.join(map(repr, IDS))}, got {self.ids!r}")
+        for name in self.ids:
+            one_of("ids", name, IDS)
         for name in ("embedding_size", "buckets", "min_count", "epochs", "patience", "batch_size"):
             as_int(name, getattr(self, name), minimum=1)
         as_int("cross_layers", self.cross_layers, minimum=0)
@@ -233,7 +241,7 @@ class MLPRanker(Ranker[MLPState]):
         """The network as a Keras model, to look at or to train on (extra ``tensorflow``).
 
         Its inputs are ``columns``, the numbers as they come, float32 of shape (n, numbers), and ``rows``, the
-        rows of the embeddings, int32 of shape (n, categories): each only where there are some.
+        rows of the embeddings, int32 of shape (n, ids and categories): each only where there are some.
 
         Raises
         ------

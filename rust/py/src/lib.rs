@@ -99,12 +99,13 @@ fn layers<'a>(given: &'a Layers<'_>, name: &str) -> PyResult<Vec<mlp::Weights<'a
 impl Mlp {
     #[new]
     fn new(
-        Scaling(mean, scale, clip, marked): Scaling<'_>,
+        scaling: Scaling<'_>,
         embeddings: Vec<Embedding<'_>>,
         crosses: Layers<'_>,
         layers: Layers<'_>,
         sigmoid: bool,
     ) -> PyResult<Self> {
+        let Scaling(mean, scale, clip, marked) = scaling;
         let (mean, scale) = (slice(&mean, "mean")?.to_vec(), slice(&scale, "scale")?.to_vec());
         let held = embeddings.iter().map(|(lookup, rows, width)| {
             let (lookup, rows) = (hold(lookup, "lookup")?, hold(rows, "rows")?);
