@@ -10,7 +10,7 @@ Build an [`Interactions`][ferrec.Interactions], fit a model, ask for recommendat
 The kernels under the models are in [`ferrec.kernels`][ferrec.kernels].
 """
 
-from ferrec import kernels, split
+from ferrec import features, kernels, split
 from ferrec._rust import __version__
 from ferrec.batch import BatchSummary, score_batch, score_table
 from ferrec.candidates import Candidates
@@ -116,6 +116,7 @@ __all__ = [
     "describe",
     "evaluate",
     "evaluate_ratings",
+    "features",
     "kernels",
     "load",
     "plan",

@@ -1,4 +1,4 @@
-"""The candidate compared with the items that the user touched last, and the scores of models that do not retrieve."""
+"""The candidate compared with the user's last items, and the scores of models that do not retrieve."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -33,9 +33,9 @@ class SimilarityState(FeatureState):
 class ItemSimilarity(Feature[SimilarityState]):
     """How similar the candidate is to the last items of the user: ``<name>_max``, ``_mean``, ``_sum``, ``_last``.
 
-    The similarities are those of a neighbourhood model; items that are no neighbours have 0. ``_max`` is at least 0.
-    An item is not compared with itself. A newcomer's history has no order: all of it counts, and ``_last`` is the
-    mean.
+    The similarities are those of a neighbourhood model; items that are no neighbours have 0. ``_max`` is at least
+    0. An item is not compared with itself. A newcomer's history has no order: all of it counts, and ``_last`` is
+    the mean.
 
     Parameters
     ----------

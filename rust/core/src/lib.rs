@@ -30,6 +30,7 @@ pub mod product;
 mod pruned;
 pub mod ragged;
 pub mod rating;
+pub mod rerank;
 pub mod resample;
 mod ridge;
 pub mod simd;
