@@ -2,12 +2,15 @@
 
 import argparse
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from ferrec import _tables
+from ferrec import _pipeline, _tables
+from ferrec._pipeline import METRICS
+from ferrec.datasets import complete_journey
 from ferrec.description import describe
+from ferrec.models._base import Recommender
 from ferrec.preparation import Prepare, Report
 from ferrec.preparation._frames import refuse_repeated
 from ferrec.preparation._settings import Dedup, Method
@@ -26,6 +29,14 @@ PREPARE_NOTES = """\
 Rows without user, item, time or event type are left out unless --missing says otherwise. Steps come in this
 order, whatever that of the options: missing, event types, dedup, activity, k-core, normalize, weight, sessions.
 Parquet is streamed; CSV is read whole. The file appears under its name when it is complete."""
+PIPELINE_EXAMPLES = """
+    ferrec pipeline grocery -o grocery/ --dedup exact --k-core 5
+    ferrec pipeline ratings.csv -o out/ --time timestamp --k-core 5 --model ease --model als --trials 20
+    """
+PIPELINE_NOTES = """\
+Writes events.html (what is in the events), prepare/ (the cleaning, for new data), trials-MODEL.json, report.html
+(the tuned models beside the popular items, on the latest fifth of the events), model/ (the best, fitted on all)
+and summary.json. Without --time the parts are random."""
 DESCRIBE_EXAMPLES = """
     ferrec describe events.parquet --time ts
     ferrec describe log/ --time ts --event type --html page.html
@@ -52,7 +63,12 @@ def add_prepare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save", metavar="FOLDER", help="keep what was learned, for new data")
     parser.add_argument("--load", metavar="FOLDER", help="do what was kept there; no other steps")
     add_columns(parser)
-    steps = parser.add_argument_group("steps")
+    add_steps(parser)
+
+
+def add_steps(parser: argparse.ArgumentParser) -> None:
+    """What `Prepare` may do."""
+    steps = parser.add_argument_group("steps of cleaning")
     steps.add_argument(
         "--missing",
         action="append",
@@ -85,6 +101,28 @@ def add_prepare(parser: argparse.ArgumentParser) -> None:
     steps.add_argument("--unknown", choices=("drop", "keep"), default="drop", help="ids new to --load")
 
 
+def add_pipeline(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `ferrec pipeline`."""
+    parser.add_argument(
+        "events",
+        metavar="EVENTS",
+        help="Parquet or CSV: a file, a folder, or a glob in quotes; or grocery, the data of ferrec demo",
+    )
+    parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="where everything goes")
+    parser.add_argument(
+        "--model", action="append", metavar="NAME", help="to tune; may be repeated (default item-knn, ease)"
+    )
+    parser.add_argument("--trials", type=int, default=10, metavar="N", help="of each model (default 10)")
+    parser.add_argument(
+        "--metrics", default=",".join(METRICS), metavar="LIST", help=f"the first is tuned for ({METRICS[0]})"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default 0)")
+    parser.add_argument("--title", metavar="TEXT", help="of the pages (default: the name of the events)")
+    parser.add_argument("--names", metavar="FILE", help="CSV of items and what to call them, in two columns")
+    add_columns(parser)
+    add_steps(parser)
+
+
 def add_describe(parser: argparse.ArgumentParser) -> None:
     """The arguments of `ferrec describe`."""
     parser.add_argument(
@@ -113,6 +151,44 @@ def run_prepare(args: argparse.Namespace, progress: bool) -> tuple[Result, str]:
     if args.save:
         text += f"; what was learned, to {args.save}"
     return {"output": str(args.output), **found}, f"{report}\n{text}" if args.report else text
+
+
+def run_pipeline(
+    args: argparse.Namespace,
+    models: Mapping[str, Recommender[Any]],
+    say: Callable[[str], object],
+    progress: bool,
+) -> tuple[Result, str]:
+    """Events to clean events, tuned models and pages; a ValueError is a wrong argument."""
+    table, names, title = args.events, None, args.title or Path(args.events).name
+    if args.events == "grocery":
+        journey = complete_journey()
+        table, args.time, title = (
+            journey.transactions,
+            "time",
+            args.title or "The Complete Journey, groceries of 2017",
+        )
+        names = dict(zip(*(journey.products[name].to_pylist() for name in ("item_id", "name")), strict=True))
+    elif (delimiter := _tables.csv_delimiter(args.events)) is not None:
+        ids = [name for name in (args.user, args.item, args.event) if name is not None]
+        _, table = _tables.read_csv(args.events, ids, delimiter)
+    if args.names is not None:
+        (first, second, *_), read = _tables.read_csv(args.names, [], _tables.csv_delimiter(args.names) or ",")
+        names = dict(zip(read[first].to_pylist(), read[second].to_pylist(), strict=True))
+    summary = _pipeline.run(
+        table,
+        args.output,
+        models,
+        Prepare(**_params(args)),
+        metrics=[metric.strip() for metric in args.metrics.split(",") if metric.strip()],
+        trials=args.trials,
+        title=title,
+        names=names,
+        seed=args.seed,
+        say=say,
+        progress=progress,
+    )
+    return {"output": str(args.output), **summary}, ""
 
 
 def _loaded(args: argparse.Namespace) -> Prepare:

@@ -175,6 +175,18 @@ def _prepare(args: argparse.Namespace) -> tuple[Result, str]:
         return _cli_data.run_prepare(args, _progress(args))
 
 
+def _pipeline(args: argparse.Namespace) -> tuple[Result, str]:
+    def say(text: str) -> None:
+        if not args.json:
+            print(text, flush=True)
+
+    kinds = [_model_kind(name) for name in args.model or ("item-knn", "ease")]
+    threads = {} if args.threads is None else {"n_threads": args.threads}
+    models = {_kebab(kind.__name__): kind(**threads) for kind in kinds}
+    with _arguments():
+        return _cli_data.run_pipeline(args, models, say, _progress(args))
+
+
 # -- fit ----------------------------------------------------------------------------------------------------
 
 
@@ -215,10 +227,7 @@ def _model_folder(args: argparse.Namespace) -> Path:
 
 
 def _make_model(args: argparse.Namespace) -> Recommender[Any]:
-    wanted = _flat(args.model)
-    kind = next((kind for name, kind in MODELS.items() if _flat(name) == wanted), None)
-    if kind is None:
-        raise _UsageError(f"--model: {args.model!r} is unknown; there are {', '.join(map(_kebab, MODELS))}")
+    kind = _model_kind(args.model)
     params = dict(map(_parse_param, args.param))
     if args.threads is not None:
         params["n_threads"] = args.threads
@@ -235,6 +244,13 @@ def _make_model(args: argparse.Namespace) -> Recommender[Any]:
             expected = " or ".join("none" if one is NoneType else one.__name__ for one in allowed)
             raise _UsageError(f"--param: {name} must be {expected}, got {value!r}")
     return model
+
+
+def _model_kind(wanted: str) -> type[Recommender[Any]]:
+    kind = next((kind for name, kind in MODELS.items() if _flat(name) == _flat(wanted)), None)
+    if kind is None:
+        raise _UsageError(f"--model: {wanted!r} is unknown; there are {', '.join(map(_kebab, MODELS))}")
+    return kind
 
 
 def _parse_param(text: str) -> tuple[str, Any]:
@@ -714,6 +730,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     _cli_data.add_prepare(prepare)
     _add_common(prepare)
+
+    pipeline = _command(
+        commands,
+        "pipeline",
+        _pipeline,
+        "clean events, look at them, tune models, compare them, keep the best: in one folder",
+        _cli_data.PIPELINE_EXAMPLES,
+        extra=_cli_data.PIPELINE_NOTES,
+    )
+    _cli_data.add_pipeline(pipeline)
+    _add_common(pipeline)
 
     fit = _command(
         commands,
