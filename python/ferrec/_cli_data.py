@@ -35,8 +35,8 @@ PIPELINE_EXAMPLES = """
     """
 PIPELINE_NOTES = """\
 Writes events.html (what is in the events), prepare/ (the cleaning, for new data), trials-MODEL.json, report.html
-(the tuned models beside the popular items, on the latest fifth of the events), model/ (the best, fitted on all)
-and summary.json. Without --time the parts are random."""
+(the tuned models beside the popular items, on the latest fifth of the events, of users known before), model/ (the
+best, fitted on all) and summary.json. Without --time the parts are random."""
 DESCRIBE_EXAMPLES = """
     ferrec describe events.parquet --time ts
     ferrec describe log/ --time ts --event type --html page.html
