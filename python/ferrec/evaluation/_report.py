@@ -230,7 +230,7 @@ def _grouped(heading: str, text: str, by_model: dict[str, Comparison], main: str
         for at, group in enumerate(groups)
     ]
     body = _html.svg(_lines(groups, lines, main), heading) + _html.table(("", "users", *lines), rows)
-    yield card(heading, text, body)
+    yield card(heading, text, body, wide=True)
 
 
 def _examples(
