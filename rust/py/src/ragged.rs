@@ -56,6 +56,20 @@ pub(crate) fn ranks<'py>(
     Ok(give(py, run(py, n_threads, None, |control| ragged::ranks(indptr, scores, control))?))
 }
 
+/// The place of each score in the list of its row.
+#[pyfunction]
+pub(crate) fn places<'py>(
+    py: Python<'py>,
+    lists: (PyReadonlyArray1<'py, i64>, PyReadonlyArray1<'py, f32>),
+    indptr: PyReadonlyArray1<'py, i64>,
+    scores: PyReadonlyArray1<'py, f32>,
+    n_threads: usize,
+) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    let lists = (slice(&lists.0, "lists")?, slice(&lists.1, "lists")?);
+    let (indptr, scores) = (slice(&indptr, "indptr")?, slice(&scores, "scores")?);
+    Ok(give(py, run(py, n_threads, None, |control| ragged::places(lists, indptr, scores, control))?))
+}
+
 /// Scores brought to 0 … 1 within their rows.
 #[pyfunction]
 pub(crate) fn min_max<'py>(
