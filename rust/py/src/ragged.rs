@@ -1,8 +1,8 @@
 //! Bindings of the ragged rows behind `ferrec.Candidates`.
 
-use crate::{Csr, Dense};
 use crate::arrays::{Parts, give, give_ranked, slice};
 use crate::run::{run, run_small};
+use crate::{Csr, Dense};
 use ferrec_core::ragged;
 use ferrec_core::rerank::{self, Likeness};
 use numpy::{PyArray1, PyReadonlyArray1};
