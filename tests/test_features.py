@@ -526,6 +526,24 @@ def test_wrong_arguments():
         ModelScore(model=3, name="x").fit(data)
 
 
+class ItemNovelty(ItemFeature):
+    """The feature of docs/features.md."""
+
+    names = ["item_novelty"]  # noqa: RUF012 (as short as it gets)
+
+    def _values(self, data):
+        counts = np.bincount(data.csr.parts()[1], minlength=data.n_items)
+        return [-np.log2((counts + 1) / (data.n_users + 1))]
+
+
+def test_a_feature_of_ones_own():
+    data = world()
+    pairs = everything(data)
+    found = FeatureSet([ItemNovelty(), UserActivity()]).fit(data).add_to(pairs)
+    users = np.diff(data.matrix.tocsc().indptr)[pairs.codes]
+    assert found.columns["item_novelty"] == pytest.approx(-np.log2((users + 1) / (data.n_users + 1)))
+
+
 # -- sets ---------------------------------------------------------------------------------------------------
 
 

@@ -30,8 +30,8 @@ def mmr(
     """Diverse lists: maximal marginal relevance (Carbonell & Goldstein, SIGIR 1998).
 
     The first item is the one with the best score; each further one has the greatest
-    ``(1 - strength) · relevance - strength · likeness``, where the relevance is the score brought to 0 … 1 among the
-    candidates of the query, and the likeness is the greatest with any item before it.
+    ``(1 - strength) · relevance - strength · likeness``, where the relevance is the score brought to 0 … 1 among
+    the candidates of the query, and the likeness is the greatest with any item before it.
 
     Parameters
     ----------
@@ -60,7 +60,8 @@ def mmr(
     Raises
     ------
     ValueError, TypeError
-        Neither or both of `vectors` and `similarity` are given, one has another shape, or an argument makes no sense.
+        Neither or both of `vectors` and `similarity` are given, one has another shape, or an argument makes no
+        sense.
 
     Examples
     --------
@@ -119,10 +120,10 @@ def calibrate(
 ) -> Recommendations:
     """Lists in which each interest of the user has its share: calibrated recommendations (Steck, RecSys 2018).
 
-    Item after item, the list becomes the one with the greatest ``(1 - strength) · Σ relevance - strength · KL(p ‖ q)``:
-    p is the distribution of categories over the user's history, every item counted once, and q that over the list,
-    of which the part `smoothing` is replaced by p. The relevance is the score brought to 0 … 1 among the candidates
-    of the query.
+    Item after item, the list becomes the one with the greatest
+    ``(1 - strength) · Σ relevance - strength · KL(p ‖ q)``: p is the distribution of categories over the user's
+    history, every item counted once, and q that over the list, of which the part `smoothing` is replaced by p. The
+    relevance is the score brought to 0 … 1 among the candidates of the query.
 
     Parameters
     ----------

@@ -132,8 +132,8 @@ class ReciprocalRankFusion(Ranker[FusionState]):
     k : float
         How little the first ranks stand out, above 0; 60 in the paper.
     columns : sequence of str, optional
-        The columns of ranks, from 1. By default those whose names end in ``_rank``: what the models of a `Retrieval`
-        say.
+        The columns of ranks, from 1. By default those whose names end in ``_rank``: what the models of a
+        `Retrieval` say.
 
     Examples
     --------

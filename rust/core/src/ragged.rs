@@ -188,25 +188,60 @@ pub fn ranks(indptr: &[i64], scores: &[f32], control: &Control) -> Result<Vec<f3
     Ok(ranks)
 }
 
+/// The place that every score would have in the list of its row, which falls: 1 + how many there are greater.
+pub fn places(
+    lists: (&[i64], &[f32]),
+    indptr: &[i64],
+    scores: &[f32],
+    control: &Control,
+) -> Result<Vec<f32>> {
+    let (ends, listed) = lists;
+    check_offsets("lists", ends, listed.len())?;
+    check_offsets("scores", indptr, scores.len())?;
+    if ends.len() != indptr.len() {
+        let text = format!("lists have {} rows and scores {}", ends.len() - 1, indptr.len() - 1);
+        return Err(Error::Shape(text));
+    }
+    let [places] = fill_rows(
+        indptr,
+        control,
+        || (),
+        |(), row, [out]: [&mut [f32]; 1]| {
+            let list = &listed[ends[row] as usize..ends[row + 1] as usize];
+            let start = indptr[row] as usize;
+            for at in 0..out.len() {
+                let score = scores[start + at];
+                out[at] = list.partition_point(|&s| s > score) as f32 + 1.0;
+            }
+        },
+    )?;
+    Ok(places)
+}
+
 /// The scores brought to 0 … 1 within their rows: 0 for the least, 1 for the greatest, 0 where all are equal.
 pub fn min_max(indptr: &[i64], scores: &[f32], control: &Control) -> Result<Vec<f32>> {
     check_offsets("scores", indptr, scores.len())?;
     check_finite(scores)?;
-    let [scaled] = fill_rows(indptr, control, || (), |(), row, [out]: [&mut [f32]; 1]| {
-        let scores = &scores[indptr[row] as usize..indptr[row + 1] as usize];
-        let (mut least, mut most) = (f32::INFINITY, f32::NEG_INFINITY);
-        for &score in scores {
-            least = least.min(score);
-            most = most.max(score);
-        }
-        // In f64, where the span of any two of them is finite.
-        let span = f64::from(most) - f64::from(least);
-        if span > 0.0 {
-            for at in 0..out.len() {
-                out[at] = ((f64::from(scores[at]) - f64::from(least)) / span) as f32;
+    let [scaled] = fill_rows(
+        indptr,
+        control,
+        || (),
+        |(), row, [out]: [&mut [f32]; 1]| {
+            let scores = &scores[indptr[row] as usize..indptr[row + 1] as usize];
+            let (mut least, mut most) = (f32::INFINITY, f32::NEG_INFINITY);
+            for &score in scores {
+                least = least.min(score);
+                most = most.max(score);
             }
-        }
-    })?;
+            // In f64, where the span of any two of them is finite.
+            let span = f64::from(most) - f64::from(least);
+            if span > 0.0 {
+                for at in 0..out.len() {
+                    out[at] = ((f64::from(scores[at]) - f64::from(least)) / span) as f32;
+                }
+            }
+        },
+    )?;
     Ok(scaled)
 }
 

@@ -812,7 +812,7 @@ mod _rust {
         category_affinity, embedding_features, latest_items, number_affinity, similarity_features, spread,
     };
     #[pymodule_export]
-    use super::ragged::{best, calibrate, check_ragged, min_max, mmr, ranks, union, values_at};
+    use super::ragged::{best, calibrate, check_ragged, min_max, mmr, places, ranks, union, values_at};
     #[pymodule_export]
     use super::{
         Csr, Mlp, als, biased_factors, biases, build_csr, cooccurrence, default_threads, encode_ints,

@@ -1,8 +1,8 @@
 //! Bindings of the ragged rows behind `ferrec.Candidates`.
 
-use crate::{Csr, Dense};
 use crate::arrays::{Parts, give, give_ranked, slice};
 use crate::run::{run, run_small};
+use crate::{Csr, Dense};
 use ferrec_core::ragged;
 use ferrec_core::rerank::{self, Likeness};
 use numpy::{PyArray1, PyReadonlyArray1};
@@ -54,6 +54,20 @@ pub(crate) fn ranks<'py>(
 ) -> PyResult<Bound<'py, PyArray1<f32>>> {
     let (indptr, scores) = (slice(&indptr, "indptr")?, slice(&scores, "scores")?);
     Ok(give(py, run(py, n_threads, None, |control| ragged::ranks(indptr, scores, control))?))
+}
+
+/// The place of each score in the list of its row.
+#[pyfunction]
+pub(crate) fn places<'py>(
+    py: Python<'py>,
+    lists: (PyReadonlyArray1<'py, i64>, PyReadonlyArray1<'py, f32>),
+    indptr: PyReadonlyArray1<'py, i64>,
+    scores: PyReadonlyArray1<'py, f32>,
+    n_threads: usize,
+) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    let lists = (slice(&lists.0, "lists")?, slice(&lists.1, "lists")?);
+    let (indptr, scores) = (slice(&indptr, "indptr")?, slice(&scores, "scores")?);
+    Ok(give(py, run(py, n_threads, None, |control| ragged::places(lists, indptr, scores, control))?))
 }
 
 /// Scores brought to 0 … 1 within their rows.
