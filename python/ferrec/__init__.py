@@ -61,7 +61,7 @@ from ferrec.models import (
 )
 from ferrec.planning import Plan, plan
 from ferrec.preparation import Prepare
-from ferrec.rankers import LightGBMRanker, MLPRanker, Ranker
+from ferrec.rankers import LightGBMRanker, MLPRanker, Ranker, ReciprocalRankFusion, WeightedBlend
 from ferrec.recommendations import Recommendations
 from ferrec.retrieval import Retrieval
 from ferrec.storage import load
@@ -102,6 +102,7 @@ __all__ = [
     "RP3Beta",
     "Random",
     "Ranker",
+    "ReciprocalRankFusion",
     "Recommendations",
     "Recommender",
     "Retrieval",
@@ -110,6 +111,7 @@ __all__ = [
     "UnsupportedError",
     "UserKNN",
     "UserKNNRegressor",
+    "WeightedBlend",
     "__version__",
     "compare",
     "cross_validate",

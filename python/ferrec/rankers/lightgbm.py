@@ -28,7 +28,7 @@ class LightGBMState(RankerState):
         """The trees, ready to score."""
         library = require("lightgbm", EXTRA)
         try:
-            booster = library.Booster(model_str=self.trees.decode(), params={"verbosity": -1})
+            booster = library.Booster(model_str=self.trees.decode())
         except (library.basic.LightGBMError, UnicodeDecodeError) as error:
             raise ModelFileError(f"trees.txt: LightGBM cannot read it: {error}") from error
         if booster.num_feature() != len(self.columns):
