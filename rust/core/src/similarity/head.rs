@@ -58,7 +58,7 @@ pub(super) fn products<I: Id, V: Value>(
         return Ok(Head { tiles: Vec::new() });
     }
     let blocks = narrow.n_rows().div_ceil(V::BLOCK_ROWS);
-    let parts = PARTS.min(PARTIAL_BYTES / (len * size_of::<Tile<V::Sum>>())).min(blocks / 2).max(1);
+    let parts = PARTS.min(PARTIAL_BYTES / (len * size_of::<Tile<V::Sum>>())).min(blocks.div_ceil(2)).max(1);
     let parts = 1 << parts.ilog2(); // divides evenly among 2, 4, 8 threads
     // Pairs of 16-bit sums of two products each: so many steps before they could overflow.
     let steps = (i16::MAX as u32 / (2 * largest * largest).max(1)).max(1) as usize;

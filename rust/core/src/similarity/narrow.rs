@@ -84,7 +84,7 @@ impl Value for () {
     type Sum = i32;
     type Cell = u64;
     type Key = u32;
-    const BLOCK_ROWS: usize = 4096;
+    const BLOCK_ROWS: usize = 2048;
     const PER_CELL: usize = 64;
     const DENSE_PER_PRODUCT: f64 = 240.0;
 
