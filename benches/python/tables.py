@@ -172,7 +172,16 @@ def measures_table(entries: list[Json], threads: int) -> list[str]:
         "## Time of a measure / time of cosine (item-item, top 100, ratings)",
         "",
         *markdown(["measure", "target", *shapes, "met"], rows),
+        *measure_limits(rows),
     ]
+
+
+def measure_limits(rows: list[list[str]]) -> list[str]:
+    missed = [row[0] for row in rows if row[-1] == verdict(False)]
+    found = [
+        f"- {name} is limited by: {text}" for name, text in targets.MEASURE_LIMITS.items() if name in missed
+    ]
+    return ["", *found] if found else []
 
 
 def judged(met: bool, threads: int) -> bool | None:

@@ -51,13 +51,16 @@ LIMITS: dict[tuple[str, str], str] = {
         "of the samples (perf) 25 % are in the scatter loop, 14 % in the panel's additions, 9 % in prefetches:"
         " users' rows come from memory; what was tried is in docs/decisions/0007-pairs.md"
     ),
-    ("items", "long"): (
-        "no loop had more than a tenth of the samples (perf, before rare places were listed): scatter, marks,"
-        " formula, candidates and the rewriting of 23 M entries share the time"
+    ("items-binary", "1m"): (
+        "of the samples (perf) 20 % count bits, 7 % sort rows, and two threads are busy for 1.7 (perf stat): half of"
+        " the time is preparation, in many short parallel steps"
+    ),
+    ("items-binary", "long"): (
+        "no line has more than a tenth of the samples (perf): counting, listing places, scoring them in groups, and"
+        " rewriting 23 M entries share the time; 6 % clear new pages; two threads are busy for 1.66 (perf stat)"
     ),
     ("recommend", "1m"): "dense additions of the head, scatter of the tail: docs/decisions/0004-products.md",
     ("recommend", "20m"): "as at 1m",
-    ("users", "20m-users"): "not profiled yet",
     ("latency", "1m"): (
         "55 % of the samples in libpython, 12 % in NumPy, 21 % in the kernel (16 µs): ids to codes and back,"
         " checks; the peer knows rows only"
@@ -66,10 +69,42 @@ LIMITS: dict[tuple[str, str], str] = {
 }
 
 # The same for the time on one thread beside two.
-SCALING_LIMITS: dict[tuple[str, str], str] = {}
+SCALING_LIMITS: dict[tuple[str, str], str] = {
+    ("threads-items", "1m"): (
+        "1.76 threads busy (perf stat), and 7 % more CPU time than on one: preparation in short steps, shared caches"
+    ),
+    (
+        "threads-items",
+        "20m",
+    ): "1.77 threads busy (perf stat): what is left is the reading of the input in order",
+    (
+        "threads-users",
+        "1m",
+    ): "1.83 threads busy (perf stat), groups of 16 users are the smallest piece of work",
+}
+
+# Measure → the same for its time beside cosine's.
+_FLOATS = (
+    "its values are no small codes: rows of 6 bytes an entry instead of 3, float sums; a third of the samples (perf, 20m)"
+    " is in their scattered products, and dense blocks of floats are four times slower than of bytes"
+)
+MEASURE_LIMITS: dict[str, str] = dict.fromkeys(("p3alpha", "rp3beta", "adjusted_cosine", "pearson"), _FLOATS)
 
 # The same for memory.
-MEMORY_LIMITS: dict[tuple[str, str], str] = {}
+_COPY = "the matrix anew in the order of popularity, by rows and by columns, is what the speed rests on"
+MEMORY_LIMITS: dict[tuple[str, str], str] = {
+    ("items", "20m"): f"{_COPY}: 3 bytes an entry each way",
+    ("items", "long"): f"{_COPY}: 5 bytes an entry and 5 again; below every peer",
+    ("items-binary", "long"): f"{_COPY}; below every peer",
+    ("users", "1m"): "32 MiB are lists of candidates, one for each user that shares scores",
+    ("users", "20m-users"): "37 MiB are lists of candidates, one for each user that shares scores",
+    ("recommend", "1m"): "the similarity, packed in cache lines",
+    ("recommend", "long"): (
+        "the similarity three times: as given, best first; in order; packed in cache lines, 8 entries in 64 bytes"
+    ),
+    ("latency", "1m"): "the similarity is packed once it has been read often; it stays so",
+    ("latency-rows", "1m"): "as above",
+}
 
 # (row, engine) → what is to be known about a peer's number.
 PEERS: dict[tuple[str, str], str] = {
