@@ -85,8 +85,8 @@ SCALING_LIMITS: dict[tuple[str, str], str] = {
 
 # Measure → the same for its time beside cosine's.
 _FLOATS = (
-    "its values are no small codes: rows of 6 bytes an entry instead of 3, float sums; a third of the samples (perf, 20m)"
-    " is in their scattered products, and dense blocks of floats are four times slower than of bytes"
+    "its values are no small codes: rows of 6 bytes an entry instead of 3, float sums; a third of the samples (perf,"
+    " 20m) is in their scattered products, and dense blocks of floats are four times slower than of bytes"
 )
 MEASURE_LIMITS: dict[str, str] = dict.fromkeys(("p3alpha", "rp3beta", "adjusted_cosine", "pearson"), _FLOATS)
 
@@ -96,8 +96,8 @@ MEMORY_LIMITS: dict[tuple[str, str], str] = {
     ("items", "20m"): f"{_COPY}: 3 bytes an entry each way",
     ("items", "long"): f"{_COPY}: 5 bytes an entry and 5 again; below every peer",
     ("items-binary", "long"): f"{_COPY}; below every peer",
-    ("users", "1m"): "32 MiB are lists of candidates, one for each user that shares scores",
-    ("users", "20m-users"): "37 MiB are lists of candidates, one for each user that shares scores",
+    ("users", "1m"): "11 MiB are lists of candidates, one for each user, and 8 MiB the matrix transposed",
+    ("users", "20m-users"): "35 MiB are lists of candidates, one for each user, and 22 MiB the matrix transposed",
     ("recommend", "1m"): "the similarity, packed in cache lines",
     ("recommend", "long"): (
         "the similarity three times: as given, best first; in order; packed in cache lines, 8 entries in 64 bytes"
