@@ -180,20 +180,20 @@ def test_every_model_scores_every_pair():
     retrieval = Retrieval(models(), n={"near": 4, "popular": 2, "svd": 3}).fit(data)
     pairs = retrieval.candidates()
     assert list(pairs.columns) == retrieval.columns
-    lists = {
-        name: model.recommend(n=retrieval.n[name]).to_lists() for name, model in retrieval.models.items()
-    }
+    own_lists = {name: model.recommend(n=retrieval.n[name]) for name, model in retrieval.fitted.items()}
+    lists = {name: recs.to_lists() for name, recs in own_lists.items()}
     seen = data.matrix.toarray() != 0
     for query, user in enumerate(data.users.values.tolist()):
         own = slice(pairs.indptr[query], pairs.indptr[query + 1])
         items = pairs.items.decode(pairs.codes[own]).tolist()
         assert items == sorted(set().union(*(found[user] for found in lists.values())))
         assert not seen[query, pairs.codes[own]].any()
-        for name, model in retrieval.models.items():
+        for name, model in retrieval.fitted.items():
             scores = pairs.columns[f"{name}_score"][own]
             assert np.array_equal(scores, model.score([user] * len(items), items))
-            order = sorted(range(len(items)), key=lambda i: (-scores[i], i))
-            assert pairs.columns[f"{name}_rank"][own][order].tolist() == list(range(1, len(items) + 1))
+            best = [score for _, score in own_lists[name][user]]
+            places = [1 + sum(other > score for other in best) for score in scores]
+            assert pairs.columns[f"{name}_rank"][own].tolist() == places
 
 
 def test_blocks_are_the_whole():
@@ -257,31 +257,57 @@ def test_newcomers():
 
 
 def test_names():
-    retrieval = Retrieval([ferrec.ItemKNN(), ferrec.RP3Beta(), ferrec.ItemKNN(k=3), ferrec.ALS()], n=7)
-    assert list(retrieval.models) == ["item_knn", "rp3_beta", "item_knn_2", "als"]
-    assert retrieval.n == dict.fromkeys(retrieval.models, 7)
-    assert repr(retrieval).startswith("Retrieval(item_knn: 7 of ItemKNN();")
+    models = [ferrec.ItemKNN(), ferrec.RP3Beta(), ferrec.ItemKNN(k=3), ferrec.ALS()]
+    retrieval = Retrieval(models, n=7)
+    assert retrieval.columns[::2] == ["item_knn_score", "rp3_beta_score", "item_knn_2_score", "als_score"]
+    assert retrieval.columns[1] == "item_knn_rank"
+    assert repr(retrieval).startswith("Retrieval(models=[ItemKNN(), ")
+
+
+def test_fit_leaves_the_models_alone():
+    model = ferrec.ItemKNN(k=3)
+    data = sample()
+    retrieval = Retrieval([model], n=4).fit(data)
+    assert model._state is None
+    assert retrieval.fitted["item_knn"].k == 3
+    given = Retrieval([model.fit(data)], n=4)
+    assert given.fitted["item_knn"] is model
+    assert np.array_equal(given.candidates().codes, retrieval.candidates().codes)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_files_give_it_back(named, tmp_path):
+    retrieval = Retrieval(models() if named else list(models().values()), n=4).fit(sample())
+    retrieval.save(tmp_path / "retrieval")
+    twin = ferrec.load(tmp_path / "retrieval")
+    one, two = retrieval.candidates(), twin.candidates()
+    assert twin.columns == retrieval.columns
+    assert np.array_equal(one.codes, two.codes)
+    assert all(np.array_equal(one.columns[name], two.columns[name]) for name in one.columns)
 
 
 def test_wrong_arguments():
+    data = sample()
     for wrong in ([], {}, None, ferrec.ItemKNN(), [ferrec.ItemKNN], {1: ferrec.ItemKNN()}):
-        with pytest.raises(TypeError, match="models: expected"):
-            Retrieval(wrong)
+        for ask in (lambda one: one.fit(data), lambda one: one.candidates()):
+            with pytest.raises(TypeError, match="models: expected"):
+                ask(Retrieval(wrong))
     with pytest.raises(ValueError, match="n: must name the models item_knn, got als"):
-        Retrieval([ferrec.ItemKNN()], n={"als": 3})
+        Retrieval([ferrec.ItemKNN()], n={"als": 3}).fit(data)
     with pytest.raises(ValueError, match=r"n\['item_knn'\]: must be at least 1, got 0"):
-        Retrieval([ferrec.ItemKNN()], n={"item_knn": 0})
-    with pytest.raises(NotFittedError):
-        Retrieval([ferrec.ItemKNN()]).candidates()
-    with pytest.raises(NotFittedError):
-        Retrieval([ferrec.ItemKNN()]).iter_candidates()
-    fitted = Retrieval([ferrec.ItemKNN()]).fit(sample())
+        Retrieval([ferrec.ItemKNN()], n={"item_knn": 0}).fit(data)
+    for ask in (lambda one: one.candidates(), lambda one: one.iter_candidates(), lambda one: one.users):
+        with pytest.raises(NotFittedError, match="'item_knn' is not fitted, nor this Retrieval"):
+            ask(Retrieval([ferrec.ItemKNN()]))
+    fitted = Retrieval([ferrec.ItemKNN()]).fit(data)
     with pytest.raises(UnknownIdError, match="999"):
         fitted.iter_candidates([999])
     with pytest.raises(ValueError, match="block_size: must be at least 1, got 0"):
         fitted.iter_candidates(block_size=0)
+    with pytest.raises(ValueError, match="n: must be at least 1, got 0"):
+        fitted.set_params(n=0).iter_candidates()
     other = ferrec.Popularity().fit(ferrec.Interactions.from_arrays([1], [2]))
     with pytest.raises(
         DataError, match="'item_knn' and 'popularity' were fitted on different users, 60 and 1"
     ):
-        Retrieval([*fitted.models.values(), other]).candidates()
+        Retrieval([*fitted.fitted.values(), other]).candidates()

@@ -10,7 +10,7 @@ Build an [`Interactions`][ferrec.Interactions], fit a model, ask for recommendat
 The kernels under the models are in [`ferrec.kernels`][ferrec.kernels].
 """
 
-from ferrec import kernels, split
+from ferrec import features, kernels, split
 from ferrec._rust import __version__
 from ferrec.candidates import Candidates
 from ferrec.errors import (
@@ -45,7 +45,7 @@ from ferrec.models import (
     UserKNNRegressor,
 )
 from ferrec.planning import Plan, plan
-from ferrec.rankers import LightGBMRanker, MLPRanker, Ranker
+from ferrec.rankers import LightGBMRanker, MLPRanker, Ranker, ReciprocalRankFusion, WeightedBlend
 from ferrec.recommendations import Recommendations
 from ferrec.retrieval import Retrieval
 from ferrec.storage import load
@@ -80,6 +80,7 @@ __all__ = [
     "RP3Beta",
     "Random",
     "Ranker",
+    "ReciprocalRankFusion",
     "Recommendations",
     "Recommender",
     "Retrieval",
@@ -87,10 +88,12 @@ __all__ = [
     "UnsupportedError",
     "UserKNN",
     "UserKNNRegressor",
+    "WeightedBlend",
     "__version__",
     "compare",
     "evaluate",
     "evaluate_ratings",
+    "features",
     "kernels",
     "load",
     "plan",

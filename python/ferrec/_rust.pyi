@@ -25,6 +25,7 @@ __all__ = [
     "biases",
     "build_csr",
     "build_profile",
+    "calibrate",
     "category_affinity",
     "check_ragged",
     "default_threads",
@@ -37,7 +38,10 @@ __all__ = [
     "latest",
     "measures",
     "metrics",
+    "min_max",
+    "mmr",
     "number_affinity",
+    "places",
     "plan_similar",
     "ranking_metrics",
     "ranks",
@@ -205,6 +209,28 @@ def check_ragged(indptr: _I64, codes: _I32, n_cols: int) -> None: ...
 def union(lists: Sequence[tuple[_I64, _I32]], n_cols: int, n_threads: int) -> tuple[_I64, _I32]: ...
 def ranks(indptr: _I64, scores: _F32, n_threads: int) -> _F32: ...
 def best(lists: tuple[_I64, _I32], n_cols: int, scores: _F32, n: int, n_threads: int) -> _CsrParts: ...
+def places(lists: tuple[_I64, _F32], indptr: _I64, scores: _F32, n_threads: int) -> _F32: ...
+def min_max(indptr: _I64, scores: _F32, n_threads: int) -> _F32: ...
+def mmr(
+    lists: tuple[_I64, _I32],
+    n_cols: int,
+    scores: _F32,
+    n: int,
+    near: Csr | None,
+    vectors: _Dense,
+    strength: float,
+    n_threads: int,
+) -> _CsrParts: ...
+def calibrate(
+    lists: tuple[_I64, _I32],
+    scores: _F32,
+    n: int,
+    histories: Csr,
+    categories: Csr,
+    strength: float,
+    smoothing: float,
+    n_threads: int,
+) -> _CsrParts: ...
 def values_at(pairs: Csr, matrix: Csr, rows: _I32, absent: float, n_threads: int) -> _F32: ...
 def spread(pairs: Csr, columns: Sequence[_F32], of_items: bool, n_threads: int) -> list[_F32]: ...
 def category_affinity(pairs: Csr, histories: Csr, categories: Csr, n_threads: int) -> list[_F32]: ...

@@ -266,28 +266,14 @@ class Retrieval(Estimator[RetrievalState]):
         }
 
     def _describe(self, pairs: Candidates, own: Mapping[str, CsrParts]) -> Candidates:
+        n_threads = threads(self.n_threads)
         columns: dict[str, NDArray[np.float32]] = {}
         for name, model in self.fitted.items():
             scores = model._pairs(model._fitted(), pairs.queries, pairs.pairs)
             columns[f"{name}_score"] = scores
-            columns[f"{name}_rank"] = _places(own[name], pairs.rows, scores)
+            indptr, _, best = own[name]
+            columns[f"{name}_rank"] = _rust.places((indptr, best), pairs.indptr, scores, n_threads)
         return pairs.with_columns(columns)
-
-
-def _places(ranked: CsrParts, rows: NDArray[np.int32], scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """For each score, 1 + how many in its row of `ranked`, which is best first, are greater."""
-    indptr, _, best = ranked
-    list_rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-    before = np.searchsorted(_descending(list_rows, best), _descending(rows, scores))
-    return (before - indptr[rows] + 1).astype(np.float32)
-
-
-def _descending(rows: NDArray[np.integer[Any]], scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Numbers that ascend where rows ascend, and within a row where scores fall."""
-    # The bits of a float, read as an integer, ascend with it; below 0 they descend, unless all but the sign flip.
-    bits = (0.0 - scores).view(np.int32)
-    ordered: NDArray[np.int64] = (rows.astype(np.int64) << 32) + (bits ^ ((bits >> 31) & 0x7FFF_FFFF))
-    return ordered
 
 
 def _named(models: Sequence[Model] | Mapping[str, Model]) -> dict[str, Model]:

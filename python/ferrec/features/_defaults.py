@@ -18,9 +18,9 @@ _DAY = 86400.0
 def defaults(data: Interactions) -> FeatureSet:
     """A feature of each kind that the data has something for: a start.
 
-    Counts, means and similarities always; with times, recency and the popularity of the last week and of late; with
-    tables, every column of numbers, of lists, and of categories whose values come more than once on average (a title
-    is a name, not a category).
+    Counts, means and similarities always; with times, recency and the popularity of the last week and of late;
+    with tables, every column of numbers, of lists, and of categories whose values come more than once on average
+    (a title is a name, not a category).
 
     Parameters
     ----------

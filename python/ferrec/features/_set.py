@@ -32,7 +32,9 @@ class FeatureSetState:
         for feature in self.features:
             known = (feature._fitted().n_users, feature._fitted().n_items)
             if known != (len(self.users), len(self.items)):
-                raise DataError(f"{type(feature).__name__} was fitted on {known} users and items, others on more or less")
+                raise DataError(
+                    f"{type(feature).__name__} was fitted on {known} users and items, others on more or less"
+                )
 
 
 class FeatureSet(Estimator[FeatureSetState]):

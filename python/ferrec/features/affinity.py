@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +12,8 @@ from ferrec.errors import DataError
 from ferrec.features._base import Column, Feature, FeatureState
 from ferrec.features.attributes import numbers_of, standardised
 from ferrec.interactions import Interactions
-from ferrec.kernels import as_csr
 from ferrec.models._base import PerItem
+from ferrec.rerank import shares
 from ferrec.tables import Numbers
 
 
@@ -35,9 +34,9 @@ class CategoryAffinity(Feature[CategoryState]):
     """How much of the user's history has the candidate's category.
 
     ``<column>_affinity`` is the share of the items in the user's history, each counted once,
-    ``<column>_affinity_count`` is ln(1 + n) of their number, and ``<column>_affinity_missing`` is 1 where the item has
-    no category or no item of the history has one. An item with several categories (tags) counts for each in equal
-    parts.
+    ``<column>_affinity_count`` is ln(1 + n) of their number, and ``<column>_affinity_missing`` is 1 where the item
+    has no category or no item of the history has one. An item with several categories (tags) counts for each in
+    equal parts.
 
     Parameters
     ----------
@@ -68,10 +67,7 @@ class CategoryAffinity(Feature[CategoryState]):
         column = data.item_table[self.column]
         if isinstance(column, Numbers):
             raise DataError(f"column {self.column!r}: expected categories or lists, it holds numbers")
-        matrix: Any = column.to_csr()
-        totals = np.repeat(matrix.sum(axis=1), np.diff(matrix.indptr))
-        matrix.data = (matrix.data / totals).astype(np.float32)
-        return CategoryState(data.n_users, data.n_items, as_csr(matrix, self.column))
+        return CategoryState(data.n_users, data.n_items, shares(column, data.n_items))
 
     def _columns(self, state: CategoryState, candidates: Candidates, n_threads: int) -> list[Column]:
         history = candidates.queries.history
@@ -95,8 +91,8 @@ class NumberAffinity(Feature[NumberState]):
     """How far the candidate's number (its price) lies from what the user is used to.
 
     ``<column>_difference`` is the candidate's number less the mean of the user's history, in standard deviations
-    over all items; ``<column>_distance`` its absolute value; ``<column>_difference_missing`` is 1 where the item has
-    no number or no item of the history has one.
+    over all items; ``<column>_distance`` its absolute value; ``<column>_difference_missing`` is 1 where the item
+    has no number or no item of the history has one.
 
     Parameters
     ----------

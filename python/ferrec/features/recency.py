@@ -1,5 +1,5 @@
-"""How long ago: an item's events, a user's, and those of the two with each other. In ln(1 + days), counted back from
-the latest event of the data.
+"""How long ago: an item's events, a user's, and those of the two with each other. In ln(1 + days), counted back
+from the latest event of the data.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The candidate compared with the items that the user touched last, and the scores of models that do not retrieve."""
+"""The candidate compared with the user's last items, and the scores of models that do not retrieve."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -33,9 +33,9 @@ class SimilarityState(FeatureState):
 class ItemSimilarity(Feature[SimilarityState]):
     """How similar the candidate is to the last items of the user: ``<name>_max``, ``_mean``, ``_sum``, ``_last``.
 
-    The similarities are those of a neighbourhood model; items that are no neighbours have 0. ``_max`` is at least 0.
-    An item is not compared with itself. A newcomer's history has no order: all of it counts, and ``_last`` is the
-    mean.
+    The similarities are those of a neighbourhood model; items that are no neighbours have 0. ``_max`` is at least
+    0. An item is not compared with itself. A newcomer's history has no order: all of it counts, and ``_last`` is
+    the mean.
 
     Parameters
     ----------
@@ -138,7 +138,9 @@ class EmbeddingSimilarity(Feature[EmbeddingState]):
 
     def _fit(self, data: Interactions) -> EmbeddingState:
         if not isinstance(self.model, FactorModel):
-            raise TypeError(f"model: expected one with a vector for each item, such as ALS, got {self.model!r}")
+            raise TypeError(
+                f"model: expected one with a vector for each item, such as ALS, got {self.model!r}"
+            )
         recent, model = _recent(data, self.last), clone(self.model).fit(data)
         table: NDArray[Any] = model._directions(model._fitted()).astype(np.float64)
         norms = np.linalg.norm(table, axis=1, keepdims=True)

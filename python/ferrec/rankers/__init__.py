@@ -3,10 +3,11 @@
 from typing import Any
 
 from ferrec.rankers._base import Ranker
+from ferrec.rankers.blend import ReciprocalRankFusion, WeightedBlend
 from ferrec.rankers.lightgbm import LightGBMRanker
 from ferrec.rankers.mlp import MLPRanker
 
-__all__ = ["LightGBMRanker", "MLPRanker", "Ranker"]
+__all__ = ["LightGBMRanker", "MLPRanker", "Ranker", "ReciprocalRankFusion", "WeightedBlend"]
 
 RANKERS: dict[str, type[Ranker[Any]]] = {name: globals()[name] for name in __all__ if name != "Ranker"}
 """Every ranker by its class name."""

@@ -14,5 +14,6 @@ With pytest, one test for each check:
 """
 
 from ferrec.testing._checks import CHECKS, check_recommender, checkerboard
+from ferrec.testing._leaks import check_no_leak
 
-__all__ = ["CHECKS", "check_recommender", "checkerboard"]
+__all__ = ["CHECKS", "check_no_leak", "check_recommender", "checkerboard"]

@@ -16,12 +16,17 @@ use rayon::prelude::*;
 pub fn of_items(pairs: &Csr, columns: &[&[f32]], control: &Control) -> Result<Vec<Vec<f32>>> {
     each(columns, pairs.n_cols(), "items", |column| {
         let cols = pairs.indices();
-        let [values] = fill_rows(pairs.indptr(), control, || (), |(), row, [out]: [&mut [f32]; 1]| {
-            let cols = &cols[pairs.range(row)];
-            for at in 0..out.len() {
-                out[at] = column[cols[at] as usize];
-            }
-        })?;
+        let [values] = fill_rows(
+            pairs.indptr(),
+            control,
+            || (),
+            |(), row, [out]: [&mut [f32]; 1]| {
+                let cols = &cols[pairs.range(row)];
+                for at in 0..out.len() {
+                    out[at] = column[cols[at] as usize];
+                }
+            },
+        )?;
         Ok(values)
     })
 }
@@ -29,8 +34,12 @@ pub fn of_items(pairs: &Csr, columns: &[&[f32]], control: &Control) -> Result<Ve
 /// Numbers of the queries, one for each pair.
 pub fn of_queries(pairs: &Csr, columns: &[&[f32]], control: &Control) -> Result<Vec<Vec<f32>>> {
     each(columns, pairs.n_rows(), "queries", |column| {
-        let [values] =
-            fill_rows(pairs.indptr(), control, || (), |(), row, [out]: [&mut [f32]; 1]| out.fill(column[row]))?;
+        let [values] = fill_rows(
+            pairs.indptr(),
+            control,
+            || (),
+            |(), row, [out]: [&mut [f32]; 1]| out.fill(column[row]),
+        )?;
         Ok(values)
     })
 }
@@ -115,25 +124,30 @@ pub fn number_affinity(
         let text = format!("numbers has length {}, but there are {} items", numbers.len(), pairs.n_cols());
         return Err(Error::Shape(text));
     }
-    fill_rows(pairs.indptr(), control, || (), |(), row, [difference, distance, missing]: [&mut [f32]; 3]| {
-        let (mut sum, mut n) = (0.0_f64, 0.0_f64);
-        for &item in histories.row(row).0 {
-            let number = numbers[item as usize];
-            if !number.is_nan() {
-                sum += f64::from(number);
-                n += 1.0;
+    fill_rows(
+        pairs.indptr(),
+        control,
+        || (),
+        |(), row, [difference, distance, missing]: [&mut [f32]; 3]| {
+            let (mut sum, mut n) = (0.0_f64, 0.0_f64);
+            for &item in histories.row(row).0 {
+                let number = numbers[item as usize];
+                if !number.is_nan() {
+                    sum += f64::from(number);
+                    n += 1.0;
+                }
             }
-        }
-        let mean = sum / n;
-        for (at, &item) in pairs.row(row).0.iter().enumerate() {
-            let apart = (f64::from(numbers[item as usize]) - mean) as f32;
-            if apart.is_finite() {
-                (difference[at], distance[at]) = (apart, apart.abs());
-            } else {
-                missing[at] = 1.0;
+            let mean = sum / n;
+            for (at, &item) in pairs.row(row).0.iter().enumerate() {
+                let apart = (f64::from(numbers[item as usize]) - mean) as f32;
+                if apart.is_finite() {
+                    (difference[at], distance[at]) = (apart, apart.abs());
+                } else {
+                    missing[at] = 1.0;
+                }
             }
-        }
-    })
+        },
+    )
 }
 
 /// The last items of each row, at most `n`: of those with the latest times, and among equal times with the greatest
@@ -148,17 +162,18 @@ pub fn latest(history: &Csr, times: &[i64], n: usize, control: &Control) -> Resu
     for row in 0..history.n_rows() {
         indptr.push(indptr[row] + kept(row) as i64);
     }
-    let [entries] = fill_rows(&indptr, control, Vec::new, |order: &mut Vec<usize>, row, [out]: [&mut [Place]; 1]| {
-        let range = history.range(row);
-        let cols = &history.indices()[range.clone()];
-        order.clear();
-        order.extend(range.clone());
-        order.sort_unstable_by(|&a, &b| (times[b], b).cmp(&(times[a], a)));
-        for (above, &at) in order[..out.len()].iter().enumerate() {
-            out[above] = (cols[at - range.start], above as f32 + 1.0);
-        }
-        out.sort_unstable_by_key(|place| place.0);
-    })?;
+    let [entries] =
+        fill_rows(&indptr, control, Vec::new, |order: &mut Vec<usize>, row, [out]: [&mut [Place]; 1]| {
+            let range = history.range(row);
+            let cols = &history.indices()[range.clone()];
+            order.clear();
+            order.extend(range.clone());
+            order.sort_unstable_by(|&a, &b| (times[b], b).cmp(&(times[a], a)));
+            for (above, &at) in order[..out.len()].iter().enumerate() {
+                out[above] = (cols[at - range.start], above as f32 + 1.0);
+            }
+            out.sort_unstable_by_key(|place| place.0);
+        })?;
     let (cols, places) = entries.into_par_iter().unzip();
     Ok(Csr::trusted(indptr, cols, places, history.n_cols()))
 }
@@ -260,35 +275,40 @@ pub fn embedding_similarity(
     }
     let kernel = Kernel::new(Level::current());
     let scratch = || (vec![[0.0; ITEMS]; vectors.shape().1], Tile::default());
-    fill_rows(pairs.indptr(), control, scratch, |(panel, tile), row, [most, mean, sum, last]: [&mut [f32]; 4]| {
-        let candidates = pairs.row(row).0;
-        let (items, order) = recent.of(row);
-        for (block, some) in candidates.chunks(ITEMS).enumerate() {
-            for (lane, &item) in some.iter().enumerate() {
-                let vector = vectors.row(item as usize);
-                for (dimension, slot) in panel.iter_mut().enumerate() {
-                    slot[lane] = vector[dimension];
+    fill_rows(
+        pairs.indptr(),
+        control,
+        scratch,
+        |(panel, tile), row, [most, mean, sum, last]: [&mut [f32]; 4]| {
+            let candidates = pairs.row(row).0;
+            let (items, order) = recent.of(row);
+            for (block, some) in candidates.chunks(ITEMS).enumerate() {
+                for (lane, &item) in some.iter().enumerate() {
+                    let vector = vectors.row(item as usize);
+                    for (dimension, slot) in panel.iter_mut().enumerate() {
+                        slot[lane] = vector[dimension];
+                    }
                 }
-            }
-            for (items, order) in items.chunks(QUERIES).zip(order.chunks(QUERIES)) {
-                let six = std::array::from_fn(|at| vectors.row(items[at.min(items.len() - 1)] as usize));
-                kernel.scores(six, panel, &[f32::INFINITY; QUERIES], tile);
-                for (at, &item) in items.iter().enumerate() {
-                    let is_last = recent.ordered && order[at] == 1.0;
-                    for (lane, &other) in some.iter().enumerate() {
-                        if other == item {
-                            continue;
-                        }
-                        let (slot, value) = (block * ITEMS + lane, tile[at][lane]);
-                        most[slot] = most[slot].max(value);
-                        sum[slot] += value;
-                        if is_last {
-                            last[slot] = value;
+                for (items, order) in items.chunks(QUERIES).zip(order.chunks(QUERIES)) {
+                    let six = std::array::from_fn(|at| vectors.row(items[at.min(items.len() - 1)] as usize));
+                    kernel.scores(six, panel, &[f32::INFINITY; QUERIES], tile);
+                    for (at, &item) in items.iter().enumerate() {
+                        let is_last = recent.ordered && order[at] == 1.0;
+                        for (lane, &other) in some.iter().enumerate() {
+                            if other == item {
+                                continue;
+                            }
+                            let (slot, value) = (block * ITEMS + lane, tile[at][lane]);
+                            most[slot] = most[slot].max(value);
+                            sum[slot] += value;
+                            if is_last {
+                                last[slot] = value;
+                            }
                         }
                     }
                 }
             }
-        }
-        means(items, candidates, sum, mean, if recent.ordered { None } else { Some(last) });
-    })
+            means(items, candidates, sum, mean, if recent.ordered { None } else { Some(last) });
+        },
+    )
 }

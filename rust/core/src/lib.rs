@@ -24,6 +24,7 @@ pub mod product;
 mod pruned;
 pub mod ragged;
 pub mod rating;
+pub mod rerank;
 mod ridge;
 pub mod simd;
 pub mod similarity;

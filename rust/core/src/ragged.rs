@@ -13,6 +13,7 @@ use std::sync::Mutex;
 pub struct Rows<'a> {
     indptr: &'a [i64],
     cols: &'a [i32],
+    n_cols: usize,
 }
 
 impl<'a> Rows<'a> {
@@ -23,7 +24,7 @@ impl<'a> Rows<'a> {
             let text = format_args!("column {} at position {at}, but there are {n_cols} columns", cols[at]);
             return Err(Error::invalid(name, text));
         }
-        Ok(Self { indptr, cols })
+        Ok(Self { indptr, cols, n_cols })
     }
 
     /// Checks that the ids of every row ascend without repetition.
@@ -37,15 +38,24 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    fn n_rows(&self) -> usize {
+    pub(crate) fn n_rows(&self) -> usize {
         self.indptr.len() - 1
     }
 
-    fn range(&self, row: usize) -> Range<usize> {
+    pub(crate) fn n_cols(&self) -> usize {
+        self.n_cols
+    }
+
+    /// The number of entries.
+    pub(crate) fn len(&self) -> usize {
+        self.cols.len()
+    }
+
+    pub(crate) fn range(&self, row: usize) -> Range<usize> {
         self.indptr[row] as usize..self.indptr[row + 1] as usize
     }
 
-    fn row(&self, row: usize) -> &'a [i32] {
+    pub(crate) fn row(&self, row: usize) -> &'a [i32] {
         &self.cols[self.range(row)]
     }
 }
@@ -178,6 +188,63 @@ pub fn ranks(indptr: &[i64], scores: &[f32], control: &Control) -> Result<Vec<f3
     Ok(ranks)
 }
 
+/// The place that every score would have in the list of its row, which falls: 1 + how many there are greater.
+pub fn places(
+    lists: (&[i64], &[f32]),
+    indptr: &[i64],
+    scores: &[f32],
+    control: &Control,
+) -> Result<Vec<f32>> {
+    let (ends, listed) = lists;
+    check_offsets("lists", ends, listed.len())?;
+    check_offsets("scores", indptr, scores.len())?;
+    if ends.len() != indptr.len() {
+        let text = format!("lists have {} rows and scores {}", ends.len() - 1, indptr.len() - 1);
+        return Err(Error::Shape(text));
+    }
+    let [places] = fill_rows(
+        indptr,
+        control,
+        || (),
+        |(), row, [out]: [&mut [f32]; 1]| {
+            let list = &listed[ends[row] as usize..ends[row + 1] as usize];
+            let start = indptr[row] as usize;
+            for at in 0..out.len() {
+                let score = scores[start + at];
+                out[at] = list.partition_point(|&s| s > score) as f32 + 1.0;
+            }
+        },
+    )?;
+    Ok(places)
+}
+
+/// The scores brought to 0 … 1 within their rows: 0 for the least, 1 for the greatest, 0 where all are equal.
+pub fn min_max(indptr: &[i64], scores: &[f32], control: &Control) -> Result<Vec<f32>> {
+    check_offsets("scores", indptr, scores.len())?;
+    check_finite(scores)?;
+    let [scaled] = fill_rows(
+        indptr,
+        control,
+        || (),
+        |(), row, [out]: [&mut [f32]; 1]| {
+            let scores = &scores[indptr[row] as usize..indptr[row + 1] as usize];
+            let (mut least, mut most) = (f32::INFINITY, f32::NEG_INFINITY);
+            for &score in scores {
+                least = least.min(score);
+                most = most.max(score);
+            }
+            // In f64, where the span of any two of them is finite.
+            let span = f64::from(most) - f64::from(least);
+            if span > 0.0 {
+                for at in 0..out.len() {
+                    out[at] = ((f64::from(scores[at]) - f64::from(least)) / span) as f32;
+                }
+            }
+        },
+    )?;
+    Ok(scaled)
+}
+
 /// The best `n` columns of every row, best first, equal scores by ascending column.
 pub fn best(rows: Rows<'_>, scores: &[f32], n: usize, control: &Control) -> Result<Ranked> {
     if scores.len() != rows.cols.len() {
@@ -204,7 +271,7 @@ pub fn best(rows: Rows<'_>, scores: &[f32], n: usize, control: &Control) -> Resu
     )
 }
 
-fn check_finite(scores: &[f32]) -> Result<()> {
+pub(crate) fn check_finite(scores: &[f32]) -> Result<()> {
     match scores.iter().position(|s| !s.is_finite()) {
         Some(at) => Err(Error::invalid("scores", format_args!("{} at position {at}", scores[at]))),
         None => Ok(()),

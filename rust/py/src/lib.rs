@@ -686,7 +686,7 @@ mod _rust {
         category_affinity, embedding_features, latest, number_affinity, similarity_features, spread,
     };
     #[pymodule_export]
-    use super::ragged::{best, check_ragged, ranks, union, values_at};
+    use super::ragged::{best, calibrate, check_ragged, min_max, mmr, places, ranks, union, values_at};
     #[pymodule_export]
     use super::{
         Csr, Mlp, als, biased_factors, biases, build_csr, default_threads, encode_ints, fold_in, fold_in_als,

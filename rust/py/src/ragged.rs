@@ -1,9 +1,10 @@
 //! Bindings of the ragged rows behind `ferrec.Candidates`.
 
-use crate::Csr;
 use crate::arrays::{Parts, give, give_ranked, slice};
 use crate::run::{run, run_small};
+use crate::{Csr, Dense};
 use ferrec_core::ragged;
+use ferrec_core::rerank::{self, Likeness};
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 
@@ -55,6 +56,32 @@ pub(crate) fn ranks<'py>(
     Ok(give(py, run(py, n_threads, None, |control| ragged::ranks(indptr, scores, control))?))
 }
 
+/// The place of each score in the list of its row.
+#[pyfunction]
+pub(crate) fn places<'py>(
+    py: Python<'py>,
+    lists: (PyReadonlyArray1<'py, i64>, PyReadonlyArray1<'py, f32>),
+    indptr: PyReadonlyArray1<'py, i64>,
+    scores: PyReadonlyArray1<'py, f32>,
+    n_threads: usize,
+) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    let lists = (slice(&lists.0, "lists")?, slice(&lists.1, "lists")?);
+    let (indptr, scores) = (slice(&indptr, "indptr")?, slice(&scores, "scores")?);
+    Ok(give(py, run(py, n_threads, None, |control| ragged::places(lists, indptr, scores, control))?))
+}
+
+/// Scores brought to 0 … 1 within their rows.
+#[pyfunction]
+pub(crate) fn min_max<'py>(
+    py: Python<'py>,
+    indptr: PyReadonlyArray1<'py, i64>,
+    scores: PyReadonlyArray1<'py, f32>,
+    n_threads: usize,
+) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    let (indptr, scores) = (slice(&indptr, "indptr")?, slice(&scores, "scores")?);
+    Ok(give(py, run(py, n_threads, None, |control| ragged::min_max(indptr, scores, control))?))
+}
+
 /// The best `n` columns of each row.
 #[pyfunction]
 pub(crate) fn best<'py>(
@@ -88,4 +115,55 @@ pub(crate) fn values_at<'py>(
         ragged::values_at(&pairs.inner, &matrix.inner, rows, absent, control)
     })?;
     Ok(give(py, values))
+}
+
+/// Maximal marginal relevance; the likeness is a matrix of neighbours, or vectors.
+#[pyfunction]
+#[pyo3(signature = (lists, n_cols, scores, n, near, vectors, strength, n_threads))]
+#[expect(clippy::too_many_arguments)]
+pub(crate) fn mmr<'py>(
+    py: Python<'py>,
+    lists: List<'py>,
+    n_cols: usize,
+    scores: PyReadonlyArray1<'py, f32>,
+    n: usize,
+    near: Option<&Csr>,
+    vectors: Dense<'py>,
+    strength: f64,
+    n_threads: usize,
+) -> PyResult<Parts<'py>> {
+    let (indptr, codes, scores) =
+        (slice(&lists.0, "indptr")?, slice(&lists.1, "codes")?, slice(&scores, "scores")?);
+    let vectors = vectors.borrow("vectors")?;
+    let likeness = near.map_or(Likeness::Vectors(vectors), |near| Likeness::Neighbors(&near.inner));
+    let ranked = run(py, n_threads, None, |control| {
+        let rows = ragged::Rows::new("codes", indptr, codes, n_cols)?;
+        rerank::mmr(rows, scores, n, likeness, strength, control)
+    })?;
+    Ok(give_ranked(py, ranked))
+}
+
+/// Calibration to the categories of the histories.
+#[pyfunction]
+#[pyo3(signature = (lists, scores, n, histories, categories, strength, smoothing, n_threads))]
+#[expect(clippy::too_many_arguments)]
+pub(crate) fn calibrate<'py>(
+    py: Python<'py>,
+    lists: List<'py>,
+    scores: PyReadonlyArray1<'py, f32>,
+    n: usize,
+    histories: &Csr,
+    categories: &Csr,
+    strength: f64,
+    smoothing: f64,
+    n_threads: usize,
+) -> PyResult<Parts<'py>> {
+    let (indptr, codes, scores) =
+        (slice(&lists.0, "indptr")?, slice(&lists.1, "codes")?, slice(&scores, "scores")?);
+    let (histories, categories) = (&histories.inner, &categories.inner);
+    let ranked = run(py, n_threads, None, |control| {
+        let rows = ragged::Rows::new("codes", indptr, codes, histories.n_cols())?;
+        rerank::calibrate(rows, scores, n, histories, categories, strength, smoothing, control)
+    })?;
+    Ok(give_ranked(py, ranked))
 }
