@@ -32,7 +32,9 @@ class LightGBMState(RankerState):
         except (library.basic.LightGBMError, UnicodeDecodeError) as error:
             raise ModelFileError(f"trees.txt: LightGBM cannot read it: {error}") from error
         if booster.num_feature() != len(self.columns):
-            raise ModelFileError(f"trees.txt: has {booster.num_feature()} columns, expected {len(self.columns)}")
+            raise ModelFileError(
+                f"trees.txt: has {booster.num_feature()} columns, expected {len(self.columns)}"
+            )
         return booster
 
 
@@ -131,7 +133,9 @@ class LightGBMRanker(Ranker[LightGBMState]):
             valid_sets=None if validation is None else [dataset(validation, ours)],
             callbacks=watchers,
         )
-        return LightGBMState(names, booster.model_to_string(num_iteration=booster.best_iteration or -1).encode())
+        return LightGBMState(
+            names, booster.model_to_string(num_iteration=booster.best_iteration or -1).encode()
+        )
 
     def _params(self) -> dict[str, Any]:
         for name, least in (("trees", 1), ("leaves", 2), ("min_leaf", 1), ("patience", 1), ("seed", 0)):
