@@ -12,6 +12,7 @@ from ferrec import split
 from ferrec._tables import PathLike
 from ferrec.datasets import CompleteJourney, complete_journey
 from ferrec.evaluation import compare
+from ferrec.hybrid import Hybrid
 from ferrec.interactions import Interactions
 from ferrec.kernels import Progress
 from ferrec.models import ItemKNN, Popularity
@@ -26,7 +27,9 @@ SHOWN = 5
 REASONS = 3
 
 
-def run(output: PathLike, say: Callable[[str], object], progress: Progress = False) -> dict[str, Any]:
+def run(
+    output: PathLike, say: Callable[[str], object], progress: Progress = False, *, hybrid: bool = False
+) -> dict[str, Any]:
     """Learn from ten months of purchases, test on two, explain some recommendations and write all of them.
 
     Parameters
@@ -37,6 +40,8 @@ def run(output: PathLike, say: Callable[[str], object], progress: Progress = Fal
         Gets the text as it comes, in pieces of one or more lines.
     progress : bool or callable
         True draws bars (extra ``progress``).
+    hybrid : bool
+        Rank what the models propose by a neural network (extra ``tensorflow``).
 
     Returns
     -------
@@ -48,6 +53,9 @@ def run(output: PathLike, say: Callable[[str], object], progress: Progress = Fal
     # What a household buys says more here than how often: every product counts once. This and the shrinkage
     # below were chosen with the test part in sight: one more reason to claim no accuracy from the table.
     data = journey.interactions(duplicates="max")
+    if hybrid:
+        columns = ["item_id", "category", "department", "brand"]
+        data = data.with_items(journey.products.select(columns), extend=False)
     past, future = split.by_time(data, cutoff=CUTOFF)
     say(
         f"The Complete Journey, groceries of 2017: {len(data):,} purchases, {data.n_users:,} households, "
@@ -61,6 +69,9 @@ def run(output: PathLike, say: Callable[[str], object], progress: Progress = Fal
         "item-knn": ItemKNN(k=100, shrink=20.0),
         "popularity": Popularity(),
     }
+    if hybrid:
+        models = {"hybrid": Hybrid(retrievers=models, candidates=200), **models}
+    chosen = next(iter(models))
     seconds = {}
     for name, model in models.items():
         start = time.perf_counter()
@@ -69,7 +80,7 @@ def run(output: PathLike, say: Callable[[str], object], progress: Progress = Fal
         say(f"Fitted {model!r} in {seconds[name]:.1f} s")
 
     comparison = compare(models, future, METRICS, progress=progress)
-    first = comparison["item-knn"]
+    first = comparison[chosen]
     say(
         f"\nHow many of ten new products did households go on to buy? "
         f"All {data.n_items:,} products ranked:\n\n"
@@ -82,11 +93,11 @@ def run(output: PathLike, say: Callable[[str], object], progress: Progress = Fal
     items = data.items.values
     unnamed = items[~np.isin(items, journey.products["item_id"].to_numpy())]
     households = first.users[:HOUSEHOLDS].tolist()
-    shown = _explained(models["item-knn"], future, catalogue, unnamed, households)
+    shown = _explained(models[chosen], future, catalogue, unnamed, households)
     say("\n".join(map(_text, shown)))
 
     # Some bought products are not in the catalogue: nothing that one could put before people.
-    recs = models["item-knn"].recommend(n=10, exclude_items=unnamed, progress=progress)
+    recs = models[chosen].recommend(n=10, exclude_items=unnamed, progress=progress)
     recs.to_parquet(output, user_column="household_id", item_column="product_id")
     without = int((np.diff(recs.indptr) == 0).sum())
     took = time.perf_counter() - began
@@ -132,7 +143,7 @@ def _explained(
         reasons = [
             {**catalogue[reason], "share": round(float(part) / why.score, 4)}
             for reason, part in zip(why.items.tolist(), why.parts, strict=True)
-            if reason in catalogue
+            if part > 0 and reason in catalogue
         ]
         # Several products may go by one name.
         distinct = list({_label(reason): reason for reason in reversed(reasons)}.values())[::-1]

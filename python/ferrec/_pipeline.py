@@ -42,9 +42,9 @@ def run(
     """From raw events to a tuned model, in one folder.
 
     The latest fifth of the clean events is kept for judging, and seen only once; where there are no times, a random
-    fifth. Of the others again a fifth is what models are tuned on. Users who begin in that fifth are left out: nothing
-    is known of them, and all models would be judged by what they do with nothing. In the end the best model is fitted
-    on everything.
+    fifth. Of the others again a fifth is what models are tuned on. Users who begin in that fifth are left out:
+    nothing is known of them, and all models would be judged by what they do with nothing. In the end the best model
+    is fitted on everything.
 
     Parameters
     ----------

@@ -19,16 +19,17 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import NoneType
-from typing import Any, NoReturn, get_args, get_origin, get_type_hints
+from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from ferrec import _cli_data, _demo, split, storage
+from ferrec._estimator import Estimator
 from ferrec._progress import bar
 from ferrec._rust import __version__
 from ferrec._tables import csv_delimiter
@@ -38,15 +39,18 @@ from ferrec.errors import DataError, FerrecError, UnknownIdError, require
 from ferrec.evaluation import compare, cross_validate, evaluate_ratings, report, tune
 from ferrec.evaluation._metrics import METRICS, RATINGS
 from ferrec.evaluation._tuning import check_ending
+from ferrec.hybrid import Hybrid
 from ferrec.interactions import Interactions
 from ferrec.labels import Labels
 from ferrec.models import MODELS
 from ferrec.models._base import Recommender
+from ferrec.rankers import RANKERS
 
 __all__ = ["main"]
 
 Result = dict[str, Any]
 
+_KINDS: dict[str, type[Recommender[Any]]] = {**MODELS, "Hybrid": Hybrid}
 _NONE = {"none": None, "null": None, "true": True, "false": False}
 
 
@@ -87,6 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _parser().parse_args(argv)
     except SystemExit as stop:  # --help, --version, or wrong arguments, which argparse has explained
         return int(stop.code or 0)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow greets at length
     with _termination() as received, warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
@@ -126,6 +131,8 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 def _plain(value: object) -> object:
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, Estimator):
+        return repr(value)
     raise TypeError(f"no JSON for {type(value).__name__}")
 
 
@@ -180,7 +187,7 @@ def _pipeline(args: argparse.Namespace) -> tuple[Result, str]:
         if not args.json:
             print(text, flush=True)
 
-    kinds = [_model_kind(name) for name in args.model or ("item-knn", "ease")]
+    kinds = [_find("--model", name, MODELS) for name in args.model or ("item-knn", "ease")]
     threads = {} if args.threads is None else {"n_threads": args.threads}
     models = {_kebab(kind.__name__): kind(**threads) for kind in kinds}
     with _arguments():
@@ -208,7 +215,7 @@ def _fit(args: argparse.Namespace) -> tuple[Result, str]:
     text = f"{data!r}\n{model!r} fitted and saved to {output}\n{clock}"
     return {
         "model": type(model).__name__,
-        "params": model.get_params(),
+        "params": model.get_params(deep=False),
         "output": str(output),
         "users": data.n_users,
         "items": data.n_items,
@@ -227,15 +234,24 @@ def _model_folder(args: argparse.Namespace) -> Path:
 
 
 def _make_model(args: argparse.Namespace) -> Recommender[Any]:
-    kind = _model_kind(args.model)
+    kind = _find("--model", args.model, _KINDS)
+    model = kind()
+    ranker, retrievers = getattr(args, "ranker", None), getattr(args, "retrievers", None)
+    if isinstance(model, Hybrid):
+        model.set_params(ranker=_find("--ranker", ranker or "mlp", RANKERS)())
+        if retrievers is not None:
+            names = retrievers.split(",")
+            model.set_params(retrievers=tuple(_find("--retrievers", name, MODELS)() for name in names))
+    elif ranker or retrievers:
+        raise _UsageError(f"--ranker and --retrievers: are for the hybrid, {_kebab(kind.__name__)} has none")
     params = dict(map(_parse_param, args.param))
     if args.threads is not None:
         params["n_threads"] = args.threads
     try:
-        model = kind().set_params(**params)
+        model.set_params(**params)
     except ValueError as error:
         raise _UsageError(f"--param: {error}") from error
-    types = get_type_hints(kind.__init__)
+    types = _types(model)
     for name, value in params.items():
         allowed = [get_origin(one) or one for one in get_args(types[name]) or (types[name],)]
         # A whole number will do for a float; True is no number; a list is a sequence, and text is none.
@@ -246,18 +262,31 @@ def _make_model(args: argparse.Namespace) -> Recommender[Any]:
     return model
 
 
-def _model_kind(wanted: str) -> type[Recommender[Any]]:
-    kind = next((kind for name, kind in MODELS.items() if _flat(name) == _flat(wanted)), None)
-    if kind is None:
-        raise _UsageError(f"--model: {wanted!r} is unknown; there are {', '.join(map(_kebab, MODELS))}")
-    return kind
+Kind = TypeVar("Kind", bound=type[Estimator[Any]])
+
+
+def _find(option: str, wanted: str, kinds: Mapping[str, Kind]) -> Kind:
+    """A class by its name, written in any way; a ranker's may leave out that it is one."""
+    for name, kind in kinds.items():
+        if _flat(wanted) in (_flat(name), _flat(name).removesuffix("ranker")):
+            return kind
+    raise _UsageError(f"{option}: {wanted!r} is unknown; there are {', '.join(map(_kebab, kinds))}")
+
+
+def _types(model: Estimator[Any]) -> dict[str, Any]:
+    """The types of its parameters, and of those of the models among them."""
+    types = get_type_hints(type(model).__init__)
+    for name, value in model.get_params(deep=False).items():
+        if isinstance(value, Estimator):
+            types |= {f"{name}__{inner}": one for inner, one in _types(value).items()}
+    return types
 
 
 def _parse_param(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise _UsageError(f"--param: expected NAME=VALUE, got {text!r}")
-    name = name.replace("-", "_")
+    name = name.replace("-", "_").replace(".", "__")
     if value.lower() in _NONE:
         return name, _NONE[value.lower()]
     try:
@@ -623,7 +652,7 @@ def _demonstrate(args: argparse.Namespace) -> tuple[Result, str]:
         if not args.json:
             print(text, flush=True)
 
-    return _demo.run(args.output, say, _progress(args)), ""
+    return _demo.run(args.output, say, _progress(args), hybrid=args.hybrid), ""
 
 
 # -- what the commands share --------------------------------------------------------------------------------
@@ -752,13 +781,21 @@ def _parser() -> argparse.ArgumentParser:
         ferrec fit --model item-knn --param k=50 --param measure=jaccard events.parquet -o model/
         ferrec fit --model popularity --param half_life=604800 --time ts clicks.csv -o model/
         ferrec fit --model item-knn-regressor --rating stars --duplicates last ratings/ -o model/
+        ferrec fit --model hybrid --time ts --param ranker.epochs=5 events.parquet -o model/
+        ferrec fit --model hybrid --retrievers item-knn,ease --ranker lightgbm --time ts log/ -o model/
         ferrec fit --model rp3-beta --event type --event-weight view=1 --event-weight buy=5 log/ -o model/
         ferrec fit --model content-knn --item-table items.csv --split "genres=|" events.parquet -o model/
         """,
-        extra="models and their parameters:\n" + "\n".join(map(_describe_model, MODELS)),
+        extra=(
+            "models and their parameters:\n" + "\n".join(map(_describe_model, _KINDS)) + "\n\n"
+            "The hybrid learns from the latest fifth of the events what to make of the proposals of its\n"
+            "retrievers. Its rankers: " + ", ".join(map(_kebab, RANKERS))
+        ),
     )
     _add_training(fit)
     fit.add_argument("-o", "--output", required=True, metavar="FOLDER", help="where the model goes")
+    fit.add_argument("--retrievers", metavar="LIST", help="the hybrid's models, separated by commas")
+    fit.add_argument("--ranker", metavar="NAME", help="the hybrid's ranker (default mlp)")
     _add_table(fit)
     group = fit.add_argument_group("tables of attributes, whose ids stand in the columns named above")
     group.add_argument(
@@ -965,9 +1002,13 @@ def _parser() -> argparse.ArgumentParser:
         "a year of grocery purchases, from events to explained recommendations",
         """
         ferrec demo
+        ferrec demo --hybrid
         ferrec demo -o groceries.parquet --json
         """,
-        extra='needs: pip install "ferrec[demo]"',
+        extra='needs: pip install "ferrec[demo]", and for the hybrid "ferrec[demo,tensorflow]"',
+    )
+    demo.add_argument(
+        "--hybrid", action="store_true", help="put a neural ranker behind the models, which takes longer"
     )
     demo.add_argument(
         "-o",
@@ -1073,7 +1114,7 @@ def _bytes(text: str) -> int:
 
 
 def _describe_model(name: str) -> str:
-    params = MODELS[name]().get_params()
+    params = _KINDS[name]().get_params()
     shown = " ".join(f"{key}={value}" for key, value in params.items() if key != "n_threads")
     return f"  {_kebab(name):<20} {shown}".rstrip()
 

@@ -1,5 +1,6 @@
 """The neural ranker: Keras trains it, Rust scores with it."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.candidates import Candidates
+from ferrec.errors import require
 from ferrec.kernels import as_float, as_int, one_of, threads
 from ferrec.rankers import _network
 from ferrec.rankers._base import Labelled, Ranker
@@ -235,6 +237,49 @@ class MLPRanker(Ranker[MLPState]):
         state.check_items(candidates)
         numbers, codes = state.read_numbers(candidates), state.read_codes(candidates)
         return state.scorer.score(numbers, codes, len(candidates), threads(self.n_threads), None)
+
+    @property
+    def losses(self) -> dict[str, NDArray[np.float32]]:
+        """The mean loss of every epoch: ``"training"``, and ``"validation"`` where there was such a part.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        """
+        state = self._fitted()
+        found = {"training": state.loss, "validation": state.later_loss}
+        return {name: losses for name, losses in found.items() if len(losses)}
+
+    def plot_training(self, path: str | os.PathLike[str]) -> None:
+        """Draw the losses of every epoch (extra ``plot``).
+
+        Parameters
+        ----------
+        path : path
+            The picture; its ending says of what kind: ``.svg``, ``.png``.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        MissingExtraError
+            matplotlib is not installed.
+        """
+        losses = self.losses
+        figure = require("matplotlib.figure", "plot").Figure(figsize=(6, 3.5), layout="constrained")
+        axes = figure.subplots()
+        for name, values in losses.items():
+            axes.plot(range(1, len(values) + 1), values, marker="o", markersize=3, label=name)
+        if "validation" in losses:
+            best = int(losses["validation"].argmin())
+            axes.axvline(
+                best + 1, color="grey", linewidth=0.8, linestyle=":", label=f"kept: epoch {best + 1}"
+            )
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(f"{self.loss} loss")
+        axes.legend(frameon=False)
+        figure.savefig(path)
 
     @property
     def keras_model(self) -> Any:
