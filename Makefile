@@ -78,6 +78,14 @@ bench-record: $(VENV)/.installed-bench-all ## All shapes and peers (brings PyTor
 bench-report: $(VENV)/.installed-bench ## Draw the newest record into docs/img
 	$(BIN)/python benches/python/report.py
 
+.PHONY: bench-prepare
+bench-prepare: setup ## Prepare 10 M rows beside pandas and polars; the results are compared
+	$(BIN)/python benches/python/prepare.py
+
+.PHONY: pictures
+pictures: setup ## Draw the pictures of docs/preparation.md
+	$(BIN)/python docs/pictures.py
+
 .PHONY: bench-test
 bench-test: $(VENV)/.installed-bench $(VENV)/.installed-dev ## Every benchmark once, as a test: the answers are compared
 	$(BIN)/python -m pytest -q benches/python --benchmark-disable

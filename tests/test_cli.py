@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -359,3 +360,80 @@ def test_split_then_fit_and_evaluate_in_process(
     assert "Popularity knows no similarity of items" in capsys.readouterr().err
     assert cli.main(["nonsense"]) == 2
     assert cli.main(["--help"]) == 0
+
+
+# -- describe and prepare -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    (tmp_path / "log.csv").write_text(
+        "who,what,ts,did,secs\n1,a,2024-01-01T00:00:00,view,10\n1,a,2024-01-01T00:00:00,view,10\n"
+        "1,b,2024-01-01T02:00:00,buy,\n2,a,2024-01-02T00:00:00,view,30\n2,b,2024-01-02T00:00:10,buy,20\n"
+        "3,c,2024-01-03T00:00:00,view,5\n,a,2024-01-03T00:00:00,view,5\n"
+    )
+    from pyarrow import csv
+
+    parquet.write_table(csv.read_csv(tmp_path / "log.csv"), tmp_path / "log.parquet")
+    return tmp_path
+
+
+LOG = ["--user", "who", "--item", "what", "--time", "ts", "--event", "did"]
+
+
+def test_describe(log: Path) -> None:
+    result = answer("describe", "log.parquet", *LOG, "--html", "page.html", cwd=log)
+    wanted = ferrec.describe(log / "log.parquet", user="who", item="what", time="ts", event="did").to_dict()
+    assert {name: result[name] for name in wanted} == wanted and result["missing"] == {"who": 1}
+    assert "<h1>log.parquet</h1>" in (log / "page.html").read_text()
+    done = ferrec_cli("describe", "log.csv", *LOG, cwd=log)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("events      6\nmissing ")
+
+
+@pytest.mark.parametrize("source", ["log.parquet", "log.csv"])
+def test_prepare(source: str, log: Path) -> None:
+    steps = ["--dedup", "exact", "--k-core", "2", "--missing", "secs=median", "--weight-by", "secs"]
+    steps += [
+        "--event-weight",
+        "view=1",
+        "--event-weight",
+        "buy=5",
+        "--half-life",
+        "1d",
+        "--session-gap",
+        "1h",
+    ]
+    words = ["prepare", source, "-o", "clean.parquet", *LOG, *steps]
+    result = answer(*words, "--save", "prepared", cwd=log)
+    assert result["before"]["rows"] == 7 and result["after"] == {"rows": 4, "users": 2, "items": 2}
+    clean = parquet.read_table(log / "clean.parquet")
+    assert clean["session_id"].to_pylist() == [0, 1, 2, 2] and clean["secs"].to_pylist() == [10, 10, 30, 20]
+    again = answer("prepare", source, "-o", "again.parquet", *LOG[:0], "--load", "prepared", cwd=log)
+    assert again["after"] == result["after"]
+    assert parquet.read_table(log / "again.parquet").equals(clean)
+    done = ferrec_cli(*words, "--report", cwd=log)
+    assert done.returncode == 0 and done.stdout.endswith("4 of 7 rows written to clean.parquet\n")
+    assert re.search(r"^k-core +4  −1 +2  −1 +2  −1  users of fewer than 2 items", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--missing", "secs"], 2, "--missing: expected NAME=VALUE, got 'secs'"),
+        (["--k-core", "two"], 2, "--k-core: expected numbers with commas between, got 'two'"),
+        (["--k-core", "1,2,3"], 2, "k_core: expected an integer, got (1, 2, 3)"),
+        (["--activity", "0.9,0.1"], 2, "activity=(0.9, 0.1): expected quantiles"),
+        (["--normalize", "secs=robust"], 2, "normalize['secs']: must be one of"),
+        (["--half-life", "long"], 2, "half_life='long': expected seconds"),
+        (
+            ["--load", "x", "--k-core", "2"],
+            2,
+            "--load: user, item, time, event, k_core cannot be given with it",
+        ),
+        (["--event-weight", "view=1"], 1, "event_weights names 'view', but not 'buy' (2 rows)"),
+        (["--weight-by", "price"], 1, "column 'price' is not in the table"),
+    ],
+)
+def test_prepare_refuses(words: list[str], code: int, message: str, log: Path) -> None:
+    done = ferrec_cli("prepare", "log.parquet", "-o", "clean.parquet", *LOG, *words, cwd=log)
+    assert done.returncode == code and message in done.stderr and not (log / "clean.parquet").exists()

@@ -2,6 +2,8 @@
 
 import math
 import random
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -767,3 +769,44 @@ def test_folders_and_partitions(tmp_path: Path) -> None:
     assert report.steps[-1].rows == 3
     clean = parquet.read_table(tmp_path / "_clean.parquet", partitioning=None).to_pylist()
     assert [row["day"] for row in clean] == ["2024-01-01", "2024-01-01", "2024-01-02"]
+
+
+def test_files_of_a_folder_may_lack_columns(tmp_path: Path) -> None:
+    parquet.write_table(pyarrow.table({**PLAIN, "note": ["x", "y"]}), tmp_path / "1.parquet")
+    parquet.write_table(pyarrow.table(PLAIN), tmp_path / "2.parquet")
+    report = Prepare(missing={"note": "?"}).fit_transform_parquet(tmp_path, tmp_path / "_clean.parquet")
+    assert report.steps[-1].rows == 4
+    assert parquet.read_table(tmp_path / "_clean.parquet")["note"].to_pylist() == ["x", "y", "?", "?"]
+
+
+STREAM = """
+import resource, sys
+from ferrec import Prepare
+prepare = Prepare(time="time", dedup="exact", k_core=2, session_gap="1h")
+prepare.fit_transform_parquet(sys.argv[1], sys.argv[2])  # a small one, to load everything
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+prepare.fit_transform_parquet(sys.argv[3], sys.argv[4])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux only")
+def test_memory_of_a_stream_does_not_grow_with_the_other_columns(tmp_path: Path) -> None:
+    """Row groups of a million rows by 60 columns, which would be 480 MB."""
+    rng = np.random.default_rng(0)
+    n = 1_000_000
+    keys = {
+        "user_id": rng.integers(0, 50_000, n),
+        "item_id": rng.integers(0, 10_000, n),
+        "time": rng.integers(0, 10**7, n),
+    }
+    other = {f"column {at}": np.full(n, float(at)) for at in range(57)}
+    parquet.write_table(pyarrow.table({**keys, **other}), tmp_path / "wide.parquet", row_group_size=n)
+    parquet.write_table(pyarrow.table({**keys, **other}).slice(0, 1000), tmp_path / "small.parquet")
+    files = [tmp_path / name for name in ("small.parquet", "a.parquet", "wide.parquet", "b.parquet")]
+    done = subprocess.run(
+        [sys.executable, "-c", STREAM, *map(str, files)], capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 300e6
+    assert 0 < parquet.ParquetFile(tmp_path / "b.parquet").metadata.num_rows <= n

@@ -155,8 +155,10 @@ def svg(figure: Any, label: str, *, alone: bool = False) -> str:
     for stand_in, name in _STAND_INS.items():
         text = text.replace(stand_in, f"var(--{name})")
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r' id="[\w.]+_\d+"', "", text)  # names of parts that nothing refers to
     # Fonts of the page; the size stays.
     text = re.sub(r"font: (?:\w+ )*?([\d.]+px) [^;\"]+", r"font-size: \1", text)
+    text = re.sub(r"font-family: [^;\"]+;? ?", "", text)
     style = f"<style>{_colors()}svg {{ background: var(--card); }}</style>" if alone else ""
     head, inner = text.split(">", 1)
     head += f' role="img" aria-label="{escape(label)}" font-family="{_FONT}"'

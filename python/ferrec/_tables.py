@@ -216,14 +216,27 @@ def open_parquet(path: PathLike) -> Table:
 def parquet_batches(path: PathLike, size: int, columns: Sequence[str] | None = None) -> Iterator[Arrow]:
     """The rows of Parquet files in order, as pyarrow tables of at most `size`; first one without rows."""
     pyarrow = require("pyarrow", _EXTRA)
+    parquet = require("pyarrow.parquet", _EXTRA)
+    partition_keys = require("pyarrow.dataset", _EXTRA).get_partition_keys
     with _Reading(pyarrow, path, "Parquet"):
         dataset = _dataset(*_expand(path, (".parquet", ".parq", ".pq"), "Parquet"), set())
-        empty = dataset.schema.empty_table()
-        yield empty if columns is None else empty.select(columns)
-        ahead = {"batch_readahead": 2, "fragment_readahead": 1}  # what is read ahead is in memory
-        for batch in dataset.to_batches(columns=columns, batch_size=size, **ahead):
-            if batch.num_rows:
-                yield pyarrow.Table.from_batches([batch])
+        schema = dataset.schema
+        if columns is not None:
+            schema = pyarrow.schema([schema.field(name) for name in columns])
+        yield schema.empty_table()
+        for fragment in dataset.get_fragments():
+            keys = partition_keys(fragment.partition_expression)
+            # A scan of the dataset would hold whole row groups, and some of the next.
+            with parquet.ParquetFile(fragment.path, buffer_size=1 << 20, pre_buffer=False) as file:
+                there = [name for name in schema.names if name in file.schema_arrow.names]
+                for batch in file.iter_batches(size, columns=there):
+                    arrays = [
+                        batch.column(field.name)
+                        if field.name in there
+                        else pyarrow.repeat(pyarrow.scalar(keys.get(field.name), field.type), batch.num_rows)
+                        for field in schema
+                    ]
+                    yield pyarrow.Table.from_arrays(arrays, names=schema.names).cast(schema)
 
 
 def _dataset(files: list[str], root: str | None, dictionary: set[str]) -> Any:

@@ -176,7 +176,9 @@ class Hybrid(Recommender[HybridState]):
 
     def _stages(self, data: Interactions) -> tuple[Retrieval, FeatureSet, Ranker[Any]]:
         """The three stages, not fitted."""
-        models = [ItemKNN(), PureSVD(), Popularity()] if self.retrievers is None else self.retrievers
+        models = self.retrievers
+        if models is None:
+            models = [ItemKNN(), PureSVD(), Popularity()]
         retrieval = Retrieval(models, self.candidates, n_threads=self.n_threads)
         if self.features is None:
             features = defaults(data)

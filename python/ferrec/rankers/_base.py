@@ -7,7 +7,7 @@ A ranker is one file: a frozen `RankerState` with what `fit` learned, and a `Ran
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -109,7 +109,7 @@ class Ranker(Estimator[StateT], ABC):
         if validation is not None:
             if not isinstance(validation, Iterable) or len(both := tuple(validation)) != 2:
                 raise TypeError("validation: expected (candidates, labels)")
-            later = _labelled("validation: ", both[0], both[1], None, categories)
+            later = _labelled("validation: ", both[0], cast("ArrayLike", both[1]), None, categories)
             check_columns(tuple(candidates.columns), later.candidates, "validation")
         with bar(progress, f"fit {type(self).__name__}") as callback:
             self._state = self._fit(train, later, callback)

@@ -115,8 +115,8 @@ class Inputs(RankerState):
                     columns[:, number] = column[at]
             if codes:
                 inputs["rows"] = rows = np.empty((len(at), len(codes)), np.int32)
-                for number, (column, lookup) in enumerate(zip(codes, self.lookups, strict=True)):
-                    rows[:, number] = _find(lookup, column[at])
+                for number, (categories, lookup) in enumerate(zip(codes, self.lookups, strict=True)):
+                    rows[:, number] = _find(lookup, categories[at])
             weights = np.ones(len(at), np.float32) if pairs.weights is None else pairs.weights[at]
             yield inputs, pairs.labels[at], weights
 
