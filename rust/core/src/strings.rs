@@ -64,7 +64,10 @@ impl<'a> Strings<'a> {
     /// The place of each wanted string among these, which ascend; -1 where it is not.
     pub fn find(&self, wanted: Strings<'_>) -> Result<Vec<i32>> {
         if self.len() > i32::MAX as usize {
-            return Err(Error::invalid("labels", format_args!("{} strings; at most {} fit", self.len(), i32::MAX)));
+            return Err(Error::invalid(
+                "labels",
+                format_args!("{} strings; at most {} fit", self.len(), i32::MAX),
+            ));
         }
         let find = |at: usize| match wanted.get(at) {
             Some(text) => Ok(self.place(text)),

@@ -677,9 +677,9 @@ mod _rust {
     #[pymodule_export]
     use super::{
         Csr, als, biased_factors, biases, build_csr, default_threads, encode_ints, find_strings,
-        flaw_of_strings, fold_in, fold_in_als, fold_in_biased, gram, plan_similar, ranking_metrics, score_factors, score_product, score_random,
-        score_ratings, simd_level, slim, top_k_common, top_k_factors, top_k_product, top_k_random,
-        top_k_ratings, top_k_similar, truncated_svd, weight,
+        flaw_of_strings, fold_in, fold_in_als, fold_in_biased, gram, plan_similar, ranking_metrics,
+        score_factors, score_product, score_random, score_ratings, simd_level, slim, top_k_common,
+        top_k_factors, top_k_product, top_k_random, top_k_ratings, top_k_similar, truncated_svd, weight,
     };
     use pyo3::prelude::*;
 
