@@ -3,12 +3,13 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -32,12 +33,12 @@ def ferrec_cli(*words: object, cwd: Path, stdin: str = "") -> subprocess.Complet
 
 
 def answer(*words: object, cwd: Path, stdin: str = "") -> dict[str, Any]:
-    """The one JSON object of a command that succeeds, silently otherwise."""
+    """The last JSON object of a command that succeeds without a word; only `recommend` has others before it."""
     done = ferrec_cli(*words, "--json", cwd=cwd, stdin=stdin)
     assert (done.returncode, done.stderr) == (0, ""), done
-    result: dict[str, Any] = json.loads(done.stdout)
-    assert result["command"] == words[0] and done.stdout.count("\n") == 1
-    return result
+    *events, result = map(json.loads, done.stdout.splitlines())
+    assert result["command"] == words[0] and bool(events) == (words[0] == "recommend")
+    return cast("dict[str, Any]", result)
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +202,7 @@ def test_evaluate(home: Path, model: ferrec.Recommender[Any], tmp_path: Path) ->
     assert done.stdout.strip() == repr(evaluate(model, test))
 
 
-@pytest.mark.parametrize("command", ["fit", "recommend", "similar", "evaluate", "demo"])
+@pytest.mark.parametrize("command", ["fit", "recommend", "inspect", "similar", "evaluate", "demo"])
 def test_help_has_examples(command: str, tmp_path: Path) -> None:
     done = ferrec_cli(command, "--help", cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == ""
@@ -255,9 +256,30 @@ WRONG = {
     ),
     "a missing model": (1, ["recommend", "nowhere", "-o", "new"], "nowhere: no such folder"),
     "a folder that is no model": (1, ["similar", ".", "--item", "x"], "is no saved model"),
-    "an output in no folder": (1, ["recommend", "MODEL", "-o", "nowhere/new"], "nowhere: no such folder"),
-    "an output that is a folder": (1, ["recommend", "MODEL", "-o", "."], "is a folder"),
-    "an unknown user": (1, ["recommend", "MODEL", "-o", "new", "--users", "ids.txt"], "the first is 99999"),
+    "an output in no folder": (1, ["recommend", "MODEL", "-o", "nowhere/new.pq"], "nowhere: no such folder"),
+    "an output with other files": (1, ["recommend", "MODEL", "-o", "."], "holds something else"),
+    "an unknown user": (
+        1,
+        ["recommend", "MODEL", "-o", "new.pq", "--users", "ids.txt"],
+        "the first is 99999",
+    ),
+    "a size that is none": (2, ["recommend", "MODEL", "-o", "new", "--memory-limit", "2XB"], "such as 2GiB"),
+    "two sizes": (
+        2,
+        ["recommend", "MODEL", "-o", "new", "--memory-limit", "2GB", "--block-size", "5"],
+        "not allowed with",
+    ),
+    "a limit that is too small": (
+        2,
+        ["recommend", "MODEL", "-o", "new", "--memory-limit", "1M"],
+        "memory_limit: 1 MiB is too little",
+    ),
+    "a file to resume": (2, ["recommend", "MODEL", "-o", "new.pq", "--resume"], "resume: new.pq is one file"),
+    "histories of nobody": (
+        2,
+        ["recommend", "MODEL", "-o", "new", "--history", "h"],
+        "is a column of a source",
+    ),
     "no list of users": (1, ["recommend", "MODEL", "-o", "new", "--users", "nowhere.txt"], "nowhere.txt"),
     "a list that is no text": (1, ["recommend", "MODEL", "-o", "new", "--users", "junk.bin"], "is not UTF-8"),
     "an unknown item": (1, ["similar", "MODEL", "--item", "x"], "the first is 'x'"),
@@ -305,9 +327,91 @@ def test_wrong_input(case: str, home: Path, tmp_path: Path) -> None:
 def test_progress_goes_to_standard_error(home: Path, tmp_path: Path) -> None:
     pytest.importorskip("tqdm")
     done = ferrec_cli("recommend", home / "model", "-o", "r.parquet", "--progress", "--json", cwd=tmp_path)
-    assert "100%" in done.stderr and json.loads(done.stdout)["users"] == 300
+    assert "100%" in done.stderr and "300 users" in done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["users"] == 300
     quiet = ferrec_cli("recommend", home / "model", "-o", "r.parquet", cwd=tmp_path)
     assert quiet.stderr == ""
+
+
+def test_recommend_into_a_folder(home: Path, model: ferrec.Recommender[Any], tmp_path: Path) -> None:
+    """From a folder of histories, with events for a scheduler, and nothing left to do the second time."""
+    lists = [["item 5", "item 7"], ["item 7", "soap"], []]
+    table = pyarrow.table({"who": ["ann", "bob", "cat"], "basket": lists, "stars": [[1, 2], [3, 4], []]})
+    (tmp_path / "today").mkdir()
+    parquet.write_table(table, tmp_path / "today" / "0.parquet")
+    words = ["recommend", home / "model", "--users", "today", "--history", "basket", "--rating", "stars"]
+    words += ["--user-column", "who", "-n", 3, "-o", "out/today", "--memory-limit", "0.5GiB", "--resume"]
+    result = answer(*words, cwd=tmp_path)
+    assert (result["event"], result["users"], result["unknown_items"]) == ("finished", 3, 1)
+    found = parquet.read_table(tmp_path / "out" / "today")
+    options = {"user": "who", "history": "basket", "rating": "stars", "n": 3}
+    with pytest.warns(UserWarning, match="1 entries"):
+        assert found.equals(ferrec.score_table(model, table, **options))
+    again = answer(*words, cwd=tmp_path)
+    assert again["resumed_blocks"] == 1 and again["checksum"] == result["checksum"]
+    done = ferrec_cli(*words, cwd=tmp_path)
+    assert "1 of 1 blocks had been done before" in done.stdout and result["checksum"] in done.stdout
+    assert "left out, unknown to the model: 1 entries of histories" in done.stdout
+    done = ferrec_cli(*words, "--include-seen", "--json", cwd=tmp_path)
+    failed = json.loads(done.stdout.splitlines()[-1])
+    assert done.returncode == 1 and failed["event"] == "failed"
+    assert "another job was begun there: exclude_seen was True and is False" in failed["error"]
+
+
+def test_inspect(home: Path, model: ferrec.Recommender[Any], tmp_path: Path) -> None:
+    for words in ([], ["--verify"]):
+        info = answer("inspect", home / "model", *words, cwd=tmp_path)
+        assert info["params"] == model.get_params() and (info["users"], info["items"]) == (300, 80)
+        assert info["verified"] is bool(words)
+    done = ferrec_cli("inspect", home / "model", "--verify", cwd=tmp_path)
+    assert done.stdout.startswith("model") and f"{info['checksum']} (verified)" in done.stdout
+    assert "300 users × 80 items" in done.stdout and "similarity.data" in done.stdout
+    shutil.copytree(home / "model", tmp_path / "m")
+    scores = tmp_path / "m" / "similarity.data.npy"
+    scores.write_bytes(scores.read_bytes()[:-1] + b"?")
+    assert ferrec_cli("inspect", "m", cwd=tmp_path).returncode == 0
+    for command in (["inspect", "m", "--verify"], ["recommend", "m", "-o", "new"]):
+        done = ferrec_cli(*command, cwd=tmp_path)
+        assert done.returncode == 1 and "similarity.data.npy: does not match its checksum" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("5", 5),
+        ("2GiB", 2 << 30),
+        ("1.5 kib", 1536),
+        ("800MB", 8 * 10**8),
+        ("2g", 2 * 10**9),
+        ("1TiB", 1 << 40),
+    ],
+)
+def test_sizes(text: str, expected: int) -> None:
+    assert cli._bytes(text) == expected
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_sigterm_ends_after_the_block_in_hand(tmp_path: Path) -> None:
+    users = np.arange(40_000)
+    ferrec.Popularity().fit(ferrec.Interactions.from_arrays(users, users % 50)).save(tmp_path / "model")
+    command = [*COMMAND, "recommend", "model", "-o", "out", "--resume"]
+    process = subprocess.Popen(
+        [*command, "--block-size", "1"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        limit = time.monotonic() + 60
+        while not (tmp_path / "out" / "part-000003.parquet").exists():
+            assert process.poll() is None and time.monotonic() < limit
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 143 and "stopped by SIGTERM; what is done is committed" in stderr
+    manifest = json.loads((tmp_path / "out" / "_manifest.json").read_text())
+    names = {part["file"] for part in manifest["parts"]}
+    assert {file.name for file in (tmp_path / "out").iterdir()} == names | {"_manifest.json"}
+    assert 4 <= len(names) < 40_000
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")

@@ -9,7 +9,7 @@ from ferrec.errors import require
 Callback = Callable[[int, int], object]
 
 _SHARE = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-_COUNT = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} {unit}, {rate_fmt}, {elapsed}<{remaining}"
+_COUNT = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt}{unit}, {rate_fmt}, {elapsed}<{remaining}"
 
 
 def bar(

@@ -381,6 +381,12 @@ class Recommendations:
             writer.write_table(table)
 
 
+def parquet_settings(schema: Any, compression: str) -> dict[str, Any]:
+    """How pyarrow is to write recommendations: no dictionary of scores, which hardly ever repeat."""
+    repeated = [name for name in schema.names if name != "score"]
+    return {"compression": compression, "use_dictionary": repeated}
+
+
 @contextmanager
 def parquet_writer(path: PathLike, schema: Any, compression: str = "zstd") -> Iterator[Any]:
     """A `pyarrow.parquet.ParquetWriter` whose file appears under its name only when all went well.
@@ -397,7 +403,7 @@ def parquet_writer(path: PathLike, schema: Any, compression: str = "zstd") -> It
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("xb") as file:
-            with parquet.ParquetWriter(file, schema, compression=compression) as writer:
+            with parquet.ParquetWriter(file, schema, **parquet_settings(schema, compression)) as writer:
                 yield writer
             file.flush()
             os.fsync(file.fileno())

@@ -230,7 +230,7 @@ class _Aside(Generic[R]):
 
     def result(self, timeout: float | None = None) -> R:
         if not self._over.wait(_STALLED if timeout is None else timeout):
-            raise TimeoutError(f"{self._what}: nothing has come back for {_STALLED:.0f} s")
+            raise TimeoutError(f"{self._what}: nothing has come back for {_STALLED:g} s")
         if self._error is not None:
             raise self._error
         return self._result.pop()
@@ -238,21 +238,24 @@ class _Aside(Generic[R]):
 
 def _score(scorer: Scorer, source: Source, sink: Sink, limit: int | None, telling: "_Telling") -> None:
     """Everything that has not been committed yet."""
-    blocks = source.blocks(sum(part["users"] for part in sink.parts), sink.size)
+    blocks = source.blocks(sink.totals["users"], sink.size)
     reading = _Aside("reading the source", lambda: next(blocks, None))
     writing: _Aside[None] | None = None
     try:
         while (block := reading.result()) is not None:
             reading = _Aside("reading the source", lambda: next(blocks, None))
             scored = scorer(block)
+            first = writing is None
             if writing is not None:
                 writing.result()
             writing = _Aside("writing to the sink", partial(sink.write, scored))
             del block, scored
             tidy(scorer, limit)
-            telling.block()
+            if not first:
+                telling.block()
         if writing is not None:
             writing.result()
+            telling.block()
     except BaseException as error:
         if writing is not None:
             # A block that is scored need not be lost; but who presses Ctrl-C does not wait for long.
@@ -267,10 +270,7 @@ class _Telling:
     def __init__(self, output: str, total: int, sink: Sink, callback: Callback | None) -> None:
         self._output, self._total, self._sink, self._callback = output, total, sink, callback
         self._started = self._told = time.perf_counter()
-        self._resumed, self._users_before = len(sink.parts), self._sum("users")
-
-    def _sum(self, name: str) -> int:
-        return sum(part[name] for part in self._sink.parts)
+        self._resumed, self._users_before = len(sink.parts), sink.totals["users"]
 
     def begins(self) -> None:
         text = f"{self._total:,} users in blocks of {self._sink.size.rows:,}"
@@ -284,7 +284,9 @@ class _Telling:
         if time.perf_counter() - self._told >= _TELL_EVERY:
             self._told = time.perf_counter()
             speed, left = far["users_per_second"], far["eta_seconds"]
-            text = f"{far['users']:,} of {self._total:,} users, {speed:,.0f} a second, {left:,.0f} s left"
+            text = (
+                f"{far['users']:,} of {self._total:,} users, {speed:,.0f} a second, {left or 0:,.0f} s left"
+            )
             self._log("progress", text, **far)
         if self._callback is not None:
             self._callback(far["users"], self._total)
@@ -293,12 +295,9 @@ class _Telling:
         most = in_use()[1]
         summary = BatchSummary(
             output=self._output,
-            users=self._sum("users"),
-            rows=self._sum("rows"),
+            **self._sink.totals,
             blocks=len(self._sink.parts),
             resumed_blocks=self._resumed,
-            unknown_users=self._sum("unknown_users"),
-            unknown_items=self._sum("unknown_items"),
             seconds=round(time.perf_counter() - self._started, 3),
             peak_bytes=most,
             checksum=self._sink.checksum(),
@@ -313,12 +312,12 @@ class _Telling:
         return summary
 
     def _far(self) -> dict[str, Any]:
-        users, seconds = self._sum("users"), time.perf_counter() - self._started
+        users, seconds = self._sink.totals["users"], time.perf_counter() - self._started
         speed = (users - self._users_before) / seconds if seconds else 0.0
         return {
             "users": users,
             "total_users": self._total,
-            "rows": self._sum("rows"),
+            "rows": self._sink.totals["rows"],
             "blocks": len(self._sink.parts),
             "seconds": round(seconds, 3),
             "users_per_second": round(speed, 1),

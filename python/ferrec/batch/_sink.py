@@ -11,6 +11,7 @@ import json
 import os
 import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,7 +22,7 @@ from ferrec.batch._source import Size
 from ferrec.batch._store import Store, open_store
 from ferrec.batch._table import EXTRA, Scored
 from ferrec.errors import DataError, require
-from ferrec.recommendations import parquet_writer
+from ferrec.recommendations import parquet_settings, parquet_writer
 
 __all__ = ["MANIFEST", "Sink", "is_file", "open_sink"]
 
@@ -31,17 +32,21 @@ MANIFEST = "_manifest.json"
 """Readers of folders of Parquet pass over names that begin so."""
 _FORMAT = 1
 _FILES = (".parquet", ".parq", ".pq")
+_COUNTS = ("users", "rows", "unknown_users", "unknown_items")
 _OURS = re.compile(r"part-\d{6,}\.parquet|\.(part-\d{6,}\.parquet|_manifest\.json)\.[0-9a-f]{32}\.tmp")
 
 
 class Sink(ABC):
     """Takes the answers block by block."""
 
-    size: Size
-    """Of the blocks."""
-    parts: list[Json]
-    """Of each committed block: how many users and rows, what was left out."""
-    finished = False
+    def __init__(self, size: Size, parts: list[Json], finished: bool = False) -> None:
+        self.size, self.finished = size, finished
+        self.parts = parts
+        """Of each committed block: how many users and rows, what was left out, and in a folder its file."""
+        self.totals = Counter(dict.fromkeys(_COUNTS, 0))
+        """The same of all together."""
+        for part in parts:
+            self.totals.update({name: part[name] for name in _COUNTS})
 
     @abstractmethod
     def write(self, scored: Scored) -> None:
@@ -51,17 +56,23 @@ class Sink(ABC):
     def checksum(self) -> str:
         """SHA-256 of all that was written, once it is finished."""
 
+    def _add(self, scored: Scored, **written: Any) -> None:
+        counts = scored.users, scored.table.num_rows, scored.unknown_users, scored.unknown_items
+        named = dict(zip(_COUNTS, counts, strict=True))
+        self.parts.append(written | named)
+        self.totals.update(named)
+
 
 class _OneFile(Sink):
     """A Parquet file with a row group for each block."""
 
     def __init__(self, path: Path, writer: Any, size: Size) -> None:
+        super().__init__(size, [])
         self._path, self._writer = path, writer
-        self.size, self.parts = size, []
 
     def write(self, scored: Scored) -> None:
         self._writer.write_table(scored.table)
-        self.parts.append(_counts(scored))
+        self._add(scored)
 
     def checksum(self) -> str:
         with self._path.open("rb") as file:
@@ -72,22 +83,17 @@ class _Parts(Sink):
     """A folder with a Parquet file for each block, and the manifest."""
 
     def __init__(self, store: Store, manifest: Json, compression: str) -> None:
+        super().__init__(Size(**manifest["size"]), manifest["parts"], manifest["finished"])
         self._store, self._manifest, self._compression = store, manifest, compression
-        self.size, self.parts, self.finished = (
-            Size(**manifest["size"]),
-            manifest["parts"],
-            manifest["finished"],
-        )
 
     def write(self, scored: Scored) -> None:
         pyarrow, parquet = require("pyarrow", EXTRA), require("pyarrow.parquet", EXTRA)
         out = pyarrow.BufferOutputStream()
-        parquet.write_table(scored.table, out, compression=self._compression)
+        parquet.write_table(scored.table, out, **parquet_settings(scored.table.schema, self._compression))
         data = out.getvalue()
         name = f"part-{len(self.parts):06d}.parquet"
         self._store.put(name, data)
-        written = {"file": name, "bytes": data.size, "sha256": hashlib.sha256(data).hexdigest()}
-        self.parts.append(written | _counts(scored))
+        self._add(scored, file=name, bytes=data.size, sha256=hashlib.sha256(data).hexdigest())
         self.save()
 
     def save(self) -> None:
@@ -103,15 +109,6 @@ class _Parts(Sink):
 
     def checksum(self) -> str:
         return hashlib.sha256("".join(part["sha256"] for part in self.parts).encode()).hexdigest()
-
-
-def _counts(scored: Scored) -> Json:
-    return {
-        "users": scored.users,
-        "rows": scored.table.num_rows,
-        "unknown_users": scored.unknown_users,
-        "unknown_items": scored.unknown_items,
-    }
 
 
 def is_file(sink: str | os.PathLike[str]) -> bool:

@@ -138,16 +138,8 @@ impl Csr {
         if let Some(bad) = rows.iter().find(|&&r| r as u32 as usize >= n_rows) {
             return Err(Error::invalid("rows", format_args!("row {bad}, but there are {n_rows}")));
         }
-        let nnz = rows.iter().map(|&r| self.row_len(r as usize)).sum();
-        let mut indptr = Vec::with_capacity(rows.len() + 1);
-        let (mut indices, mut values) = (Vec::with_capacity(nnz), Vec::with_capacity(nnz));
-        indptr.push(0);
-        for &row in rows {
-            let (cols, vals) = self.row(row as usize);
-            indices.extend_from_slice(cols);
-            values.extend_from_slice(vals);
-            indptr.push(indices.len() as i64);
-        }
+        let ranges: Vec<_> = rows.iter().map(|&r| self.range(r as usize)).collect();
+        let (indptr, indices, values) = gather(&ranges, self.indices(), self.values());
         Ok(Self::trusted(indptr, indices, values, self.n_cols))
     }
 
@@ -188,13 +180,8 @@ impl Csr {
                 format_args!("{total} entries in some rows, but {entries} in all"),
             ));
         }
-        let (mut ends, mut cols, mut vals) = (vec![0], Vec::with_capacity(total), Vec::with_capacity(total));
-        for &row in rows {
-            let range = range(row)?;
-            cols.extend_from_slice(&indices[range.clone()]);
-            vals.extend_from_slice(&values[range]);
-            ends.push(cols.len() as i64);
-        }
+        let ranges = rows.iter().map(|&row| range(row)).collect::<Result<Vec<_>>>()?;
+        let (ends, cols, vals) = gather(&ranges, indices, values);
         Self::new(name, ends.into(), cols.into(), vals.into(), n_cols)
     }
 
@@ -475,6 +462,46 @@ impl Csr {
         });
         Self::trusted(indptr, indices, values, self.n_rows())
     }
+}
+
+/// Some runs of entries, one after another: their offsets, columns and values.
+fn gather(runs: &[Range<usize>], indices: &[i32], values: &[f32]) -> (Vec<i64>, Vec<i32>, Vec<f32>) {
+    let mut offsets = Vec::with_capacity(runs.len() + 1);
+    offsets.push(0);
+    let mut total = 0;
+    for run in runs {
+        total += run.len();
+        offsets.push(total as i64);
+    }
+    let (mut cols, mut vals) = (vec![0; total], vec![0.0; total]);
+    let mut jobs = Vec::new();
+    let (mut rest_c, mut rest_v): (&mut [i32], &mut [f32]) = (&mut cols, &mut vals);
+    let mut start = 0;
+    while start < runs.len() {
+        let goal = offsets[start] + PASS_ENTRIES as i64;
+        let end = offsets.partition_point(|&o| o <= goal).max(start + 2) - 1;
+        let len = (offsets[end] - offsets[start]) as usize;
+        let (head_c, tail_c) = rest_c.split_at_mut(len);
+        let (head_v, tail_v) = rest_v.split_at_mut(len);
+        jobs.push((&runs[start..end], head_c, head_v));
+        (rest_c, rest_v) = (tail_c, tail_v);
+        start = end;
+    }
+    let copy = |(runs, cols, vals): (&[Range<usize>], &mut [i32], &mut [f32])| {
+        let mut at = 0;
+        for run in runs {
+            cols[at..at + run.len()].copy_from_slice(&indices[run.clone()]);
+            vals[at..at + run.len()].copy_from_slice(&values[run.clone()]);
+            at += run.len();
+        }
+    };
+    // A single piece is copied where the caller stands: without any thread pool.
+    if jobs.len() <= 1 {
+        jobs.into_iter().for_each(copy);
+    } else {
+        jobs.into_par_iter().for_each(copy);
+    }
+    (offsets, cols, vals)
 }
 
 /// Slices of a [`Csr`], resolved once.

@@ -1,0 +1,111 @@
+"""Scoring on Spark: `mapInArrow`."""
+
+import os
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+from ferrec.batch._table import EXTRA, Scorer, Unknown
+from ferrec.distributed._worker import Job
+from ferrec.errors import DataError, require
+
+__all__ = ["score"]
+
+# Spark is optional, so its types cannot be named here.
+DataFrame: TypeAlias = Any
+
+_SQL = {
+    "int8": "tinyint",
+    "int16": "smallint",
+    "int32": "int",
+    "int64": "bigint",
+    "string": "string",
+    "float": "float",
+}
+"""Types of Arrow and what Spark calls them."""
+
+
+def score(
+    frame: DataFrame,
+    model: str | os.PathLike[str],
+    *,
+    n: int = 10,
+    user: str = "user_id",
+    item: str = "item_id",
+    history: str | None = None,
+    rating: str | None = None,
+    exclude_seen: bool = True,
+    exclude_items: object = None,
+    allow_items: object = None,
+    unknown_users: Unknown = "error",
+) -> DataFrame:
+    """The best n items for each row of a Spark data frame, by its Python workers, which open the model once each.
+
+    Parameters
+    ----------
+    frame : pyspark.sql.DataFrame
+        One row for each who asks.
+    model : path
+        The folder of a saved model, where the driver and every worker find it: a shared disk, or a copy on each one.
+    n, user, item, history, rating, exclude_seen, exclude_items, allow_items, unknown_users
+        As in `ferrec.score_table`. A task uses as many threads as ``spark.task.cpus`` says.
+
+    Returns
+    -------
+    pyspark.sql.DataFrame
+        One row for each answer, as of `ferrec.score_table`: ids as Spark's integers or string, ``score`` (float),
+        ``rank`` (int). Nothing has run yet.
+
+    Raises
+    ------
+    DataError
+        A column is missing, or its type is none of Spark's integers and string.
+    FileNotFoundError, ModelFileError
+        The model is not there or cannot be read, here or, while the job runs, on a worker; or it has been replaced
+        since.
+    MissingExtraError
+        Spark is not installed.
+
+    Examples
+    --------
+    >>> users = spark.read.parquet("s3://bucket/users/")  # doctest: +SKIP
+    >>> score(users, "/mnt/models/model", n=20).write.parquet("s3://bucket/recs/")  # doctest: +SKIP
+    """
+    types = require("pyspark.sql.pandas.types", "spark")
+    job = Job.of(
+        model,
+        n=n,
+        user=user,
+        item=item,
+        history=history,
+        rating=rating,
+        exclude_seen=exclude_seen,
+        exclude_items=exclude_items,
+        allow_items=allow_items,
+        unknown_users=unknown_users,
+        n_threads=int(frame.sparkSession.sparkContext.getConf().get("spark.task.cpus", "1")),
+    )
+    scorer = Scorer(job.open(), **job.question)
+    for name in scorer.columns:
+        if name not in frame.columns:
+            listed = ", ".join(map(repr, frame.columns))
+            raise DataError(f"column {name!r} is not in the frame; its columns are {listed}")
+    rows = frame.select(*scorer.columns)
+    answers = _spoken(scorer.schema(types.to_arrow_schema(rows.schema).empty_table()))
+
+    def run(batches: Iterator[Any]) -> Iterator[Any]:
+        for batch in batches:
+            yield from job.score(batch).cast(answers).to_batches()
+
+    return rows.mapInArrow(run, ", ".join(f"`{field.name}` {_SQL[str(field.type)]}" for field in answers))
+
+
+def _spoken(schema: Any) -> Any:
+    """The types that Spark speaks: no unsigned integers, no long strings."""
+    pyarrow = require("pyarrow", EXTRA)
+
+    def spoken(kind: Any) -> Any:
+        if pyarrow.types.is_unsigned_integer(kind):
+            return pyarrow.int64()
+        return pyarrow.string() if pyarrow.types.is_large_string(kind) else kind
+
+    return pyarrow.schema([pyarrow.field(field.name, spoken(field.type)) for field in schema])
