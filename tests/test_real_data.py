@@ -84,3 +84,19 @@ def test_content_finds_readers_of_new_papers():
         content, popular, chance = (result[metric] for result in results.evaluations.values())
         assert content > 0.1, results
         assert content > 100 * max(popular, chance), results
+
+
+def test_embeddings_beat_the_svd_of_histories_on_a_long_tail():
+    folder = DATA / "lastfm-hetrec"
+    if not folder.is_dir():
+        pytest.skip(f"Last.fm is absent: no folder {folder}")
+    pd = pytest.importorskip("pandas")
+    events = pd.read_csv(folder / "interactions.csv.gz")
+    held_out = np.random.default_rng(0).random(len(events)) < 0.2
+    train = ferrec.Interactions.from_table(events[~held_out], user="user", item="item")
+    truth = ferrec.Interactions.from_table(events[held_out], user="user", item="item")
+    recalls = [
+        ferrec.evaluate(model.fit(train), truth, metrics=["recall@20"])["recall@20"]
+        for model in (ferrec.PureSVD(k=64), ferrec.ItemEmbeddings(k=64))
+    ]
+    assert recalls[1] > recalls[0] * 1.1, recalls

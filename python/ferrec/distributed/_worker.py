@@ -41,7 +41,7 @@ class Job:
 
 @lru_cache(maxsize=1)
 def _opened(path: str, expected: str) -> Recommender[Any]:
-    model = load(path)
+    model: Recommender[Any] = load(path)
     if checksum(model) != expected:
         raise ModelFileError(f"{path}: is another model than when the job began")
     return model

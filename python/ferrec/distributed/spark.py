@@ -45,7 +45,7 @@ def score(
     frame : pyspark.sql.DataFrame
         One row for each who asks.
     model : path
-        The folder of a saved model, where the driver and every worker find it: a shared disk, or a copy on each one.
+        The folder of a saved model, where the driver and every worker find it: a shared disk or a copy on each.
     n, user, item, history, rating, exclude_seen, exclude_items, allow_items, unknown_users
         As in `ferrec.score_table`. A task uses as many threads as ``spark.task.cpus`` says.
 
