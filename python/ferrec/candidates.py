@@ -257,10 +257,12 @@ class Candidates:
         Examples
         --------
         >>> import ferrec
-        >>> data = ferrec.Interactions.from_arrays([1, 1, 2, 2], ["tea", "milk", "tea", "jam"], times=[1, 9, 2, 3])
-        >>> past, future = ferrec.split.by_time(data, cutoff=5)
-        >>> pairs = ferrec.Retrieval([ferrec.Popularity()]).fit(past).candidates(1, exclude_seen=False)
+        >>> users, items = [1, 2, 2, 2, 1], ["tea", "milk", "tea", "jam", "jam"]
+        >>> past, future = ferrec.split.by_time(
+        ...     ferrec.Interactions.from_arrays(users, items, times=range(5)), cutoff=4
+        ... )
+        >>> pairs = ferrec.Retrieval([ferrec.Popularity()]).fit(past).candidates(1)
         >>> pairs.items.decode(pairs.codes), pairs.hits(future)
-        (array(['jam', 'tea'], dtype=object), array([0., 0.], dtype=float32))
+        (array(['jam', 'milk'], dtype=object), array([1., 0.], dtype=float32))
         """
         return (~np.isnan(self.weights(future, absent=np.nan))).astype(np.float32)
