@@ -78,6 +78,10 @@ bench-record: $(VENV)/.installed-bench-all ## All shapes and peers (brings PyTor
 bench-report: $(VENV)/.installed-bench ## Draw the newest record into docs/img
 	$(BIN)/python benches/python/report.py
 
+.PHONY: accuracy
+accuracy: $(VENV)/.installed-bench ## Tune and compare the models on real data; writes docs/accuracy.md (hours; goes on where it stopped)
+	$(BIN)/python benches/python/accuracy.py
+
 .PHONY: bench-test
 bench-test: $(VENV)/.installed-bench $(VENV)/.installed-dev ## Every benchmark once, as a test: the answers are compared
 	$(BIN)/python -m pytest -q benches/python --benchmark-disable
