@@ -86,6 +86,10 @@ bench-prepare: setup ## Prepare 10 M rows beside pandas and polars; the results 
 pictures: setup ## Draw the pictures of docs/preparation.md
 	$(BIN)/python docs/pictures.py
 
+.PHONY: accuracy
+accuracy: $(VENV)/.installed-bench ## Tune and compare the models on real data; writes docs/accuracy.md (hours; goes on where it stopped)
+	$(BIN)/python benches/python/accuracy.py
+
 .PHONY: bench-test
 bench-test: $(VENV)/.installed-bench $(VENV)/.installed-dev ## Every benchmark once, as a test: the answers are compared
 	$(BIN)/python -m pytest -q benches/python --benchmark-disable

@@ -308,11 +308,11 @@ def test_ease_says_what_is_wrong():
     ):
         with pytest.raises(ValueError, match=message):
             ferrec.EASE(**params).fit(checkerboard())
-    # Two items that everybody has: in float32 reg is lost beside their count.
-    same = ferrec.Interactions.from_csr(1e4 * sp.csr_array(np.ones((30, 2), np.float32)))
+    # Items that everybody has alike: in float32 reg is lost beside their count.
+    same = ferrec.Interactions.from_csr(1234.5 * sp.csr_array(np.ones((30, 40), np.float32)))
     with pytest.raises(ValueError, match=r'reg.*positive definite in float32.*"float64"'):
         ferrec.EASE(reg=1.0, dtype="float32").fit(same)
-    assert ferrec.EASE(reg=1.0).fit(same).recommend(n=1) is not None
+    ferrec.EASE(reg=1.0).fit(same)
 
 
 def test_svd_is_frozen():

@@ -132,8 +132,11 @@ EPOCHS = 16
 """Of every ALS."""
 
 NEIGHBOURS = grid(k=(50, 100, 200, 400), weighting=(None, "tfidf", "bm25"))
-L1_L2 = grid(l1=(0.5, 1.0, 2.0), l2=(5.0, 10.0, 20.0, 50.0))
-REGS = grid(reg=(30.0, 100.0, 200.0, 400.0, 800.0, 1600.0))
+L1_L2 = grid(l1=(0.5, 1.0), l2=(20.0, 50.0, 100.0, 200.0))
+SIZES = (64, 256)
+UNOBSERVED = (0.01, 0.03, 0.1)
+"""Weight of a pair that is not in the data; implicit has its inverse, and its regularisation grows with that."""
+REGS = grid(reg=(50.0, 100.0, 200.0, 400.0, 800.0))
 
 CONTESTANTS: dict[str, Contestant] = {
     "Popularity": Contestant("ferrec", ours(ferrec.Popularity), ({},)),
@@ -147,7 +150,7 @@ CONTESTANTS: dict[str, Contestant] = {
     "RP3beta (irspack)": Contestant(
         "irspack",
         irspack("RP3betaRecommender"),
-        grid(top_k=(200, 500), beta=(0.2, 0.4, 0.6), normalize_weight=(False, True)),
+        grid(top_k=(200, 1000), beta=(0.1, 0.2, 0.4), normalize_weight=(False, True)),
     ),
     "EASE": Contestant("ferrec", ease, REGS, bytes_per_pair=4),
     "DenseSLIM (irspack)": Contestant("irspack", irspack("DenseSLIMRecommender"), REGS, bytes_per_pair=8),
@@ -161,16 +164,16 @@ CONTESTANTS: dict[str, Contestant] = {
     "ALS": Contestant(
         "ferrec",
         ours(ferrec.ALS, epochs=EPOCHS),
-        grid(k=(128, 256), unobserved=(0.01, 0.03), reg=(0.001, 0.003, 0.01)),
+        grid(k=SIZES, unobserved=UNOBSERVED, reg=(0.003, 0.01)),
     ),
     "IALS (irspack)": Contestant(
         "irspack",
         irspack("IALSRecommender", train_epochs=EPOCHS),
-        grid(n_components=(128, 256), alpha0=(0.01, 0.03), reg=(0.001, 0.003, 0.01)),
+        grid(n_components=SIZES, alpha0=UNOBSERVED, reg=(0.003, 0.01)),
     ),
     "ALS (implicit)": Contestant(
         "implicit",
         implicit_als,
-        grid(factors=(128, 256), alpha=(10.0, 40.0), regularization=(1.0, 3.0, 10.0)),
+        grid(factors=SIZES, alpha=(100.0, 33.0, 10.0), regularization=(20.0, 100.0)),
     ),
 }
