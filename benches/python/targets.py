@@ -97,7 +97,10 @@ MEMORY_LIMITS: dict[tuple[str, str], str] = {
     ("items", "long"): f"{_COPY}: 5 bytes an entry and 5 again; below every peer",
     ("items-binary", "long"): f"{_COPY}; below every peer",
     ("users", "1m"): "11 MiB are lists of candidates, one for each user, and 8 MiB the matrix transposed",
-    ("users", "20m-users"): "35 MiB are lists of candidates, one for each user, and 22 MiB the matrix transposed",
+    (
+        "users",
+        "20m-users",
+    ): "35 MiB are lists of candidates, one for each user, and 22 MiB the matrix transposed",
     ("recommend", "1m"): "the similarity, packed in cache lines",
     ("recommend", "long"): (
         "the similarity three times: as given, best first; in order; packed in cache lines, 8 entries in 64 bytes"
