@@ -52,8 +52,8 @@ LIMITS: dict[tuple[str, str], str] = {
         " users' rows come from memory; what was tried is in docs/decisions/0007-pairs.md"
     ),
     ("items-binary", "1m"): (
-        "of the samples (perf) 20 % count bits, 7 % sort rows, and two threads are busy for 1.7 (perf stat): half of"
-        " the time is preparation, in many short parallel steps"
+        "of the samples (perf) 20 % count bits, 7 % sort rows, and two threads are busy for 1.7 (perf stat): half"
+        " of the time is preparation, in many short parallel steps"
     ),
     ("items-binary", "long"): (
         "no line has more than a tenth of the samples (perf): counting, listing places, scoring them in groups, and"
@@ -71,7 +71,8 @@ LIMITS: dict[tuple[str, str], str] = {
 # The same for the time on one thread beside two.
 SCALING_LIMITS: dict[tuple[str, str], str] = {
     ("threads-items", "1m"): (
-        "1.76 threads busy (perf stat), and 7 % more CPU time than on one: preparation in short steps, shared caches"
+        "1.76 threads busy (perf stat), and 7 % more CPU time than on one: preparation in short steps, shared"
+        " caches"
     ),
     (
         "threads-items",
@@ -85,8 +86,8 @@ SCALING_LIMITS: dict[tuple[str, str], str] = {
 
 # Measure → the same for its time beside cosine's.
 _FLOATS = (
-    "its values are no small codes: rows of 6 bytes an entry instead of 3, float sums; a third of the samples (perf,"
-    " 20m) is in their scattered products, and dense blocks of floats are four times slower than of bytes"
+    "its values are no small codes: rows of 6 bytes an entry instead of 3, float sums; a third of the samples"
+    " (perf, 20m) is in their scattered products, and dense blocks of floats are four times slower than of bytes"
 )
 MEASURE_LIMITS: dict[str, str] = dict.fromkeys(("p3alpha", "rp3beta", "adjusted_cosine", "pearson"), _FLOATS)
 
