@@ -87,8 +87,8 @@ pub fn sample_others(exclude: &Csr, n: usize, seed: u64, keys: &[u64]) -> Result
             let excluded = exclude.row(row).0;
             let free = n_cols - excluded.len();
             if out.len() == free {
-                for at in 0..free {
-                    out[at] = at as i32;
+                for (at, slot) in out.iter_mut().enumerate() {
+                    *slot = at as i32;
                 }
             } else {
                 draw(free, mix(mix(seed) ^ keys[row]), row as u32 + 1, marks, out);
@@ -102,13 +102,13 @@ pub fn sample_others(exclude: &Csr, n: usize, seed: u64, keys: &[u64]) -> Result
 /// Distinct numbers below `free`, ascending (Floyd; Bentley, CACM 1987).
 fn draw(free: usize, start: u64, mark: u32, marks: &mut [u32], out: &mut [i32]) {
     let n = out.len();
-    for at in 0..n {
+    for (at, slot) in out.iter_mut().enumerate() {
         let last = free - n + at;
         let random = mix(start.wrapping_add((at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
         let drawn = ((u128::from(random) * (last as u128 + 1)) >> 64) as usize;
         let chosen = if marks[drawn] == mark { last } else { drawn };
         marks[chosen] = mark;
-        out[at] = chosen as i32;
+        *slot = chosen as i32;
     }
     out.sort_unstable();
 }

@@ -221,11 +221,11 @@ impl Scratch {
     fn empty_into(&mut self, piece: &mut Piece) {
         let (sums, touched) = (&mut self.sums[..], &mut self.touched);
         if touched.len() >= sums.len() / SCAN_ONE_IN {
-            for at in 0..sums.len() {
-                if sums[at] != 0 {
+            for (at, sum) in sums.iter_mut().enumerate() {
+                if *sum != 0 {
                     piece.indices.push(at as i32);
-                    piece.values.push(sums[at] as f32);
-                    sums[at] = 0;
+                    piece.values.push(*sum as f32);
+                    *sum = 0;
                 }
             }
         } else {

@@ -159,7 +159,7 @@ impl Mlp {
         }
         finite("mean", &scaling.mean)?;
         finite("scale", &scaling.scale)?;
-        if !(scaling.clip > 0.0) {
+        if scaling.clip.is_nan() || scaling.clip <= 0.0 {
             return Err(Error::invalid("clip", format_args!("must be above 0, got {}", scaling.clip)));
         }
         if let Some(at) = scaling.marked.iter().find(|&&at| at as usize >= n) {

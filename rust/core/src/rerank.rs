@@ -104,9 +104,9 @@ pub fn mmr(
                 own.places[item as usize] = at as u32 + 1;
             }
         }
-        for step in 0..take.len() {
+        for (step, slot) in take.iter_mut().enumerate() {
             let best = if step == 0 { own.choose(1.0, 0.0) } else { own.choose(1.0 - strength, -strength) };
-            take[step] = best;
+            *slot = best;
             match likeness {
                 Likeness::Vectors(vectors) => {
                     let chosen = vectors.row(items[best] as usize);
@@ -160,6 +160,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 ///
 /// `categories` has a row for each item; those of one item should sum to 1. Each item of the history counts once. A
 /// row whose history has no category is ranked by its scores.
+#[expect(clippy::too_many_arguments)]
 pub fn calibrate(
     rows: Rows<'_>,
     scores: &[f32],
@@ -195,7 +196,7 @@ pub fn calibrate(
             }
         }
         let strength = if total > 0.0 { strength } else { 0.0 };
-        for step in 0..take.len() {
+        for (step, slot) in take.iter_mut().enumerate() {
             // What the list becomes with one more item differs between items only in the categories of the item.
             let size = (step + 1) as f64;
             let part = |sum: f64, p: f64| ((1.0 - smoothing) * sum / size + smoothing * p).ln();
@@ -212,7 +213,7 @@ pub fn calibrate(
                 own.other[at] = gain;
             }
             let best = own.choose(1.0 - strength, strength);
-            take[step] = best;
+            *slot = best;
             let (of_item, weights) = categories.row(items[best] as usize);
             for at in 0..of_item.len() {
                 list[of_item[at] as usize] += f64::from(weights[at]);
