@@ -239,7 +239,7 @@ def test_features_explain_a_score():
 
 
 def test_an_encoder_stays_behind(tmp_path):
-    model = ferrec.ContentKNN(text=["text"], encoder=letters).fit(DATA)
+    model = ferrec.ContentKNN(text=("text",), encoder=letters).fit(DATA)
     with pytest.warns(UserWarning, match="a function is not saved"):
         model.save(tmp_path / "model")
     assert model.encoder is letters

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -146,6 +147,7 @@ def spark(tmp_path_factory):
     sql = pytest.importorskip("pyspark.sql", reason='needs pip install "ferrec[spark]"')
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         pytest.skip("Spark needs Java, and there is none")
+    os.environ["PYSPARK_PYTHON"] = sys.executable
     session = (
         sql.SparkSession.builder.master("local[2]")
         .config("spark.ui.enabled", "false")

@@ -236,7 +236,7 @@ def test_unknown_items_and_users_score_as_unknown():
         (lambda c, y: {"labels": y * 0}, "labels: all 960 are 0"),
         (lambda c, y: {"labels": ["x"] * len(y)}, "labels: expected numbers"),
         (lambda c, y: {"sample_weight": y - 5}, "sample_weight: must be finite, not negative"),
-        (lambda c, y: {"sample_weight": y * np.inf}, "sample_weight: must be finite"),
+        (lambda c, y: {"sample_weight": np.full(len(y), np.inf)}, "sample_weight: must be finite"),
         (lambda c, y: {"categories": ["nothing"]}, "categories: 'nothing' is no column of the candidates"),
         (lambda c, y: {"categories": "kind"}, "categories: expected names of columns"),
         (

@@ -217,7 +217,10 @@ import signal
 from ferrec.kernels import top_k_product, top_k_similar
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
 x = full({LONG})
-for call in (lambda: top_k_product(x, x, 10, n_threads=2), lambda: top_k_similar(x, 10, n_threads=2)):
+# Rows too short for dense blocks, in all 16 G products.
+at = np.random.default_rng(0).integers(0, 20_000, (100_000, 400), dtype=np.int32)
+y = sp.csr_array((np.ones(at.size, np.float32), at.ravel(), np.arange(0, at.size + 1, 400)), shape=(100_000, 20_000))
+for call in (lambda: top_k_product(x, x, 10, n_threads=2), lambda: top_k_similar(y, 10, n_threads=2)):
     try:
         print("running", flush=True)
         call()

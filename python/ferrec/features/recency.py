@@ -18,7 +18,7 @@ _DAY = 86400.0
 
 
 class ItemRecency(ItemFeature):
-    """``item_age`` and ``item_recency``: since the item's first and since its last event; ``item_recency_missing``.
+    """``item_first_seen`` and ``item_recency``: since the item's first and last event; ``item_recency_missing``.
 
     In ln(1 + days). An item without events has 0 in both and 1 in the third. Needs times.
 
@@ -34,14 +34,14 @@ class ItemRecency(ItemFeature):
     @property
     def names(self) -> list[str]:
         """The names of its columns."""
-        return ["item_age", "item_recency", "item_recency_missing"]
+        return ["item_first_seen", "item_recency", "item_recency_missing"]
 
     def _values(self, data: Interactions) -> list[NDArray[Any]]:
         return _ages(data, data.events.items, data.n_items, "ItemRecency")
 
 
 class UserRecency(UserFeature):
-    """``user_age`` and ``user_recency``: since the user's first and since the last event; ``user_recency_missing``.
+    """``user_first_seen`` and ``user_recency``: since the user's first and last event; ``user_recency_missing``.
 
     In ln(1 + days). A user without events, and a newcomer, has 0 in both and 1 in the third. Needs times.
 
@@ -57,7 +57,7 @@ class UserRecency(UserFeature):
     @property
     def names(self) -> list[str]:
         """The names of its columns."""
-        return ["user_age", "user_recency", "user_recency_missing"]
+        return ["user_first_seen", "user_recency", "user_recency_missing"]
 
     def _values(self, data: Interactions) -> list[NDArray[Any]]:
         return _ages(data, data.events.users, data.n_users, "UserRecency")

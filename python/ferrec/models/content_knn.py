@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy
@@ -23,6 +23,7 @@ from ferrec.models._base import Parts, UserItem, unit_rows
 from ferrec.models._content import Encoder, check_weights, features
 from ferrec.models._item_neighbors import ItemNeighborsState, NeighborScores
 from ferrec.queries import Queries, rows_of
+from ferrec.search_space import Int, SearchSpace
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +91,8 @@ class ContentKNN(NeighborScores[ContentState]):
     """
 
     _state_type = ContentState
+
+    search_space: ClassVar[SearchSpace] = {"k": Int(20, 500, log=True)}
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from ferrec.kernels import DenseParts, as_float, as_int, nearness, one_of
 from ferrec.models._base import Parts
 from ferrec.models._factors import FactorModel, FactorState
 from ferrec.queries import Queries
+from ferrec.search_space import Float, Int, SearchSpace
 
 _LONGEST = 10_000
 """Words that gensim reads of a sentence; it leaves out the rest without a word."""
@@ -103,6 +104,12 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
     """
 
     _state_type = ItemEmbeddingsState
+
+    search_space: ClassVar[SearchSpace] = {
+        "k": Int(16, 256, log=True),
+        "shift": Int(1, 10),
+        "context_smoothing": Float(0.3, 1.0),
+    }
 
     def __init__(
         self,

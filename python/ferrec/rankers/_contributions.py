@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
+from ferrec import _rust
 from ferrec.candidates import Candidates
-from ferrec.kernels import as_csr
 from ferrec.queries import Queries
 from ferrec.rankers._base import Ranker
 
@@ -63,7 +62,9 @@ def _alike(pair: Candidates, names: list[str], rows: NDArray[np.float32]) -> Can
     """Pairs of the same user and item with other columns."""
     n = len(rows)
     codes = None if pair.queries.codes is None else np.repeat(pair.queries.codes, n)
-    nothing = as_csr(csr_array((n, len(pair.items)), dtype=np.float32))
+    nothing = _rust.Csr(
+        np.zeros(n + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32), len(pair.items)
+    )
     queries = Queries(np.repeat(pair.queries.labels, n), nothing, codes)
     columns = {name: np.ascontiguousarray(rows[:, at]) for at, name in enumerate(names)}
     return Candidates(queries, pair.items, np.arange(n + 1), np.repeat(pair.codes, n), columns)
