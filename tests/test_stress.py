@@ -219,7 +219,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had
 x = full({LONG})
 # Rows too short for dense blocks, in all 16 G products.
 at = np.random.default_rng(0).integers(0, 20_000, (100_000, 400), dtype=np.int32)
-y = sp.csr_array((np.ones(at.size, np.float32), at.ravel(), np.arange(0, at.size + 1, 400)), shape=(100_000, 20_000))
+ends = np.arange(0, at.size + 1, 400)
+y = sp.csr_array((np.ones(at.size, np.float32), at.ravel(), ends), shape=(100_000, 20_000))
 for call in (lambda: top_k_product(x, x, 10, n_threads=2), lambda: top_k_similar(y, 10, n_threads=2)):
     try:
         print("running", flush=True)
