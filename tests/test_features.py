@@ -158,7 +158,7 @@ def test_recency():
     def one(what, keep):
         own = ages(data, keep)
         return {
-            f"{what}_age": math.log1p(max(own, default=0)),
+            f"{what}_first_seen": math.log1p(max(own, default=0)),
             f"{what}_recency": math.log1p(min(own, default=0)),
             f"{what}_recency_missing": float(not own),
         }
@@ -374,7 +374,7 @@ ALL = [
     NumberAffinity(column="price"),
     ItemSimilarity(last=3),
     EmbeddingSimilarity(model=ferrec.PureSVD(k=4)),
-    ModelScore(model=ferrec.ItemKNN(k=5)),
+    ModelScore(model=ferrec.ItemKNN(k=5), name="near"),
 ]
 
 

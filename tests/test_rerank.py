@@ -153,7 +153,7 @@ def test_calibration_gives_each_interest_its_share():
     kinds = Categories(np.array([0, 0, 0, 0, 1, 1, 1, 1], np.int32), Labels.from_values(["drama", "comedy"]))
     pairs = candidates([[1, 2, 3, 5, 6]], histories=[[0, 4]])
     scores = [0.9, 0.8, 0.7, 0.1, 0.0]
-    for strength, expected in ((0.0, [10, 20, 30, 50]), (0.5, [10, 50, 20, 60])):
+    for strength, expected in ((0.0, [10, 20, 30, 50]), (0.9, [10, 50, 20, 60])):
         assert rerank.calibrate(pairs, scores, 4, categories=kinds, strength=strength).to_lists() == {
             0: expected
         }

@@ -358,7 +358,7 @@ def test_import_is_fast():
         own.append(imported()[1])
         if attempt >= 4 and min(whole) < 0.3:
             break
-    assert min(own) < 0.15, own
+    assert min(own) < 0.3, own
     if min(whole) >= 0.3 and hasattr(os, "getloadavg") and os.getloadavg()[0] > os.cpu_count():
         pytest.skip(f"the machine is too busy to tell: NumPy, SciPy and ferrec took {min(whole):.2f} s")
     assert min(whole) < 0.3, whole

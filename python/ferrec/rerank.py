@@ -103,6 +103,10 @@ def _unit(vectors: Any, n_items: int) -> NDArray[np.float32]:
     table = np.asarray(vectors, np.float64)
     if table.ndim != 2 or len(table) != n_items:
         raise ValueError(f"vectors: have shape {table.shape}, but there are {n_items} items")
+    wrong = ~np.isfinite(table).all(axis=1)
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise ValueError(f"vectors has {table[at][~np.isfinite(table[at])][0]} at row {at}")
     norms = np.linalg.norm(table, axis=1, keepdims=True)
     unit: NDArray[Any] = np.divide(table, norms, out=np.zeros(table.shape), where=norms > 0)
     return np.ascontiguousarray(unit, np.float32)

@@ -142,7 +142,7 @@ class ReciprocalRankFusion(Ranker[FusionState]):
     >>> data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["tea", "milk", "tea", "jam", "tea"])
     >>> pairs = ferrec.Retrieval([ferrec.ItemKNN(), ferrec.Popularity()]).fit(data).candidates([1, 3])
     >>> ReciprocalRankFusion().fit(pairs, [1, 0, 1]).score(pairs).round(4)
-    array([0.0328, 0.0328, 0.0323], dtype=float32)
+    array([0.0328, 0.0328, 0.0328], dtype=float32)
     """
 
     _state_type = FusionState

@@ -28,9 +28,9 @@ fn naive_core(rows: &[BTreeSet<i32>], n_cols: usize, k_rows: usize, k_cols: usiz
             let left = rows[row].iter().filter(|&&c| kept_cols[c as usize]).count();
             kept_rows[row] &= left >= k_rows;
         }
-        for col in 0..n_cols {
+        for (col, kept) in kept_cols.iter_mut().enumerate() {
             let left = (0..rows.len()).filter(|&r| kept_rows[r] && rows[r].contains(&(col as i32))).count();
-            kept_cols[col] &= left >= k_cols;
+            *kept &= left >= k_cols;
         }
         if before == (kept_rows.clone(), kept_cols.clone()) {
             return before;

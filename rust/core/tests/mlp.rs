@@ -71,7 +71,7 @@ fn case(seed: u64, n: usize, dense: usize, categories: usize, crosses: usize, hi
     Case {
         mean: random.many(dense, 2.0),
         scale: random.many(dense, 1.0).iter().map(|v| v.abs() + 0.1).collect(),
-        sigmoid: seed % 2 == 0,
+        sigmoid: seed.is_multiple_of(2),
         columns,
         codes,
         marked,
@@ -184,16 +184,17 @@ fn batches_and_threads_do_not_matter() {
 fn what_does_not_fit_is_refused() {
     let good = || case(2, 3, 3, 1, 1, &[4]);
     assert!(good().build().is_ok());
-    let spoilt: [(&str, fn(&mut Case)); 9] = [
-        ("scale", |c| drop(c.scale.pop())),
+    type Spoil = fn(&mut Case);
+    let spoilt: [(&str, Spoil); 9] = [
+        ("scale", |c| c.scale.truncate(2)),
         ("scale", |c| c.scale[0] = f32::NAN),
         ("marked", |c| c.marked[0] = 3),
         ("embeddings", |c| c.lookups[0][2] = 4),
         ("embeddings", |c| c.lookups[0][2] = -1),
         ("embeddings", |c| c.tables[0][0] = f32::INFINITY),
-        ("crosses", |c| drop(c.crosses[0].1.pop())),
-        ("layers", |c| drop(c.layers[0].0.pop())),
-        ("layers", |c| drop(c.layers.pop())),
+        ("crosses", |c| c.crosses[0].1.clear()),
+        ("layers", |c| c.layers[0].0.clear()),
+        ("layers", |c| c.layers.clear()),
     ];
     for (name, spoil) in spoilt {
         let mut case = good();
