@@ -47,6 +47,7 @@ __all__ = [
     "fold_in_als",
     "fold_in_biased",
     "gram",
+    "gram_size",
     "hit_ranks",
     "k_core",
     "latest",

@@ -66,9 +66,8 @@ fn scores_and_events_that_do_not_fit_are_refused() {
 #[test]
 fn threads_do_not_matter() {
     let n = 3000;
-    let rows: Vec<Vec<i32>> = (0..n)
-        .map(|r| (0..40).filter(|c| (r * 7 + c * c * 3) % 5 == 0).collect())
-        .collect();
+    let rows: Vec<Vec<i32>> =
+        (0..n).map(|r| (0..40).filter(|c| (r * 7 + c * c * 3) % 5 == 0).collect()).collect();
     let truth = csr(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>(), 40);
     let values: Vec<f64> = (0..n).map(|i| f64::from(i as u32 * 7919 % 101) / 10.0 - 5.0).collect();
     let keys: Vec<u64> = (0..n as u64).collect();
