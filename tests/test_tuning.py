@@ -303,6 +303,44 @@ def test_the_table_is_saved(data: Interactions, tmp_path: Path) -> None:
         found.save(tmp_path / "trials.txt")
 
 
+@pytest.mark.parametrize("ending", ["parquet", "csv", "json"])
+def test_a_stopped_search_leaves_its_table(data: Interactions, tmp_path: Path, ending: str) -> None:
+    kept = tmp_path / f"trials.{ending}"
+
+    def stop(done: int, total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    space = {"k": Int(1, 9)}
+    with pytest.raises(KeyboardInterrupt):
+        ferrec.tune(
+            ferrec.ItemKNN, data, 2, "mrr@5", trials=9, space=space, seed=5, table=kept, progress=stop
+        )
+    whole = ferrec.tune(ferrec.ItemKNN, data, 2, "mrr@5", trials=3, space=space, seed=5)
+    whole.save(tmp_path / f"whole.{ending}")
+    assert trials_in(kept) == trials_in(tmp_path / f"whole.{ending}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"trials.{ending}", f"whole.{ending}"]
+
+
+def trials_in(path: Path) -> list[dict[str, Any]]:
+    """The rows of a table of trials, but for how long each took."""
+    from pyarrow import csv, parquet
+
+    if path.suffix == ".json":
+        rows = json.loads(path.read_text())
+    else:
+        read = csv.read_csv if path.suffix == ".csv" else parquet.read_table
+        rows = read(path).to_pylist()
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def test_a_table_that_cannot_be_written(data: Interactions, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"trials.txt: expected a name that ends in"):
+        ferrec.tune(ferrec.ItemKNN, data, table=tmp_path / "trials.txt")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        ferrec.tune(ferrec.ItemKNN, data, trials=1, table=tmp_path / "nowhere" / "trials.json")
+
+
 def test_bad_arguments_of_tuning(data: Interactions) -> None:
     with pytest.raises(ValueError, match="Random has nothing to tune"):
         ferrec.tune(ferrec.Random, data)

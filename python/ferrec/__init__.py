@@ -10,11 +10,11 @@ Build an [`Interactions`][ferrec.Interactions], fit a model, ask for recommendat
 The kernels under the models are in [`ferrec.kernels`][ferrec.kernels].
 """
 
-from ferrec import features, kernels, split
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ferrec import kernels, split
 from ferrec._rust import __version__
-from ferrec.batch import BatchSummary, score_batch, score_table
-from ferrec.candidates import Candidates
-from ferrec.description import Description, describe
 from ferrec.errors import (
     DataError,
     FerrecError,
@@ -24,20 +24,7 @@ from ferrec.errors import (
     UnknownIdError,
     UnsupportedError,
 )
-from ferrec.evaluation import (
-    Comparison,
-    CrossValidation,
-    Evaluation,
-    Tuning,
-    compare,
-    cross_validate,
-    evaluate,
-    evaluate_ratings,
-    report,
-    tune,
-)
 from ferrec.explanation import Explanation, HybridExplanation
-from ferrec.hybrid import Hybrid
 from ferrec.interactions import Interactions
 from ferrec.labels import Labels
 from ferrec.models import (
@@ -60,11 +47,30 @@ from ferrec.models import (
     UserKNNRegressor,
 )
 from ferrec.planning import Plan, plan
-from ferrec.preparation import Prepare
-from ferrec.rankers import LightGBMRanker, MLPRanker, Ranker, ReciprocalRankFusion, WeightedBlend
 from ferrec.recommendations import Recommendations
-from ferrec.retrieval import Retrieval
 from ferrec.storage import load
+
+if TYPE_CHECKING:
+    from ferrec import features
+    from ferrec.batch import BatchSummary, score_batch, score_table
+    from ferrec.candidates import Candidates
+    from ferrec.description import Description, describe
+    from ferrec.evaluation import (
+        Comparison,
+        CrossValidation,
+        Evaluation,
+        Tuning,
+        compare,
+        cross_validate,
+        evaluate,
+        evaluate_ratings,
+        report,
+        tune,
+    )
+    from ferrec.hybrid import Hybrid
+    from ferrec.preparation import Prepare
+    from ferrec.rankers import LightGBMRanker, MLPRanker, Ranker, ReciprocalRankFusion, WeightedBlend
+    from ferrec.retrieval import Retrieval
 
 __all__ = [
     "ALS",
@@ -128,3 +134,42 @@ __all__ = [
     "split",
     "tune",
 ]
+
+# What `import ferrec` leaves for its first use: who only wants kernels and models does not wait for the rest.
+_LATER = {
+    "batch": ("BatchSummary", "score_batch", "score_table"),
+    "candidates": ("Candidates",),
+    "description": ("Description", "describe"),
+    "evaluation": (
+        "Comparison",
+        "CrossValidation",
+        "Evaluation",
+        "Tuning",
+        "compare",
+        "cross_validate",
+        "evaluate",
+        "evaluate_ratings",
+        "report",
+        "tune",
+    ),
+    "features": (),
+    "hybrid": ("Hybrid",),
+    "preparation": ("Prepare",),
+    "rankers": ("LightGBMRanker", "MLPRanker", "Ranker", "ReciprocalRankFusion", "WeightedBlend"),
+    "retrieval": ("Retrieval",),
+}
+_HOMES = {name: module for module, names in _LATER.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return import_module(f"ferrec.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ferrec' has no attribute {name!r}", name=name, obj=None)
+    found = getattr(import_module(f"ferrec.{_HOMES[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

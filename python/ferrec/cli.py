@@ -625,12 +625,11 @@ def _tune(args: argparse.Namespace) -> tuple[Result, str]:
             timeout=args.timeout,
             exclude_seen=not args.include_seen,
             seed=args.seed,
+            table=args.table,
             progress=_progress(args),
         )
     clock.lap("tune")
     found.model.save(output)
-    if args.table is not None:
-        found.save(args.table)
     clock.lap("save")
     return {
         "model": type(found.model).__name__,
@@ -991,7 +990,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     tuning.add_argument("--timeout", type=_positive, metavar="SECONDS", help="start no trial later than this")
     tuning.add_argument("--seed", type=int, default=0, metavar="N", help="of the search (default 0)")
-    tuning.add_argument("--table", metavar="FILE", help="write all trials to a .parquet, .csv or .json file")
+    tuning.add_argument(
+        "--table", metavar="FILE", help="a .parquet, .csv or .json file of all trials, written after each"
+    )
     _add_table(tuning)
     _add_common(tuning)
 

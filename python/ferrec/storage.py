@@ -24,13 +24,8 @@ from ferrec import _rust
 from ferrec._estimator import Estimator
 from ferrec._mapped import Mapped, MappedArray, MappedLabels, MappedMatrix
 from ferrec.errors import ModelFileError
-from ferrec.features import FEATURES
-from ferrec.hybrid import Hybrid
 from ferrec.labels import Labels
-from ferrec.models import MODELS
 from ferrec.models._base import State
-from ferrec.rankers import RANKERS
-from ferrec.retrieval import Retrieval
 
 __all__ = ["checksum", "describe", "load", "release", "resident_bytes", "save"]
 
@@ -131,6 +126,13 @@ def _made(value: object) -> Any:
 
 def _kind(name: object) -> type[Estimator[Any]]:
     """The class of that name."""
+    # Loaded here: `import ferrec` does not wait for them.
+    from ferrec.features import FEATURES
+    from ferrec.hybrid import Hybrid
+    from ferrec.models import MODELS
+    from ferrec.rankers import RANKERS
+    from ferrec.retrieval import Retrieval
+
     kinds: dict[str, type[Estimator[Any]]] = {
         **MODELS,
         **RANKERS,

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,6 @@ from ferrec.evaluation._metrics import LOWER_IS_BETTER
 from ferrec.interactions import Interactions
 from ferrec.kernels import Progress, as_int
 from ferrec.models._base import Recommender
-from ferrec.recommendations import parquet_writer
 from ferrec.search_space import Scalar, SearchSpace
 
 __all__ = ["Trial", "Tuning", "tune"]
@@ -96,30 +95,11 @@ class Tuning:
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The trials as rows: number, state, value, each fold, seconds, the parameters, the error."""
-        names = list(self.trials[0].params)
-        n_folds = max(len(trial.folds) for trial in self.trials)
-        return [
-            {
-                "number": trial.number,
-                "state": trial.state,
-                self.metric: trial.value,
-                **{
-                    f"fold_{at + 1}": trial.folds[at] if at < len(trial.folds) else None
-                    for at in range(n_folds)
-                },
-                "seconds": round(trial.seconds, 3),
-                **{f"param_{name}": trial.params.get(name) for name in names},
-                "error": trial.error,
-            }
-            for trial in self.trials
-        ]
+        return _rows(self.trials, self.metric)
 
     def to_arrow(self) -> Any:
         """The rows of `to_dicts` as a pyarrow table (extra ``parquet``); values of mixed types become text."""
-        pyarrow = require("pyarrow", "parquet")
-        rows = self.to_dicts()
-        columns = {name: [row[name] for row in rows] for name in rows[0]}
-        return pyarrow.table({name: _one_type(values) for name, values in columns.items()})
+        return _table(self.to_dicts())
 
     def to_pandas(self) -> Any:
         """The rows of `to_dicts` as a pandas DataFrame."""
@@ -142,17 +122,7 @@ class Tuning:
         OSError
             It cannot be written.
         """
-        target = Path(path)
-        check_ending(target)
-        if target.suffix == ".json":
-            text = json.dumps(self.to_dicts(), indent=1, ensure_ascii=False)
-            target.write_text(text + "\n", encoding="utf-8")
-        elif target.suffix == ".csv":
-            require("pyarrow.csv", "parquet").write_csv(self.to_arrow(), target)
-        else:
-            rows = self.to_arrow()
-            with parquet_writer(target, rows.schema) as writer:
-                writer.write_table(rows)
+        _write(self.to_dicts(), Path(path))
 
     def __repr__(self) -> str:
         """The best, and how many were tried."""
@@ -175,6 +145,7 @@ def tune(
     exclude_seen: bool = True,
     features: Any = None,
     seed: int = 0,
+    table: PathLike | None = None,
     n_threads: int | None = None,
     progress: Progress = False,
 ) -> Tuning:
@@ -208,6 +179,9 @@ def tune(
         As in `evaluate`.
     seed : int, default 0
         The same seed gives the same trials.
+    table : str or path, optional
+        A ``.parquet``, ``.csv`` or ``.json`` file, written anew after every trial: a search that is stopped
+        (Ctrl-C, a crash) leaves what it has found.
     n_threads : int, optional
         By default the model's own.
     progress : bool or callable
@@ -221,13 +195,16 @@ def tune(
     Raises
     ------
     ValueError
-        An unknown metric, an empty space, a parameter that the model does not have, no split.
+        An unknown metric, an empty space, a parameter that the model does not have, no split, a table with
+        another ending.
     TypeError
         `data` is no `Interactions`, or the splits are no pairs of them.
     DataError
         No trial was completed: says why the first failed.
     MissingExtraError
-        Optuna is not installed (extra ``tune``).
+        Optuna is not installed (extra ``tune``); for a table in Parquet or CSV pyarrow (extra ``parquet``).
+    OSError
+        The table cannot be written.
 
     Examples
     --------
@@ -255,6 +232,9 @@ def tune(
     check_metrics(metric)
     n_trials, seed = as_int("trials", trials, minimum=1), as_int("seed", seed, minimum=0)
     allowed = None if patience is None else as_int("patience", patience, minimum=1)
+    kept = None if table is None else Path(table)
+    if kept is not None:
+        check_ending(kept)
     parts = list(each_split(data, splits))
     if not parts:
         raise ValueError("splits: there are none")
@@ -276,6 +256,8 @@ def tune(
         study.enqueue_trial({name: value for name, value in own.items() if value in space[name]})
 
         def after(study: Any, _: Any) -> None:
+            if kept is not None:
+                _write(_rows(search.trials, metric), kept)
             if callback is not None:
                 callback(len(search.trials), n_trials)
             if allowed is not None and search.since_best >= allowed:
@@ -344,6 +326,46 @@ class _Search:
         if self.best is None or (mean < self._best_mean if self._lower else mean > self._best_mean):
             self.best, self._best_mean = trial, mean
         return mean
+
+
+def _rows(trials: Sequence[Trial], metric: str) -> list[dict[str, Any]]:
+    names = list(trials[0].params)
+    n_folds = max(len(trial.folds) for trial in trials)
+    return [
+        {
+            "number": trial.number,
+            "state": trial.state,
+            metric: trial.value,
+            **{f"fold_{at + 1}": trial.folds[at] if at < len(trial.folds) else None for at in range(n_folds)},
+            "seconds": round(trial.seconds, 3),
+            **{f"param_{name}": trial.params.get(name) for name in names},
+            "error": trial.error,
+        }
+        for trial in trials
+    ]
+
+
+def _table(rows: list[dict[str, Any]]) -> Any:
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    one_type = {name: _one_type(values) for name, values in columns.items()}
+    return require("pyarrow", "parquet").table(one_type)
+
+
+def _write(rows: list[dict[str, Any]], target: Path) -> None:
+    """All at once: who is stopped while writing leaves the table of the trial before."""
+    check_ending(target)
+    part = target.with_name(f".{target.name}.part")
+    try:
+        if target.suffix == ".json":
+            text = json.dumps(rows, indent=1, ensure_ascii=False)
+            part.write_text(text + "\n", encoding="utf-8")
+        elif target.suffix == ".csv":
+            require("pyarrow.csv", "parquet").write_csv(_table(rows), part)
+        else:
+            require("pyarrow.parquet", "parquet").write_table(_table(rows), part)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextmanager
