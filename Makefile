@@ -98,6 +98,10 @@ bench-test: $(VENV)/.installed-bench $(VENV)/.installed-dev ## Every benchmark o
 bench-rust: ## Criterion benchmarks of the core
 	cargo bench --package ferrec-core --bench kernels
 
+.PHONY: bench-peak
+bench-peak: ## How much of the machine's peak the scoring of vectors reaches
+	cargo bench --quiet --package ferrec-core --bench peak
+
 .PHONY: bench-steps
 bench-steps: ## What each step of the similarity kernel gains
 	cargo bench --quiet --package ferrec-core --bench steps

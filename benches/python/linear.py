@@ -1,13 +1,13 @@
 """The rows of linear item-item models: EASE and SLIM.
 
 How good an answer is: for EASE the greatest difference to ferrec's weights beside the greatest weight, at most 1e-3
-(irspack inverts in float32); for SLIM the objective of all items, computed in NumPy from the weights, for ferrec at
-most a ten-thousandth above the peer's.
+(ferrec inverts in float32 here, as irspack does; its default is float64, an engine of its own); for SLIM the
+objective of all items, computed in NumPy from the weights, for ferrec at most a ten-thousandth above the peer's.
 """
 
 import numpy as np
 import scipy.sparse as sp
-from engines import Inputs, Result, Row, Run
+from engines import Engine, Inputs, Result, Row, Run
 from numpy.typing import NDArray
 from shapes import matrix
 
@@ -21,12 +21,15 @@ def binary(shape: str) -> Inputs:
     return Inputs(matrix(shape, ratings=False))
 
 
-def ferrec_ease(inputs: Inputs, threads: int) -> Run:
-    import ferrec
+def ferrec_ease(dtype: str) -> Engine:
+    def engine(inputs: Inputs, threads: int) -> Run:
+        import ferrec
 
-    data, n = ferrec.Interactions.from_csr(inputs.x), inputs.x.shape[1]
-    model = ferrec.EASE(reg=REG, n_threads=threads)
-    return lambda: model.fit(data)._fitted().similarity.parts()[2].reshape(n, n)
+        data, n = ferrec.Interactions.from_csr(inputs.x), inputs.x.shape[1]
+        model = ferrec.EASE(reg=REG, dtype=dtype, n_threads=threads)
+        return lambda: model.fit(data)._fitted().similarity.parts()[2].reshape(n, n)
+
+    return engine
 
 
 def irspack_ease(inputs: Inputs, threads: int) -> Run:
@@ -80,7 +83,7 @@ ROWS = {
         "EASE",
         0,
         False,
-        {"ferrec": ferrec_ease, "irspack": irspack_ease},
+        {"ferrec": ferrec_ease("float32"), "irspack": irspack_ease, "ferrec-float64": ferrec_ease("float64")},
         shapes=("1m",),
         group="models",
         compared=False,

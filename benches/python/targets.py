@@ -65,6 +65,14 @@ LIMITS: dict[tuple[str, str], str] = {
         "55 % of the samples in libpython, 12 % in NumPy, 21 % in the kernel (16 µs): ids to codes and back,"
         " checks; the peer knows rows only"
     ),
+    ("svd", "1m"): (
+        "1.7 threads busy (process time / time): the decompositions of T are sequential; of the samples (perf) 28 %"
+        " are in the products of the matrix, the rest in many short dense steps"
+    ),
+    ("als", "1m"): (
+        "80 % of the samples (perf) are in the conjugate gradients of single rows, on both threads: a row of 64"
+        " factors is four registers, and sums wait for each other"
+    ),
     ("latency-rows", "1m"): "the kernel takes 16 µs; SciPy's constructor of the answer alone takes 18 µs",
 }
 
@@ -82,6 +90,9 @@ SCALING_LIMITS: dict[tuple[str, str], str] = {
         "threads-users",
         "1m",
     ): "1.83 threads busy (perf stat), groups of 16 users are the smallest piece of work",
+    ("threads-recommend", "1m"): (
+        "both threads are busy, and use a tenth more CPU time than one (the JSON file): they share caches"
+    ),
 }
 
 # Measure → the same for its time beside cosine's.
@@ -106,6 +117,7 @@ MEMORY_LIMITS: dict[tuple[str, str], str] = {
     ("recommend", "long"): (
         "the similarity three times: as given, best first; in order; packed in cache lines, 8 entries in 64 bytes"
     ),
+    ("strings", "strings"): "the names once more, packed for the search",
     ("latency", "1m"): "the similarity is packed once it has been read often; it stays so",
     ("latency-rows", "1m"): "as above",
 }

@@ -14,7 +14,7 @@ use crate::control::Control;
 use crate::csr::Csr;
 use crate::error::{Error, Result};
 use crate::simd::Level;
-use crate::simd::tile::{ITEMS, Kernel, QUERIES, Tile};
+use crate::simd::tile::{ITEMS, Kernel, Line, MANY, Tile};
 use crate::topk::{Best, Filter, Ranked};
 use rayon::prelude::*;
 
@@ -63,7 +63,7 @@ impl<'a> Dense<'a> {
 }
 
 /// Queries of a block: 96 rows of 128 dimensions are 48 KiB.
-const BLOCK: usize = 16 * QUERIES;
+const BLOCK: usize = 16 * MANY;
 /// More than what products too small for f32 lose.
 const TINY: f64 = 1e-35;
 /// Panels between two looks at which queries are done.
@@ -71,8 +71,8 @@ const LOOK_EVERY: usize = 8;
 
 /// Items in panels.
 struct Panels {
-    /// Panel after panel: `n_cols` times sixteen values.
-    values: Vec<[f32; ITEMS]>,
+    /// Panel after panel: `n_cols` lines of sixteen items.
+    values: Vec<Line>,
     /// The item in each place; −1 fills up.
     ids: Vec<i32>,
     /// Norm of the longest item of each panel.
@@ -83,7 +83,7 @@ impl Panels {
     fn new(items: &Dense<'_>, mut order: Vec<(f64, i32)>) -> Self {
         order.resize(order.len().next_multiple_of(ITEMS), (0.0, -1));
         let d = items.n_cols;
-        let mut values = vec![[0.0; ITEMS]; order.len() / ITEMS * d];
+        let mut values = vec![Line::default(); order.len() / ITEMS * d];
         values.par_chunks_mut(d.max(1)).zip(order.par_chunks(ITEMS)).for_each(|(panel, order)| {
             for (lane, &(_, id)) in order.iter().enumerate().filter(|(_, e)| e.1 >= 0) {
                 panel.iter_mut().zip(items.row(id as usize)).for_each(|(p, &v)| p[lane] = v);
@@ -215,13 +215,13 @@ fn each_listed(
     cols: &[i32],
     mut show: impl FnMut(i32, f32),
 ) {
-    let mut panel = vec![[0.0; ITEMS]; items.n_cols];
-    let mut tile = Tile::default();
+    let mut panel = vec![Line::default(); items.n_cols];
+    let mut tile: Tile<1> = Tile::default();
     for cols in cols.chunks(ITEMS) {
         for (lane, &c) in cols.iter().enumerate() {
             panel.iter_mut().zip(items.row(c as usize)).for_each(|(p, &v)| p[lane] = v);
         }
-        kernel.scores([query; QUERIES], &panel, &[f32::INFINITY; QUERIES], &mut tile);
+        kernel.scores([query], &panel, &[f32::INFINITY], &mut tile);
         cols.iter().zip(tile[0]).for_each(|(&c, score)| show(c, score));
     }
 }
@@ -260,7 +260,7 @@ impl Search<'_> {
             .map(|at| (at, self.queries.norm(first + at) * slack))
             .filter(|&(_, norm)| norm > 0.0)
             .collect();
-        let mut tile = Tile::default();
+        let mut tile: Tile<MANY> = Tile::default();
         for (number, (panel, norm)) in panels.values.chunks_exact(d).zip(&panels.norms).enumerate() {
             if number % LOOK_EVERY == 0 {
                 active.retain(|&(at, length)| length * norm + TINY >= f64::from(best[at].floor()));
@@ -270,13 +270,13 @@ impl Search<'_> {
                 control.check()?;
             }
             let ids = &panels.ids[number * ITEMS..(number + 1) * ITEMS];
-            for six in active.chunks(QUERIES) {
+            for some in active.chunks(MANY) {
                 // The last tile repeats its last query, for which nobody looks.
-                let places: [usize; QUERIES] = std::array::from_fn(|i| six[i.min(six.len() - 1)].0);
+                let places: [usize; MANY] = std::array::from_fn(|i| some[i.min(some.len() - 1)].0);
                 let rows = places.map(|at| self.queries.row(first + at));
                 let floors = places.map(|at| best[at].floor());
                 let hits = self.kernel.scores(rows, panel, &floors, &mut tile);
-                for (i, &(at, _)) in six.iter().enumerate() {
+                for (i, &(at, _)) in some.iter().enumerate() {
                     let mut bits = hits[i];
                     while bits != 0 {
                         let lane = bits.trailing_zeros() as usize;

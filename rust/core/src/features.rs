@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::factors::Dense;
 use crate::ragged::{check_rows, fill_rows};
 use crate::simd::Level;
-use crate::simd::tile::{ITEMS, Kernel, QUERIES, Tile};
+use crate::simd::tile::{ITEMS, Kernel, Line, QUERIES, Tile};
 use rayon::prelude::*;
 
 /// Numbers of the items, one for each pair.
@@ -274,7 +274,7 @@ pub fn embedding_similarity(
         return Err(Error::Shape(text));
     }
     let kernel = Kernel::new(Level::current());
-    let scratch = || (vec![[0.0; ITEMS]; vectors.shape().1], Tile::default());
+    let scratch = || (vec![Line::default(); vectors.shape().1], Tile::<QUERIES>::default());
     fill_rows(
         pairs.indptr(),
         control,

@@ -15,16 +15,13 @@ use crate::control::Control;
 use crate::csr::Buf;
 use crate::error::{Error, Result};
 use crate::simd::Level;
-use crate::simd::tile::{ITEMS, Kernel, QUERIES, Tile};
+use crate::simd::tile::{ITEMS, Kernel, Line, QUERIES, Tile};
 use rayon::prelude::*;
 
 /// Pairs that one thread scores before it looks up.
 const BLOCK: usize = 64 * ITEMS;
 /// At least every score reaches its floor.
 const NO_FLOOR: [f32; QUERIES] = [f32::NEG_INFINITY; QUERIES];
-
-/// One value of 16 pairs.
-type Lanes = [f32; ITEMS];
 
 /// What happens to a column of numbers: `(v − mean) · scale`, not further than `clip` from 0; what is missing is 0.
 pub struct Scaling {
@@ -95,9 +92,9 @@ impl Layer {
 
     /// Fills `out`, which has room for whole sixes.
     #[inline]
-    fn apply(&self, kernel: Kernel, x: &[Lanes], out: &mut [Lanes]) {
+    fn apply(&self, kernel: Kernel, x: &[Line], out: &mut [Line]) {
         let x = &x[..self.inputs];
-        let mut tile: Tile = [[0.0; ITEMS]; QUERIES];
+        let mut tile: Tile<QUERIES> = [[0.0; ITEMS]; QUERIES];
         let groups = self.weights.chunks_exact(QUERIES * self.inputs);
         for ((rows, bias), out) in
             groups.zip(self.bias.chunks_exact(QUERIES)).zip(out.chunks_exact_mut(QUERIES))
@@ -245,20 +242,20 @@ impl Mlp {
         for layer in &self.hidden {
             layer.apply(kernel, x, y);
             for out in &mut y[..layer.outputs] {
-                for v in out {
+                for v in out.iter_mut() {
                     *v = v.max(0.0);
                 }
             }
             std::mem::swap(x, y);
         }
         self.last.apply(kernel, x, y);
-        for (score, &v) in scores.iter_mut().zip(&y[0]) {
+        for (score, &v) in scores.iter_mut().zip(y[0].iter()) {
             *score = if self.sigmoid { sigmoid(v) } else { v };
         }
     }
 
     /// The inputs of `n` pairs from `start` on; lanes beyond them hold whatever was there.
-    fn read(&self, pairs: &Pairs<'_>, start: usize, n: usize, x: &mut [Lanes]) {
+    fn read(&self, pairs: &Pairs<'_>, start: usize, n: usize, x: &mut [Line]) {
         let Scaling { mean, scale, clip, marked } = &self.scaling;
         for (at, column) in pairs.columns.iter().enumerate() {
             let values = &column[start..start + n];
@@ -290,16 +287,16 @@ impl Mlp {
 
 /// The inputs of 16 pairs, and what two layers in turn make of them.
 struct Scratch {
-    first: Vec<Lanes>,
-    x: Vec<Lanes>,
-    y: Vec<Lanes>,
+    first: Vec<Line>,
+    x: Vec<Line>,
+    y: Vec<Line>,
 }
 
 impl Scratch {
     fn new(mlp: &Mlp) -> Self {
         let widest = mlp.hidden.iter().map(|layer| layer.outputs).max().unwrap_or(1);
         let rows = widest.max(mlp.inputs).next_multiple_of(QUERIES);
-        let lanes = || vec![[0.0; ITEMS]; rows];
+        let lanes = || vec![Line::default(); rows];
         Self { first: lanes(), x: lanes(), y: lanes() }
     }
 }

@@ -37,9 +37,18 @@ pub(crate) fn run<W: Work>(level: Level, work: W) {
         fn avx2<W: Work>(work: W) {
             work.run::<x86::Avx2>();
         }
-        if level != Level::Portable && level.is_available() && is_x86_feature_detected!("fma") {
-            // SAFETY: AVX2 with BMI and FMA were just detected.
-            return unsafe { avx2(work) };
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
+        fn avx512<W: Work>(work: W) {
+            work.run::<x86::Avx512>();
+        }
+        if level.is_available() && is_x86_feature_detected!("fma") {
+            match level {
+                Level::Portable => {}
+                // SAFETY: AVX2 with BMI and FMA were just detected.
+                Level::Avx2 => return unsafe { avx2(work) },
+                // SAFETY: so was AVX-512.
+                Level::Avx512 => return unsafe { avx512(work) },
+            }
         }
     }
     let _ = level;
@@ -164,6 +173,60 @@ mod x86 {
                 _mm_storeu_ps(out.as_mut_ptr(), sums);
             }
             out
+        }
+    }
+    /// Made only by [`super::run`], inside a function compiled for AVX-512.
+    #[derive(Clone, Copy)]
+    pub(super) struct Avx512(__m512);
+
+    impl Avx512 {
+        #[inline(always)]
+        fn halves(self) -> Avx2 {
+            // SAFETY: only `run` names this type, after it has seen AVX-512; so below.
+            unsafe { Avx2(_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0)) }
+        }
+    }
+
+    impl Lanes for Avx512 {
+        #[inline(always)]
+        fn splat(value: f32) -> Self {
+            // SAFETY: as above.
+            Self(unsafe { _mm512_set1_ps(value) })
+        }
+
+        #[inline(always)]
+        fn load(from: &Lane) -> Self {
+            // SAFETY: as above; the load is the whole array, and needs no alignment.
+            Self(unsafe { _mm512_loadu_ps(from.as_ptr()) })
+        }
+
+        #[inline(always)]
+        fn store(self, to: &mut Lane) {
+            // SAFETY: as for `load`.
+            unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self.0) }
+        }
+
+        #[inline(always)]
+        fn plus(self, other: Self) -> Self {
+            // SAFETY: as above.
+            Self(unsafe { _mm512_add_ps(self.0, other.0) })
+        }
+
+        #[inline(always)]
+        fn times(self, by: Self) -> Self {
+            // SAFETY: as above.
+            Self(unsafe { _mm512_mul_ps(self.0, by.0) })
+        }
+
+        #[inline(always)]
+        fn add_product(self, a: Self, b: Self) -> Self {
+            // SAFETY: as above.
+            Self(unsafe { _mm512_fmadd_ps(a.0, b.0, self.0) })
+        }
+
+        #[inline(always)]
+        fn totals(of: [Self; 4]) -> [f32; 4] {
+            Avx2::totals(of.map(Self::halves)) // the same order of additions, so the same bits
         }
     }
 }

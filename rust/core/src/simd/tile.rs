@@ -2,66 +2,117 @@
 //!
 //! Each sum is one chain over the dimensions, in their order, whatever stands beside it in the tile; so a score does
 //! not depend on the batch, the number of threads, or the place of the item. With FMA a product is not rounded
-//! before it is added, without it is: levels differ in the last bits.
+//! before it is added, without it is: the portable level differs from the others in the last bits.
 
 use super::Level;
+use std::ops::{Deref, DerefMut};
 
-/// Queries of a tile: with 16 items their sums fill twelve of AVX2's sixteen registers.
+/// Queries whose sums with 16 items fill twelve of AVX2's sixteen registers.
 pub(crate) const QUERIES: usize = 6;
+/// Queries whose sums with 16 items keep AVX-512 busy: twelve chains of additions; AVX2 takes them by halves.
+pub(crate) const MANY: usize = 2 * QUERIES;
 /// Items of a tile.
 pub(crate) const ITEMS: usize = 16;
+/// One dimension of sixteen items: a cache line, so that reading it touches no other.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[repr(align(64))]
+pub(crate) struct Line(pub [f32; ITEMS]);
 /// Scores of a tile, query after query.
-pub(crate) type Tile = [[f32; ITEMS]; QUERIES];
+pub(crate) type Tile<const Q: usize> = [[f32; ITEMS]; Q];
 
 /// The way to compute a tile on this machine.
 #[derive(Clone, Copy)]
 pub(crate) struct Kernel {
-    fma: bool,
+    way: Way,
+}
+
+#[derive(Clone, Copy)]
+enum Way {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Deref for Line {
+    type Target = [f32; ITEMS];
+
+    #[inline(always)]
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Line {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
 }
 
 impl Kernel {
-    /// For the level; AVX-512 machines take the AVX2 path too.
+    /// For the level.
     pub(crate) fn new(level: Level) -> Self {
         #[cfg(target_arch = "x86_64")]
-        let fma = level != Level::Portable && level.is_available() && is_x86_feature_detected!("fma");
-        #[cfg(not(target_arch = "x86_64"))]
-        let fma = level != Level::Portable;
-        Self { fma }
+        if level.is_available() && is_x86_feature_detected!("fma") {
+            match level {
+                Level::Portable => {}
+                Level::Avx2 => return Self { way: Way::Avx2 },
+                Level::Avx512 => return Self { way: Way::Avx512 },
+            }
+        }
+        let _ = level;
+        Self { way: Way::Portable }
     }
 
     /// Fills `out`; for every query, a bit for each item whose score is at least the query's floor and not 0.
     ///
-    /// `items` holds dimension after dimension, sixteen items each; every query is as long as there are dimensions.
+    /// `items` holds dimension after dimension; every query is as long as there are dimensions.
     #[inline]
-    pub(crate) fn scores(
+    pub(crate) fn scores<const Q: usize>(
         self,
-        queries: [&[f32]; QUERIES],
-        items: &[[f32; ITEMS]],
-        floors: &[f32; QUERIES],
-        out: &mut Tile,
-    ) -> [u32; QUERIES] {
+        queries: [&[f32]; Q],
+        items: &[Line],
+        floors: &[f32; Q],
+        out: &mut Tile<Q>,
+    ) -> [u32; Q] {
+        const { assert!(Q <= QUERIES || Q == MANY) };
         let queries = queries.map(|q| &q[..items.len()]);
-        #[cfg(target_arch = "x86_64")]
-        if self.fma {
-            // SAFETY: `new` has seen AVX2 and FMA; every query is as long as `items`.
-            return unsafe { x86::scores(queries, items, floors, out) };
+        match self.way {
+            Way::Portable => portable(queries, items, floors, out),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `new` has seen AVX-512; every query is as long as `items`.
+            Way::Avx512 => unsafe { x86::wide(queries, items, floors, out) },
+            #[cfg(target_arch = "x86_64")]
+            Way::Avx2 if Q > QUERIES => {
+                let mut bits = [0; Q];
+                let halves = queries.as_chunks::<QUERIES>().0.iter().zip(floors.as_chunks().0);
+                let parts = out.as_chunks_mut().0.iter_mut().zip(bits.as_chunks_mut().0);
+                for ((&queries, floors), (out, bits)) in halves.zip(parts) {
+                    // SAFETY: `new` has seen AVX2 and FMA; every query is as long as `items`.
+                    *bits = unsafe { x86::narrow(queries, items, floors, out) };
+                }
+                bits
+            }
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Way::Avx2 => unsafe { x86::narrow(queries, items, floors, out) },
         }
-        let _ = self.fma;
-        portable(queries, items, floors, out)
     }
 }
 
-fn portable(
-    queries: [&[f32]; QUERIES],
-    items: &[[f32; ITEMS]],
-    floors: &[f32; QUERIES],
-    out: &mut Tile,
-) -> [u32; QUERIES] {
-    let mut bits = [0; QUERIES];
+fn portable<const Q: usize>(
+    queries: [&[f32]; Q],
+    items: &[Line],
+    floors: &[f32; Q],
+    out: &mut Tile<Q>,
+) -> [u32; Q] {
+    let mut bits = [0; Q];
     for (at, query) in queries.into_iter().enumerate() {
         let mut sums = [0.0_f32; ITEMS];
         for (&q, items) in query.iter().zip(items) {
-            for (sum, &v) in sums.iter_mut().zip(items) {
+            for (sum, &v) in sums.iter_mut().zip(&items.0) {
                 *sum += q * v;
             }
         }
@@ -75,36 +126,67 @@ fn portable(
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{ITEMS, QUERIES, Tile};
+    use super::{Line, Tile};
     use std::arch::x86_64::*;
+
+    /// # Safety
+    /// The machine has AVX-512 F, and every query is as long as `items`.
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn wide<const Q: usize>(
+        queries: [&[f32]; Q],
+        items: &[Line],
+        floors: &[f32; Q],
+        out: &mut Tile<Q>,
+    ) -> [u32; Q] {
+        let start: [*const f32; Q] = queries.map(<[f32]>::as_ptr);
+        let mut sums = [_mm512_setzero_ps(); Q];
+        for (at, item) in items.iter().enumerate() {
+            // SAFETY: the load is `item`, and `at` is below the length of every query.
+            unsafe {
+                let item = _mm512_loadu_ps(item.as_ptr());
+                for q in 0..Q {
+                    sums[q] = _mm512_fmadd_ps(_mm512_set1_ps(*start[q].add(at)), item, sums[q]);
+                }
+            }
+        }
+        let mut bits = [0; Q];
+        let zero = _mm512_setzero_ps();
+        for q in 0..Q {
+            let good = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(sums[q], _mm512_set1_ps(floors[q]));
+            bits[q] = u32::from(good & _mm512_cmp_ps_mask::<_CMP_NEQ_OQ>(sums[q], zero));
+            // SAFETY: the store is a row of `out`.
+            unsafe { _mm512_storeu_ps(out[q].as_mut_ptr(), sums[q]) };
+        }
+        bits
+    }
 
     /// # Safety
     /// The machine has AVX2 and FMA, and every query is as long as `items`.
     #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn scores(
-        queries: [&[f32]; QUERIES],
-        items: &[[f32; ITEMS]],
-        floors: &[f32; QUERIES],
-        out: &mut Tile,
-    ) -> [u32; QUERIES] {
-        let start: [*const f32; QUERIES] = queries.map(<[f32]>::as_ptr);
-        let mut low = [_mm256_setzero_ps(); QUERIES];
-        let mut high = [_mm256_setzero_ps(); QUERIES];
+    pub(super) unsafe fn narrow<const Q: usize>(
+        queries: [&[f32]; Q],
+        items: &[Line],
+        floors: &[f32; Q],
+        out: &mut Tile<Q>,
+    ) -> [u32; Q] {
+        let start: [*const f32; Q] = queries.map(<[f32]>::as_ptr);
+        let mut low = [_mm256_setzero_ps(); Q];
+        let mut high = [_mm256_setzero_ps(); Q];
         for (at, item) in items.iter().enumerate() {
             // SAFETY: the loads are the halves of `item`, and `at` is below the length of every query.
             unsafe {
                 let left = _mm256_loadu_ps(item.as_ptr());
                 let right = _mm256_loadu_ps(item.as_ptr().add(8));
-                for q in 0..QUERIES {
+                for q in 0..Q {
                     let by = _mm256_broadcast_ss(&*start[q].add(at));
                     low[q] = _mm256_fmadd_ps(by, left, low[q]);
                     high[q] = _mm256_fmadd_ps(by, right, high[q]);
                 }
             }
         }
-        let mut bits = [0; QUERIES];
+        let mut bits = [0; Q];
         let zero = _mm256_setzero_ps();
-        for q in 0..QUERIES {
+        for q in 0..Q {
             let floor = _mm256_set1_ps(floors[q]);
             let hits = |s: __m256| {
                 let good = _mm256_cmp_ps::<_CMP_GE_OQ>(s, floor);
