@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec.errors import ModelFileError
 from ferrec.labels import Labels
+from ferrec.queries import run_of
 
 __all__ = ["Mapped", "MappedArray", "MappedLabels", "MappedMatrix"]
 
@@ -120,6 +121,9 @@ class MappedMatrix(Mapped):
 
     def rows(self, codes: NDArray[np.int32]) -> _rust.Csr:
         with self._damage():
+            run = run_of(self._parts, self.shape[1], codes, self.name)
+            if run is not None:
+                return run
             return _rust.Csr.checked_rows(self._parts, self.shape[1], codes, self.name)
 
     def row_lengths(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
