@@ -166,7 +166,7 @@ def score_batch(
         n_threads=n_threads,
     )
     limit = None if memory_limit is None else as_int("memory_limit", memory_limit, minimum=1)
-    size = blocks_within(scorer, limit)
+    size = blocks_within(scorer, limit, in_order=source is None)
     if block_size is not None:
         size = replace(size, rows=as_int("block_size", block_size, minimum=1))
     rows = open_source(source, scorer)
