@@ -1,4 +1,4 @@
-"""The real process, `ferrec recommend --memory-limit`: what it has resident at most, however many users there are."""
+"""The real process, `ferrec recommend --memory-limit`: what it has resident, however many users there are."""
 
 import json
 import os

@@ -394,7 +394,7 @@ def test_histories_from_all_over_a_file_are_the_same(saved, span, monkeypatch):
 
 
 def test_what_may_be_in_memory_is_counted(saved):
-    """Of a loaded model what belongs to items, and what users in any order are looked up in; of one in memory all."""
+    """Of a loaded model what belongs to items, and what users are looked up in; of one in memory all."""
     model = ferrec.load(saved)
     files = {name: entry["bytes"] for name, entry in storage.describe(saved)["files"].items()}
     of_items = sum(size for name, size in files.items() if name.startswith(("items.", "similarity.")))
@@ -403,7 +403,9 @@ def test_what_may_be_in_memory_is_counted(saved):
     looked_up = of_users - files["seen.indices"] - files["seen.data"] + _mapped.SPAN
     assert abs(storage.looked_up_bytes(model) - looked_up) < 1 << 10
     fitted = ferrec.ItemKNN(k=10).fit(sample(text=True))
-    assert storage.looked_up_bytes(fitted) == 0 < storage.resident_bytes(model) < storage.resident_bytes(fitted)
+    assert (
+        storage.looked_up_bytes(fitted) == 0 < storage.resident_bytes(model) < storage.resident_bytes(fitted)
+    )
 
 
 def test_releasing_changes_nothing(saved):

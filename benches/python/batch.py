@@ -1,24 +1,25 @@
 """The batch job at its real size: users a second, memory, workers that share a model, the price of a billion users.
 
     make bench-batch                                  # throughput, nightly, workers: printed and recorded
-    python benches/python/batch.py throughput         # the 20m shape, beside the kernel alone and implicit with pandas
+    make soak                                         # recorded, too
+    python benches/python/batch.py throughput         # the 20m shape, beside the kernel and implicit
     python benches/python/batch.py nightly            # 2 M users × 200 k items: fit, then score under a limit
     python benches/python/batch.py workers            # several processes with one model open
     python benches/python/batch.py soak --minutes 15  # again and again under a limit; draws docs/img/soak.svg
     python benches/python/batch.py billion            # arithmetic from the record of `nightly`
 
-`--small` does the same in seconds, on little data. `--record` writes benches/record/batch/<command>.json. Exits with
-1 if a process had more memory than its limit, if answers differ, or if the soak's memory grew.
+`--small` does the same in seconds, on little data; `--record` writes benches/record/batch/<command>.json. Exits with 1
+if a process had more memory than its limit, if answers differ, or if the soak's memory grew.
 
-Every engine runs in a process of its own, whose first run is not timed where it takes less than ten seconds. All
-answers are written to Parquet with zstd; the rows of each engine are compared with ferrec's, up to ties and rounding.
+Every engine runs in a process of its own, whose first run is not timed where it takes less than ten seconds. What
+is written is Parquet with zstd; the rows of each engine are compared with those of `score_batch`, up to ties and
+rounding.
 """
 
 import argparse
 import contextlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -35,8 +36,8 @@ import scipy.sparse as sp
 from compare import timed
 from machine import REPOSITORY, Json, installed, machine, version
 from results import DRIFT, differing_rows, ranking
-from shapes import SHAPES, path_of
 from shapes import load as load_matrix
+from shapes import path_of
 
 from ferrec.datasets.synthetic import synthetic
 
@@ -105,7 +106,17 @@ Engine = Callable[[Path, Path, Json], Callable[[], Any]]
 
 
 def run_kernel(model: Path, out: Path, job: Json) -> Callable[[], Any]:
-    """All users at once, in memory, nothing written: what `score_batch` can reach at best."""
+    """The row `recommend` of the other benchmarks: matrices in, a matrix out."""
+    import ferrec
+    from ferrec.kernels import to_scipy, top_k_neighbors
+
+    state = ferrec.load(model)._fitted()
+    x, similarity = to_scipy(state.seen), to_scipy(state.similarity)
+    return lambda: top_k_neighbors(x, similarity, N, exclude=x, n_threads=job["threads"])
+
+
+def run_recommend(model: Path, out: Path, job: Json) -> Callable[[], Any]:
+    """A model that is in memory and has been asked before, all users at once, nothing written."""
     import ferrec
 
     loaded = ferrec.load(model).set_params(n_threads=job["threads"])
@@ -154,7 +165,18 @@ def run_implicit(model: Path, out: Path, job: Json) -> Callable[[], Any]:
     return run
 
 
-ENGINES: dict[str, Engine] = {"kernel": run_kernel, "ferrec": run_ferrec, "implicit": run_implicit}
+ENGINES: dict[str, Engine] = {
+    "kernel": run_kernel,
+    "recommend": run_recommend,
+    "score_batch": run_ferrec,
+    "implicit": run_implicit,
+}
+LABELS = {
+    "kernel": "`top_k_neighbors`, nothing written",
+    "recommend": "`model.recommend` of a warm model, nothing written",
+    "score_batch": "`score_batch` to Parquet",
+    "implicit": "implicit's `recommend` in blocks, pandas to Parquet",
+}
 
 
 def time_engine(job: Json) -> Json:
@@ -163,17 +185,27 @@ def time_engine(job: Json) -> Json:
     run = ENGINES[job["engine"]](Path(job["model"]), out, job)
     result, timing, seconds = timed(run)
     timings = [timing] if seconds > ONCE_ABOVE else [timed(run)[1] for _ in range(2)]
-    if job["engine"] == "kernel":
-        out.mkdir(exist_ok=True)
-        result.to_parquet(out / "part-000000.parquet")
+    if job["engine"] in ("kernel", "recommend"):
+        keep_answers(result, out)
     return {"timings": timings, "peak_bytes": peak_bytes()}
+
+
+def keep_answers(result: Any, out: Path) -> None:
+    """What a job would have written, as one file."""
+    from ferrec import Labels, Recommendations
+
+    if sp.issparse(result):
+        users, items = (Labels(np.arange(size)) for size in result.shape)
+        result = Recommendations(users.values, items, result.indptr, result.indices, result.data)
+    out.mkdir(exist_ok=True)
+    result.to_parquet(out / "part-000000.parquet")
 
 
 def throughput(options: argparse.Namespace, sizes: Sizes, folder: Path) -> tuple[Json, str, bool]:
     model = folder / f"model-{sizes.throughput}"
     if not model.exists():
         apart("make_throughput", folder=str(model), shape=sizes.throughput)
-    chosen = [name for name in ENGINES if name in ("kernel", "ferrec") or installed(name)]
+    chosen = [name for name in ENGINES if name != "implicit" or installed(name)]
     found: dict[str, Json] = {}
     limit = options.memory_limit or GIB
     for number in range(sizes.rounds):
@@ -187,34 +219,31 @@ def throughput(options: argparse.Namespace, sizes: Sizes, folder: Path) -> tuple
             else:
                 found[name] = one
     answers = {name: read_answers(folder / f"recs-{name}") for name in chosen}
-    n_items = max(answer.shape[1] for answer in answers.values())
+    n_users, n_items = (max(answer.shape[axis] for answer in answers.values()) for axis in (0, 1))
     for answer in answers.values():
-        answer.resize((answers["ferrec"].shape[0], n_items))
-    ours = ranking(answers["ferrec"], n_items, N, square=False)
+        answer.resize((n_users, n_items))
+    ours = ranking(answers["score_batch"], n_items, N, square=False)
     for name, one in found.items():
         theirs = ranking(answers[name], n_items, N, square=False)
         one["differing_rows"] = differing_rows(ours, theirs, N)
         one["wrong_rows"] = differing_rows(ours, theirs, N, DRIFT)
         one["seconds"] = median(timing["seconds"] for timing in one["timings"])
-        one["users_per_second"] = round(answers["ferrec"].shape[0] / one["seconds"])
-    share = found["kernel"]["seconds"] / found["ferrec"]["seconds"]
-    text = [f"{answers['ferrec'].shape[0]:,} users × {n_items:,} items, top {N}, {options.threads} threads\n"]
-    text += ["| engine | seconds | users/s | peak MiB | rows that differ |", "|---|---|---|---|---|"]
-    labels = {
-        "kernel": "kernel alone, in memory",
-        "ferrec": f"score_batch to Parquet, limit {limit >> 20:,} MiB",
-        "implicit": "implicit, pandas to Parquet",
-    }
+        one["users_per_second"] = round(n_users / one["seconds"])
+    for one in found.values():
+        one["share"] = round(one["seconds"] / found["score_batch"]["seconds"], 3)
+    text = [f"{n_users:,} users × {n_items:,} items, top {N}, {options.threads} threads\n"]
+    text += ["| | seconds | users/s | time / that of `score_batch` | peak MiB | rows that differ |"]
+    text += ["|---|---|---|---|---|---|"]
     text += [
-        f"| {labels[name]} | {one['seconds']:.2f} | {one['users_per_second']:,} | {one['peak_bytes'] >> 20:,} "
-        f"| {one['differing_rows']:,} |"
+        f"| {LABELS[name]} | {one['seconds']:.2f} | {one['users_per_second']:,} | {one['share']:.2f} "
+        f"| {one['peak_bytes'] >> 20:,} | {one['differing_rows']:,} |"
         for name, one in found.items()
     ]
-    text.append(f"\nscore_batch has {share:.0%} of the kernel's users a second; the target is {WITHIN:.0%}")
-    within = found["ferrec"]["peak_bytes"] <= limit
+    share = found["kernel"]["share"]
+    text.append(f"\n`score_batch` has {share:.0%} of the kernel's users a second; the target is {WITHIN:.0%}")
+    within = found["score_batch"]["peak_bytes"] <= limit
     fine = within and not any(one["wrong_rows"] for one in found.values())
-    figures = {"shape": sizes.throughput, "limit": limit, "share_of_kernel": round(share, 3), "engines": found}
-    return figures, "\n".join(text), fine
+    return {"shape": sizes.throughput, "limit": limit, "engines": found}, "\n".join(text), fine
 
 
 def read_answers(folder: Path) -> sp.csr_array:
@@ -224,7 +253,9 @@ def read_answers(folder: Path) -> sp.csr_array:
     table = pq.read_table(folder, columns=["user_id", "item_id", "score"])
     users, items, scores = (table.column(name).to_numpy() for name in table.column_names)
     shape = (int(users.max()) + 1, int(items.max()) + 1)
-    return sp.csr_array((scores, items.astype(np.int32), np.searchsorted(users, np.arange(shape[0] + 1))), shape)
+    return sp.csr_array(
+        (scores, items.astype(np.int32), np.searchsorted(users, np.arange(shape[0] + 1))), shape
+    )
 
 
 # --- The night: the command line in a fresh process, under a limit -----------------------------------------------
@@ -269,10 +300,13 @@ def nightly(options: argparse.Namespace, sizes: Sizes, folder: Path) -> tuple[Js
         "bytes_written": written,
         "rows_sampled": sampled,
         **made,
-        "summary": {name: done[name] for name in ("users", "rows", "blocks", "seconds", "peak_bytes", "checksum")},
+        "summary": {
+            name: done[name] for name in ("users", "rows", "blocks", "seconds", "peak_bytes", "checksum")
+        },
     }
     text = [
-        f"{n_users:,} users × {n_items:,} items, {n_events:,} events, {figures['model']}, {options.threads} threads",
+        f"{n_users:,} users × {n_items:,} items, {n_events:,} events",
+        f"{figures['model']}, top {N}, {options.threads} threads",
         f"model on disk     {figures['model_bytes'] / GIB:8.2f} GiB",
         f"rows written      {done['rows']:>8,} in {done['blocks']} blocks, {written / GIB:.2f} GiB",
         f"whole process     {wall:8.1f} s, of it scoring {done['seconds']:.1f} s",
@@ -340,9 +374,12 @@ def workers(options: argparse.Namespace, sizes: Sizes, folder: Path) -> tuple[Js
     for count in (1, 2, options.workers):
         with running([[sys.executable, "-c", WORKER, str(model)]] * count) as step:
             before, times, opened, scored = step(), step(), step(), step()
-        more = [{k: o["open"][k] - b["before"][k] for k in o["open"]} for b, o in zip(before, opened, strict=True)]
+        more = [
+            {k: o["open"][k] - b["before"][k] for k in o["open"]} for b, o in zip(before, opened, strict=True)
+        ]
         after = [
-            s["scored"]["Private_Dirty"] - b["before"]["Private_Dirty"] for b, s in zip(before, scored, strict=True)
+            s["scored"]["Private_Dirty"] - b["before"]["Private_Dirty"]
+            for b, s in zip(before, scored, strict=True)
         ]
         rows.append(
             {
@@ -357,8 +394,9 @@ def workers(options: argparse.Namespace, sizes: Sizes, folder: Path) -> tuple[Js
         )
     mib = 1 << 20
     text = [
-        f"A model of {size / mib:,.0f} MiB, all of it read by every worker; memory above that of the interpreter\n",
-        "| workers | load, ms | read and check, s | resident each, MiB | proportional, all, MiB | private each, MiB |",
+        f"A model of {size / mib:,.0f} MiB, all of it read by every worker; memory above that of the interpreter; all "
+        "together: each page counted once\n",
+        "| workers | load, ms | read and check, s | resident each, MiB | all together, MiB | private each, MiB |",
         "|---|---|---|---|---|---|",
     ]
     text += [
@@ -421,7 +459,8 @@ def billion(figures: Json, threads: int) -> str:
         speed = per_core * SPARE * cores
         each = per_core * SPARE * 16 / 1e6
         text.append(
-            f"| {cores:,} | {cores // 16} | {BILLION / speed / 3600:,.2f} | {each * read:.0f} | {each * written:.0f} |"
+            f"| {cores:,} | {cores // 16} | {BILLION / speed / 3600:,.2f} "
+            f"| {each * read:.0f} | {each * written:.0f} |"
         )
     return "\n".join(text)
 
@@ -488,7 +527,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=4, help="the most processes with one model open")
     parser.add_argument("--minutes", type=float, default=15.0, help="of the soak")
     parser.add_argument("--picture", type=Path, help="where the soak's goes, as SVG")
-    parser.add_argument("--folder", type=Path, help="for models and answers, kept; by default a temporary one")
+    parser.add_argument(
+        "--folder", type=Path, help="for models and answers, kept; by default a temporary one"
+    )
     parser.add_argument("--record", action="store_true", help="write benches/record/batch/<command>.json")
     parser.add_argument("--verbose", action="store_true", help="print events of the command line, too")
     return parser.parse_args(arguments)

@@ -23,7 +23,14 @@ MIB = 1 << 20
 
 def watch(model: Path, out: Path, *, seconds: float, limit: int, threads: int, n: int) -> Json:
     """Samples `[seconds, bytes resident, jobs done]` of the process, and what became of its jobs."""
-    job = {"model": str(model), "out": str(out), "seconds": seconds, "limit": limit, "threads": threads, "n": n}
+    job = {
+        "model": str(model),
+        "out": str(out),
+        "seconds": seconds,
+        "limit": limit,
+        "threads": threads,
+        "n": n,
+    }
     command = [sys.executable, __file__, json.dumps(job)]
     samples: list[list[float]] = []
     log = out.with_suffix(".jsonl")
@@ -74,12 +81,14 @@ def is_flat(found: Json) -> bool:
 
 
 def says(found: Json) -> str:
-    first, last, peak = (found[key] / MIB for key in ("first_third", "last_third", "peak_bytes"))
+    first, last, peak, limit = (
+        f"{found[key] / MIB:,.0f} MiB" for key in ("first_third", "last_third", "peak_bytes", "limit")
+    )
     return (
         f"{found['jobs']:,} jobs of {found['users_per_job']:,} users in {found['seconds'] / 60:.1f} minutes, "
-        f"each with the same checksum\n" * (len(found["checksums"]) == 1)
-        + f"resident: {first:,.0f} MiB in the first third, {last:,.0f} MiB in the last ({found['growth'] - 1:+.1%}), "
-        f"{peak:,.0f} MiB at the peak, limit {found['limit'] / MIB:,.0f} MiB"
+        f"{len(found['checksums'])} different checksum(s)\n"
+        f"resident: {first} in the first third, {last} in the last ({found['growth'] - 1:+.1%}), "
+        f"{peak} at the peak, limit {limit}"
     )
 
 

@@ -388,7 +388,8 @@ def parquet_settings(schema: Any, compression: str) -> dict[str, Any]:
     are, and scores hardly ever repeat.
     """
     user, item = schema.names[:2]
-    settings = {"compression": compression, "use_dictionary": [user, item], "write_statistics": [user]}
+    settings: dict[str, Any] = {"compression": compression, "use_dictionary": [user, item]}
+    settings["write_statistics"] = [user]
     if require("pyarrow", _EXTRA).types.is_integer(schema.field(user).type):
         settings |= {"use_dictionary": [item], "column_encoding": {user: "DELTA_BINARY_PACKED"}}
     return settings

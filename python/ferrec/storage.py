@@ -312,7 +312,9 @@ def looked_up_bytes(model: Estimator[Any]) -> int:
             files = field.files.items()
             total += sum(int(entry["bytes"]) for part, entry in files if part not in read_in_parts)
             total += SPAN * (name == "seen")
-    return total + sum(looked_up_bytes(part) for part in _parts(model).values() if isinstance(part, Estimator))
+    return total + sum(
+        looked_up_bytes(part) for part in _parts(model).values() if isinstance(part, Estimator)
+    )
 
 
 def checksum(model: Estimator[Any]) -> str:

@@ -15,7 +15,7 @@ __all__ = ["blocks_within", "in_use", "tidy"]
 _MIB = 1 << 20
 DEFAULT = Size(rows=1 << 15, entries=1 << 23)
 """Without a limit."""
-_LARGEST = Size(rows=1 << 16, entries=1 << 24)
+_LARGEST = Size(rows=1 << 15, entries=1 << 24)
 _FEWEST_ROWS = 1 << 8
 """Below this the work between the blocks would outweigh that in them."""
 

@@ -23,7 +23,18 @@ from ferrec.queries import Queries
 from ferrec.recommendations import Recommendations
 from ferrec.storage import load
 
-__all__ = ["EXTRA", "Asked", "Block", "Model", "Scored", "Scorer", "Table", "Unknown", "list_lengths", "score_table"]
+__all__ = [
+    "EXTRA",
+    "Asked",
+    "Block",
+    "Model",
+    "Scored",
+    "Scorer",
+    "Table",
+    "Unknown",
+    "list_lengths",
+    "score_table",
+]
 
 # pyarrow is optional, so its types cannot be named here.
 Table: TypeAlias = Any
