@@ -8,8 +8,8 @@
     python benches/python/batch.py soak --minutes 15  # again and again under a limit; draws docs/img/soak.svg
     python benches/python/batch.py billion            # arithmetic from the record of `nightly`
 
-`--small` does the same in seconds, on little data; `--record` writes benches/record/batch/<command>.json. Exits with 1
-if a process had more memory than its limit, if answers differ, or if the soak's memory grew.
+`--small` does the same in seconds, on little data; `--record` writes benches/record/batch/<command>.json. Exit code
+1: a process had more memory than its limit, answers differ, or the memory of the soak grew.
 
 Every engine runs in a process of its own, whose first run is not timed where it takes less than five seconds. What
 is written is Parquet with zstd; the rows of each engine are compared with those of `score_batch`, up to ties and
@@ -394,8 +394,7 @@ def workers(options: argparse.Namespace, sizes: Sizes, folder: Path) -> tuple[Js
         )
     mib = 1 << 20
     text = [
-        f"A model of {size / mib:,.0f} MiB, all of it read by every worker; memory above that of the interpreter; all "
-        "together: each page counted once\n",
+        f"A model of {size / mib:,.0f} MiB, all of it read by every worker; memory above the interpreter's\n",
         "| workers | load, ms | read and check, s | resident each, MiB | all together, MiB | private each, MiB |",
         "|---|---|---|---|---|---|",
     ]
