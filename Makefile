@@ -84,7 +84,7 @@ bench-prepare: setup ## Prepare 10 M rows beside pandas and polars; the results 
 
 .PHONY: bench-batch
 bench-batch: $(VENV)/.installed-bench $(VENV)/.installed-dev ## Batch scoring at full size (minutes): speed beside the kernel and implicit, memory, workers
-	$(BIN)/python benches/python/batch.py throughput nightly workers --record
+	$(BIN)/python benches/python/batch.py throughput nightly histories workers --record
 
 .PHONY: soak
 soak: $(VENV)/.installed-bench $(VENV)/.installed-dev ## Score for 15 minutes under a memory limit; draws docs/img/soak.svg

@@ -1,12 +1,13 @@
 """The batch job at its real size: users a second, memory, workers that share a model, the price of a billion users.
 
-    make bench-batch                                  # throughput, nightly, workers: printed and recorded
+    make bench-batch                                  # all but the soak: printed and recorded
     make soak                                         # recorded, too
     python benches/python/batch.py throughput         # the 20m shape, beside the kernel and implicit
     python benches/python/batch.py nightly            # 2 M users × 200 k items: fit, then score under a limit
+    python benches/python/batch.py histories          # a quarter of them, with their histories in Parquet
     python benches/python/batch.py workers            # several processes with one model open
     python benches/python/batch.py soak --minutes 15  # again and again under a limit; draws docs/img/soak.svg
-    python benches/python/batch.py billion            # arithmetic from the record of `nightly`
+    python benches/python/batch.py billion            # arithmetic from the record of `histories`
 
 `--small` does the same in seconds, on little data; `--record` writes benches/record/batch/<command>.json. Exit code
 1: a process had more memory than its limit, answers differ, or the memory of the soak grew.
@@ -45,6 +46,7 @@ RECORD = REPOSITORY / "benches" / "record" / "batch"
 N = 10
 GIB = 1 << 30
 ONCE_ABOVE = 5.0  # seconds: an engine this slow runs once
+MODEL = "model-nightly"
 WITHIN = 0.9  # of the kernel's own users a second
 
 
@@ -262,60 +264,100 @@ def read_answers(folder: Path) -> sp.csr_array:
 
 
 def nightly(options: argparse.Namespace, sizes: Sizes, folder: Path) -> tuple[Json, str, bool]:
-    limit = options.memory_limit or sizes.limit
-    model, out = folder / "model-nightly", folder / "recs-nightly"
+    """Every user that the model knows."""
+    made = the_model(folder, sizes)
     n_users, n_items, n_events = sizes.nightly
-    made: Json = {}
-    if not model.exists():
-        made = apart("make_nightly", folder=str(model), size=sizes.nightly, neighbors=sizes.neighbors)
+    figures = recommend(folder, "recs-nightly", options, sizes)
+    figures["rows_sampled"] = apart(
+        "check_sample", model=str(folder / MODEL), out=str(folder / "recs-nightly")
+    )
+    text = [
+        f"{n_users:,} users × {n_items:,} items, {n_events:,} events",
+        f"ItemKNN(k={sizes.neighbors}), top {N}, {options.threads} threads",
+        *told(figures),
+        f"sampled rows that `recommend` gives, too: {figures['rows_sampled']:,}",
+    ]
+    sized = {"users": n_users, "items": n_items, "events": n_events, "model": f"ItemKNN(k={sizes.neighbors})"}
+    fine = figures["peak_bytes"] <= figures["limit"] and figures["summary"]["users"] == n_users
+    return {**sized, **made, **figures}, "\n".join(text), fine
+
+
+def histories(options: argparse.Namespace, sizes: Sizes, folder: Path) -> tuple[Json, str, bool]:
+    """Users that the model need not know: names, and lists of items by name, in Parquet."""
+    the_model(folder, sizes)
+    source = folder / "histories.parquet"
+    counts = apart("make_histories", model=str(folder / MODEL), path=str(source))
+    words = ["--users", str(source), "--history", "items"]
+    figures = recommend(folder, "recs-histories", options, sizes, *words)
+    figures |= {**counts, "bytes_read": source.stat().st_size}
+    text = [
+        f"{counts['users']:,} users, {counts['entries']:,} entries, {source.stat().st_size / GIB:.2f} GiB"
+    ]
+    fine = figures["peak_bytes"] <= figures["limit"] and figures["summary"]["users"] == counts["users"]
+    return figures, "\n".join([*text, *told(figures)]), fine
+
+
+def the_model(folder: Path, sizes: Sizes) -> Json:
+    """Makes it where it is missing; what that took."""
+    if (folder / MODEL).exists():
+        return {}
+    made: Json = apart(
+        "make_nightly", folder=str(folder / MODEL), size=sizes.nightly, neighbors=sizes.neighbors
+    )
+    return made
+
+
+def recommend(folder: Path, name: str, options: argparse.Namespace, sizes: Sizes, *words: str) -> Json:
+    """`ferrec recommend` in a fresh process, and what the system says of it."""
+    limit, out = options.memory_limit or sizes.limit, folder / name
     shutil.rmtree(out, ignore_errors=True)
-    command = [sys.executable, "-m", "ferrec.cli", "recommend", str(model), "-o", str(out), "-n", str(N)]
-    command += ["--memory-limit", str(limit), "--threads", str(options.threads), "--json"]
+    command = [sys.executable, "-m", "ferrec.cli", "recommend", str(folder / MODEL), "-o", str(out), "--json"]
+    command += ["-n", str(N), "--memory-limit", str(limit), "--threads", str(options.threads), *words]
     start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-        events = []
-        for line in child.stdout or ():
-            events.append(json.loads(line))
-            if events[-1]["event"] == "progress" and options.verbose:
-                print(line, end="", file=sys.stderr)
-        child.stdout and child.stdout.close()
+        events = [json.loads(line) for line in child.stdout or ()]
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
     wall = time.perf_counter() - start
     if child.returncode:
         raise SystemExit(f"ferrec recommend ended with {child.returncode}: {events[-1:]}")
-    done, peak = events[-1], usage.ru_maxrss << 10
-    written = sum(file.stat().st_size for file in out.glob("*.parquet"))
-    sampled = apart("check_sample", model=str(model), out=str(out))
-    figures = {
-        "users": n_users,
-        "items": n_items,
-        "events": n_events,
-        "model": f"ItemKNN(k={sizes.neighbors})",
-        "model_bytes": sum(file.stat().st_size for file in model.iterdir()),
+    done = events[-1]
+    return {
+        "model_bytes": sum(file.stat().st_size for file in (folder / MODEL).iterdir()),
         "limit": limit,
-        "peak_bytes": max(peak, done["peak_bytes"]),
+        "peak_bytes": max(usage.ru_maxrss << 10, done["peak_bytes"]),
         "wall_seconds": round(wall, 2),
         "users_per_second": round(done["users"] / wall),
-        "bytes_written": written,
-        "rows_sampled": sampled,
-        **made,
-        "summary": {
-            name: done[name] for name in ("users", "rows", "blocks", "seconds", "peak_bytes", "checksum")
-        },
+        "bytes_written": sum(file.stat().st_size for file in out.glob("*.parquet")),
+        "summary": {key: done[key] for key in ("users", "rows", "blocks", "seconds", "checksum")},
     }
-    text = [
-        f"{n_users:,} users × {n_items:,} items, {n_events:,} events",
-        f"{figures['model']}, top {N}, {options.threads} threads",
-        f"model on disk     {figures['model_bytes'] / GIB:8.2f} GiB",
-        f"rows written      {done['rows']:>8,} in {done['blocks']} blocks, {written / GIB:.2f} GiB",
-        f"whole process     {wall:8.1f} s, of it scoring {done['seconds']:.1f} s",
-        f"users a second    {figures['users_per_second']:>8,}",
-        f"peak memory       {figures['peak_bytes'] / GIB:8.2f} GiB of {limit / GIB:.2f} GiB",
-        f"sampled rows that `recommend` gives, too: {sampled:,}",
+
+
+def told(figures: Json) -> list[str]:
+    done = figures["summary"]
+    return [
+        f"model on disk     {figures['model_bytes'] / GIB:9.2f} GiB",
+        f"rows written      {done['rows']:>9,} in {done['blocks']} blocks, {figures['bytes_written'] / 1e6:,.0f} MB",
+        f"whole process     {figures['wall_seconds']:9.1f} s, of it scoring {done['seconds']:.1f} s",
+        f"users a second    {figures['users_per_second']:>9,}",
+        f"peak memory       {figures['peak_bytes'] / GIB:9.2f} GiB of {figures['limit'] / GIB:.2f} GiB",
     ]
-    fine = figures["peak_bytes"] <= limit and done["users"] == n_users
-    return figures, "\n".join(text), fine
+
+
+def make_histories(model: str, path: str) -> Json:
+    """A quarter of the users, with what they have touched, under names that the model does not know."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    import ferrec
+
+    loaded = ferrec.load(model)
+    names = pa.array(loaded.items.values)
+    indptr, items, _ = loaded._fitted().histories(np.arange(len(loaded.users) // 4, dtype=np.int32)).parts()
+    lists = pa.ListArray.from_arrays(pa.array(indptr.astype(np.int32)), names.take(pa.array(items)))
+    users = pa.array([f"visitor-{at}" for at in range(len(lists))])
+    pq.write_table(pa.table({"user_id": users, "items": lists}), path, row_group_size=1 << 17)
+    return {"users": len(lists), "entries": len(items)}
 
 
 def check_sample(model: str, out: str) -> int:
@@ -366,9 +408,8 @@ say(scored=memory())
 
 def workers(options: argparse.Namespace, sizes: Sizes, folder: Path) -> tuple[Json, str, bool]:
     """Memory is what each has above an interpreter with everything imported."""
-    model = folder / "model-nightly"
-    if not model.exists():
-        apart("make_nightly", folder=str(model), size=sizes.nightly, neighbors=sizes.neighbors)
+    the_model(folder, sizes)
+    model = folder / MODEL
     size = sum(file.stat().st_size for file in model.iterdir())
     rows = []
     for count in (1, 2, options.workers):
@@ -432,35 +473,31 @@ def running(commands: list[list[str]]) -> Iterator[Callable[[], list[Json]]]:
 # --- A billion users: arithmetic ---------------------------------------------------------------------------------
 
 BILLION = 1_000_000_000
-CORES = (16, 128, 1024)
+CORES = (2, 16, 128)
 DOLLARS = 0.05  # for a core and an hour; what clouds ask on demand, before any discount
-SPARE = 0.7  # of the measured speed: start-up, stragglers, blocks done again
-ENTRY = 8  # bytes of an item in a history, with its weight, before compression
+SPARE = 0.5  # of the measured speed: start-up, stragglers, blocks done again, a disk that is a network
 
 
 def billion(figures: Json, threads: int) -> str:
-    """From what `nightly` measured, a page of numbers."""
-    per_core = figures["users_per_second"] / threads
-    events = figures["events"] / figures["users"]
-    read, written = events * ENTRY + 8, figures["bytes_written"] / figures["users"]
+    """From what `histories` measured: users come with their histories, and no machine knows them all."""
+    users = figures["users"]
+    per_core = figures["users_per_second"] / threads * SPARE
+    read, written = figures["bytes_read"] / users, figures["bytes_written"] / users
+    hours = BILLION / per_core / 3600
     text = [
-        f"Measured: {figures['users_per_second']:,} users/s on {threads} cores, {events:.0f} events a user, "
-        f"{written:.0f} bytes a user written.",
-        f"Assumed: {SPARE:.0%} of that speed on many machines, ${DOLLARS:.2f} for a core and an hour, "
-        f"{read:.0f} bytes a user read.",
-        f"Moved: {BILLION * read / 1e9:,.0f} GB read, {BILLION * written / 1e9:,.0f} GB written; "
-        f"{BILLION / (per_core * SPARE) / 3600:,.0f} core hours; "
-        f"${BILLION / (per_core * SPARE) / 3600 * DOLLARS:,.0f}.\n",
-        "| cores | workers of 16 cores | hours | MB/s read by each worker | MB/s written |",
-        "|---|---|---|---|---|",
+        f"Measured on {threads} cores: {figures['users_per_second']:,} users/s with {figures['entries'] / users:.0f} "
+        f"items each; {read:.0f} bytes of Parquet read and {written:.0f} written for each.",
+        f"Assumed: {SPARE:.0%} of that speed for each core, ${DOLLARS:.2f} for a core and an hour.",
+        f"A billion users: {BILLION * read / 1e9:,.0f} GB read, {BILLION * written / 1e9:,.0f} GB written, "
+        f"{hours:,.1f} core hours, ${hours * DOLLARS:,.2f}.\n",
+        "| cores | minutes | MB/s read, all | MB/s written, all |",
+        "|---|---|---|---|",
     ]
-    for cores in CORES:
-        speed = per_core * SPARE * cores
-        each = per_core * SPARE * 16 / 1e6
-        text.append(
-            f"| {cores:,} | {cores // 16} | {BILLION / speed / 3600:,.2f} "
-            f"| {each * read:.0f} | {each * written:.0f} |"
-        )
+    text += [
+        f"| {cores:,} | {60 * hours / cores:,.0f} | {per_core * cores * read / 1e6:,.0f} "
+        f"| {per_core * cores * written / 1e6:,.0f} |"
+        for cores in CORES
+    ]
     return "\n".join(text)
 
 
@@ -511,7 +548,13 @@ def soaked(options: argparse.Namespace, sizes: Sizes, folder: Path) -> tuple[Jso
     return found, soak.says(found), soak.is_flat(found)
 
 
-COMMANDS = {"throughput": throughput, "nightly": nightly, "workers": workers, "soak": soaked}
+COMMANDS = {
+    "throughput": throughput,
+    "nightly": nightly,
+    "histories": histories,
+    "workers": workers,
+    "soak": soaked,
+}
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -530,7 +573,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--folder", type=Path, help="for models and answers, kept; by default a temporary one"
     )
     parser.add_argument("--record", action="store_true", help="write benches/record/batch/<command>.json")
-    parser.add_argument("--verbose", action="store_true", help="print events of the command line, too")
     return parser.parse_args(arguments)
 
 
@@ -542,8 +584,8 @@ def main(arguments: list[str] | None = None) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         for command in options.commands:
             if command == "billion":
-                night = json.loads((RECORD / "nightly.json").read_text())
-                print(billion(night, night["machine"]["threads"]))
+                measured = json.loads((RECORD / "histories.json").read_text())
+                print("\n" + billion(measured, measured["machine"]["threads"]))
                 continue
             figures, text, well = COMMANDS[command](options, sizes, folder)
             fine = fine and well

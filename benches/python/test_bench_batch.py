@@ -18,11 +18,21 @@ def test_everything_runs_and_is_recorded(
 ) -> None:
     monkeypatch.setattr(batch, "RECORD", tmp_path / "record")
     monkeypatch.setattr(batch, "REPOSITORY", tmp_path)
-    words = ["throughput", "nightly", "workers", "billion", "--small", "--workers", "3", "--record"]
+    words = [
+        "throughput",
+        "nightly",
+        "histories",
+        "workers",
+        "billion",
+        "--small",
+        "--workers",
+        "3",
+        "--record",
+    ]
     assert batch.main([*words, "--folder", str(tmp_path / "work")]) == 0
     said = capsys.readouterr().out
     found = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "record").glob("*.json")}
-    assert set(found) == {"throughput", "nightly", "workers"}
+    assert set(found) == {"throughput", "nightly", "histories", "workers"}
     assert all(one["wrong_rows"] == 0 for one in found["throughput"]["engines"].values())
     night = found["nightly"]
     assert night["summary"]["users"] == 20_000 and night["peak_bytes"] <= night["limit"]
