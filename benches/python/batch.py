@@ -337,7 +337,8 @@ def told(figures: Json) -> list[str]:
     done = figures["summary"]
     return [
         f"model on disk     {figures['model_bytes'] / GIB:9.2f} GiB",
-        f"rows written      {done['rows']:>9,} in {done['blocks']} blocks, {figures['bytes_written'] / 1e6:,.0f} MB",
+        f"rows written      {done['rows']:>9,} in {done['blocks']} blocks",
+        f"Parquet written   {figures['bytes_written'] / 1e6:>9,.0f} MB",
         f"whole process     {figures['wall_seconds']:9.1f} s, of it scoring {done['seconds']:.1f} s",
         f"users a second    {figures['users_per_second']:>9,}",
         f"peak memory       {figures['peak_bytes'] / GIB:9.2f} GiB of {figures['limit'] / GIB:.2f} GiB",
@@ -485,8 +486,9 @@ def billion(figures: Json, threads: int) -> str:
     read, written = figures["bytes_read"] / users, figures["bytes_written"] / users
     hours = BILLION / per_core / 3600
     text = [
-        f"Measured on {threads} cores: {figures['users_per_second']:,} users/s with {figures['entries'] / users:.0f} "
-        f"items each; {read:.0f} bytes of Parquet read and {written:.0f} written for each.",
+        f"Measured on {threads} cores: {figures['users_per_second']:,} users/s "
+        f"with {figures['entries'] / users:.0f} items each; "
+        f"{read:.0f} bytes of Parquet read and {written:.0f} written for each.",
         f"Assumed: {SPARE:.0%} of that speed for each core, ${DOLLARS:.2f} for a core and an hour.",
         f"A billion users: {BILLION * read / 1e9:,.0f} GB read, {BILLION * written / 1e9:,.0f} GB written, "
         f"{hours:,.1f} core hours, ${hours * DOLLARS:,.2f}.\n",
