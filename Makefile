@@ -82,6 +82,14 @@ bench-report: $(VENV)/.installed-bench ## Draw the newest record into docs/img
 bench-prepare: setup ## Prepare 10 M rows beside pandas and polars; the results are compared
 	$(BIN)/python benches/python/prepare.py
 
+.PHONY: bench-batch
+bench-batch: $(VENV)/.installed-bench $(VENV)/.installed-dev ## Batch scoring at full size (minutes): speed beside the kernel and implicit, memory, workers
+	$(BIN)/python benches/python/batch.py throughput nightly histories workers --record
+
+.PHONY: soak
+soak: $(VENV)/.installed-bench $(VENV)/.installed-dev ## Score for 15 minutes under a memory limit; draws docs/img/soak.svg
+	$(BIN)/python benches/python/batch.py soak --record --picture docs/img/soak.svg
+
 .PHONY: pictures
 pictures: setup ## Draw the pictures of docs/preparation.md
 	$(BIN)/python docs/pictures.py

@@ -518,7 +518,7 @@ def test_a_writer_that_stops(plain, sink, tmp_path, monkeypatch):
 def test_reading_scoring_and_writing_go_on_at_once(plain, users, tmp_path, monkeypatch):
     """While one block is scored, the next is read and the last is written."""
     meeting = threading.Barrier(3, timeout=30)
-    blocks, call, write = _source._Users.blocks, Scorer.__call__, _sink._Parts.write
+    blocks, rank, write = _source._Users.blocks, Scorer.rank, _sink._Parts.write
 
     def reading(self, start, size):
         for at, block in enumerate(blocks(self, start, size)):
@@ -526,10 +526,10 @@ def test_reading_scoring_and_writing_go_on_at_once(plain, users, tmp_path, monke
                 meeting.wait()
             yield block
 
-    def scoring(self, block):
-        if block[0] == 9:
+    def scoring(self, asked):
+        if asked.labels[0] == plain.users.values[9]:
             meeting.wait()
-        return call(self, block)
+        return rank(self, asked)
 
     def writing(self, scored):
         if not self.parts:
@@ -537,7 +537,7 @@ def test_reading_scoring_and_writing_go_on_at_once(plain, users, tmp_path, monke
         write(self, scored)
 
     monkeypatch.setattr(_source._Users, "blocks", reading)
-    monkeypatch.setattr(Scorer, "__call__", scoring)
+    monkeypatch.setattr(Scorer, "rank", scoring)
     monkeypatch.setattr(_sink._Parts, "write", writing)
     ferrec.score_batch(plain, None, tmp_path / "out", block_size=9)
     assert parquet.read_table(tmp_path / "out").equals(plain.recommend().to_arrow())

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ferrec
-from ferrec import _rust, storage
+from ferrec import _mapped, _rust, storage
 from ferrec.models import MODELS
 from ferrec.testing._checks import sample
 
@@ -376,6 +376,36 @@ def test_parameters_belong_to_the_checksum(saved):
     model = ferrec.load(saved)
     before = storage.checksum(model)
     assert storage.checksum(model.set_params(k=11)) != before
+
+
+@pytest.mark.parametrize("span", [8, 100, 1 << 25])
+def test_histories_from_all_over_a_file_are_the_same(saved, span, monkeypatch):
+    monkeypatch.setattr(_mapped, "SPAN", span)
+    state = ferrec.load(saved)._fitted()
+    whole = ferrec.load(saved)._fitted()
+    assert whole.seen.nnz > 100
+    rng = np.random.default_rng(0)
+    for codes in (rng.permutation(60), rng.integers(0, 60, 90), np.arange(7, 30), np.arange(30)[::-1], []):
+        codes = np.asarray(codes, np.int32)
+        found, expected = state.histories(codes), whole.seen.rows(codes)
+        assert found.shape == expected.shape
+        for one, other in zip(found.parts(), expected.parts(), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_what_may_be_in_memory_is_counted(saved):
+    """Of a loaded model what belongs to items, and what users are looked up in; of one in memory all."""
+    model = ferrec.load(saved)
+    files = {name: entry["bytes"] for name, entry in storage.describe(saved)["files"].items()}
+    of_items = sum(size for name, size in files.items() if name.startswith(("items.", "similarity.")))
+    of_users = sum(size for name, size in files.items() if name.startswith(("users.", "seen.")))
+    assert abs(storage.resident_bytes(model) - of_items) < 1 << 10  # but for the headers
+    looked_up = of_users - files["seen.indices"] - files["seen.data"] + _mapped.SPAN
+    assert abs(storage.looked_up_bytes(model) - looked_up) < 1 << 10
+    fitted = ferrec.ItemKNN(k=10).fit(sample(text=True))
+    assert (
+        storage.looked_up_bytes(fitted) == 0 < storage.resident_bytes(model) < storage.resident_bytes(fitted)
+    )
 
 
 def test_releasing_changes_nothing(saved):

@@ -16,10 +16,17 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec.errors import ModelFileError
 from ferrec.labels import Labels
+from ferrec.queries import run_of
 
-__all__ = ["Mapped", "MappedArray", "MappedLabels", "MappedMatrix"]
+__all__ = ["SPAN", "Mapped", "MappedArray", "MappedLabels", "MappedMatrix"]
 
 Arrays = Mapping[str, NDArray[Any]]
+
+SPAN = 1 << 25
+"""Bytes of a matrix that are in memory at once where rows are picked from all over it."""
+
+# Bytes of an entry of a matrix: its column and its value.
+_ENTRY = 8
 
 # Values that are checked at once.
 _PIECE = 1 << 22
@@ -120,7 +127,28 @@ class MappedMatrix(Mapped):
 
     def rows(self, codes: NDArray[np.int32]) -> _rust.Csr:
         with self._damage():
-            return _rust.Csr.checked_rows(self._parts, self.shape[1], codes, self.name)
+            run = run_of(self._parts, self.shape[1], codes, self.name)
+            if run is not None:
+                return run
+            order = np.argsort(codes, kind="stable")
+            spans = self._arrays["indptr"][codes[order]] // (SPAN // _ENTRY)
+            pieces = np.split(codes[order], np.flatnonzero(np.diff(spans)) + 1)
+            if len(pieces) <= 1:
+                return self._rows(codes)
+            return self._rows_by_span(pieces).rows(np.argsort(order).astype(np.int32))
+
+    def _rows(self, codes: NDArray[np.int32]) -> _rust.Csr:
+        return _rust.Csr.checked_rows(self._parts, self.shape[1], codes, self.name)
+
+    def _rows_by_span(self, pieces: list[NDArray[np.int32]]) -> _rust.Csr:
+        """Rows that lie all over a large file, one part of which is in memory at a time."""
+        found = []
+        for piece in pieces:
+            found.append(self._rows(piece).parts())
+            self.release()
+        counts = np.concatenate([np.diff(indptr) for indptr, _, _ in found])
+        indices, data = (np.concatenate([parts[at] for parts in found]) for at in (1, 2))
+        return _rust.Csr(np.concatenate([[0], counts.cumsum()]), indices, data, self.shape[1], name=self.name)
 
     def row_lengths(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
         indptr = self._arrays["indptr"]

@@ -382,9 +382,17 @@ class Recommendations:
 
 
 def parquet_settings(schema: Any, compression: str) -> dict[str, Any]:
-    """How pyarrow is to write recommendations: no dictionary of scores, which hardly ever repeat."""
-    repeated = [name for name in schema.names if name != "score"]
-    return {"compression": compression, "use_dictionary": repeated}
+    """How pyarrow is to write recommendations.
+
+    Users come in runs, of which integers leave almost nothing as differences; items repeat. Ranks compress as they
+    are, and scores hardly ever repeat.
+    """
+    user, item = schema.names[:2]
+    settings: dict[str, Any] = {"compression": compression, "use_dictionary": [user, item]}
+    settings["write_statistics"] = [user]
+    if require("pyarrow", _EXTRA).types.is_integer(schema.field(user).type):
+        settings |= {"use_dictionary": [item], "column_encoding": {user: "DELTA_BINARY_PACKED"}}
+    return settings
 
 
 @contextmanager

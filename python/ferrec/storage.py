@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 from ferrec import _rust
 from ferrec._estimator import Estimator
-from ferrec._mapped import Mapped, MappedArray, MappedLabels, MappedMatrix
+from ferrec._mapped import SPAN, Mapped, MappedArray, MappedLabels, MappedMatrix
 from ferrec.errors import ModelFileError
 from ferrec.labels import Labels
 from ferrec.models._base import State
 
-__all__ = ["checksum", "describe", "load", "release", "resident_bytes", "save"]
+__all__ = ["checksum", "describe", "load", "looked_up_bytes", "release", "resident_bytes", "save"]
 
 FORMAT = 1
 _HEADER_LIMIT = 1 << 24
@@ -300,6 +300,23 @@ def resident_bytes(model: Estimator[Any]) -> int:
         else:
             total += sum(array.nbytes for array in (_take_apart(part) or {}).values())
     return total
+
+
+def looked_up_bytes(model: Estimator[Any]) -> int:
+    """Bytes beside those of `resident_bytes` that may be in memory where users come in any order.
+
+    They are all over the files of a loaded model; of histories only a part is in memory at once.
+    """
+    state, total = model._fitted(), 0
+    for name, field in _stored(model).items():
+        if "users" in state.sides_of(name):
+            read_in_parts = ("seen.indices", "seen.data")
+            files = field.files.items()
+            total += sum(int(entry["bytes"]) for part, entry in files if part not in read_in_parts)
+            total += SPAN * (name == "seen")
+    return total + sum(
+        looked_up_bytes(part) for part in _parts(model).values() if isinstance(part, Estimator)
+    )
 
 
 def checksum(model: Estimator[Any]) -> str:

@@ -166,7 +166,7 @@ def score_batch(
         n_threads=n_threads,
     )
     limit = None if memory_limit is None else as_int("memory_limit", memory_limit, minimum=1)
-    size = blocks_within(scorer, limit)
+    size = blocks_within(scorer, limit, in_order=source is None)
     if block_size is not None:
         size = replace(size, rows=as_int("block_size", block_size, minimum=1))
     rows = open_source(source, scorer)
@@ -238,13 +238,16 @@ class _Aside(Generic[R]):
 
 def _score(scorer: Scorer, source: Source, sink: Sink, limit: int | None, telling: "_Telling") -> None:
     """Everything that has not been committed yet."""
-    blocks = source.blocks(sink.totals["users"], sink.size)
+    scorer.entries = (
+        2 * sink.size.entries
+    )  # known by number already, they take less than half of what read ones do
+    blocks = map(scorer.read, source.blocks(sink.totals["users"], sink.size))
     reading = _Aside("reading the source", lambda: next(blocks, None))
     writing: _Aside[None] | None = None
     try:
         while (block := reading.result()) is not None:
             reading = _Aside("reading the source", lambda: next(blocks, None))
-            scored = scorer(block)
+            scored = scorer.rank(block)
             first = writing is None
             if writing is not None:
                 writing.result()

@@ -1,18 +1,21 @@
 """How large blocks may be under a limit of memory, and how much memory is in use."""
 
+import ctypes
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from ferrec import _rust, storage
 from ferrec.batch._source import Size
-from ferrec.batch._table import Scorer
+from ferrec.batch._table import EXTRA, Scorer
+from ferrec.errors import require
 
 __all__ = ["blocks_within", "in_use", "tidy"]
 
 _MIB = 1 << 20
 DEFAULT = Size(rows=1 << 15, entries=1 << 23)
 """Without a limit."""
-_LARGEST = Size(rows=1 << 16, entries=1 << 24)
+_LARGEST = Size(rows=1 << 15, entries=1 << 24)
 _FEWEST_ROWS = 1 << 8
 """Below this the work between the blocks would outweigh that in them."""
 
@@ -28,8 +31,11 @@ _ACCUMULATOR = 16
 """Of each item, in each thread."""
 
 
-def blocks_within(scorer: Scorer, limit: int | None) -> Size:
-    """Blocks that stay under the limit together with everything else; the same for the same question."""
+def blocks_within(scorer: Scorer, limit: int | None, *, in_order: bool = True) -> Size:
+    """Blocks that stay under the limit together with everything else; the same for the same question.
+
+    `in_order` says that users come as the model has them.
+    """
     if limit is None:
         return DEFAULT
     model = scorer.model
@@ -37,6 +43,8 @@ def blocks_within(scorer: Scorer, limit: int | None) -> Size:
     threads = model._threads() or _rust.default_threads()
     # The kernels keep a copy of what belongs to the items, in the order that they like.
     fixed = _PROCESS + 2 * storage.resident_bytes(model) + threads * items * _ACCUMULATOR
+    if not in_order and scorer.history is None:
+        fixed += storage.looked_up_bytes(model)
     # One half is for what histories hold, the other for the rows and their answers.
     row = _ROW + scorer.n * _ANSWER
     rows = (limit - fixed) // 2 // row
@@ -56,9 +64,19 @@ def _floor(value: int) -> int:
 
 
 def tidy(scorer: Scorer, limit: int | None) -> None:
-    """Between two blocks, where memory comes near the limit: let go of what can be had again."""
+    """Between two blocks, where memory comes near the limit: let go of what can be had again.
+
+    That is what was mapped of the model, and what the allocators keep for later.
+    """
     if limit is not None and in_use()[0] > limit // 4 * 3:
         storage.release(scorer.model)
+        require("pyarrow", EXTRA).default_memory_pool().release_unused()
+        _trim()
+
+
+def _trim() -> None:
+    with suppress(OSError, AttributeError):  # elsewhere than on Linux with glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def in_use() -> tuple[int, int]:

@@ -56,8 +56,8 @@ class Sink(ABC):
     def checksum(self) -> str:
         """SHA-256 of all that was written, once it is finished."""
 
-    def _add(self, scored: Scored, **written: Any) -> None:
-        counts = scored.users, scored.table.num_rows, scored.unknown_users, scored.unknown_items
+    def _add(self, scored: Scored, rows: int, **written: Any) -> None:
+        counts = scored.users, rows, scored.unknown_users, scored.unknown_items
         named = dict(zip(_COUNTS, counts, strict=True))
         self.parts.append(written | named)
         self.totals.update(named)
@@ -71,8 +71,9 @@ class _OneFile(Sink):
         self._path, self._writer = path, writer
 
     def write(self, scored: Scored) -> None:
-        self._writer.write_table(scored.table)
-        self._add(scored)
+        table = scored.answers()
+        self._writer.write_table(table)
+        self._add(scored, table.num_rows)
 
     def checksum(self) -> str:
         with self._path.open("rb") as file:
@@ -88,12 +89,12 @@ class _Parts(Sink):
 
     def write(self, scored: Scored) -> None:
         pyarrow, parquet = require("pyarrow", EXTRA), require("pyarrow.parquet", EXTRA)
-        out = pyarrow.BufferOutputStream()
-        parquet.write_table(scored.table, out, **parquet_settings(scored.table.schema, self._compression))
+        table, out = scored.answers(), pyarrow.BufferOutputStream()
+        parquet.write_table(table, out, **parquet_settings(table.schema, self._compression))
         data = out.getvalue()
         name = f"part-{len(self.parts):06d}.parquet"
         self._store.put(name, data)
-        self._add(scored, file=name, bytes=data.size, sha256=hashlib.sha256(data).hexdigest())
+        self._add(scored, table.num_rows, file=name, bytes=data.size, sha256=hashlib.sha256(data).hexdigest())
         self.save()
 
     def save(self) -> None:
@@ -103,7 +104,7 @@ class _Parts(Sink):
     def finish(self, schema: Any) -> None:
         """Nothing more will come."""
         if not self.parts:  # readers want a schema
-            self.write(Scored(schema.empty_table(), 0, 0, 0))
+            self.write(Scored(schema.empty_table, 0, 0, 0))
         self.finished = self._manifest["finished"] = True
         self.save()
 

@@ -18,13 +18,11 @@ from numpy.typing import NDArray
 
 from ferrec._tables import _expand
 from ferrec.batch._store import open_url
-from ferrec.batch._table import EXTRA, Scorer, Table, list_lengths
+from ferrec.batch._table import EXTRA, Block, Scorer, Table, list_lengths
 from ferrec.errors import DataError, require
 
-__all__ = ["Block", "Size", "Source", "open_source"]
+__all__ = ["Size", "Source", "open_source"]
 
-Block: TypeAlias = "Table | NDArray[np.int32]"
-"""Rows of a table, or codes of users."""
 Json: TypeAlias = dict[str, Any]
 
 _SUFFIXES = (".parquet", ".parq", ".pq")

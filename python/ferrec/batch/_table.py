@@ -2,9 +2,11 @@
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -21,10 +23,23 @@ from ferrec.queries import Queries
 from ferrec.recommendations import Recommendations
 from ferrec.storage import load
 
-__all__ = ["EXTRA", "Model", "Scored", "Scorer", "Table", "Unknown", "list_lengths", "score_table"]
+__all__ = [
+    "EXTRA",
+    "Asked",
+    "Block",
+    "Model",
+    "Scored",
+    "Scorer",
+    "Table",
+    "Unknown",
+    "list_lengths",
+    "score_table",
+]
 
 # pyarrow is optional, so its types cannot be named here.
 Table: TypeAlias = Any
+Block: TypeAlias = "Table | NDArray[np.int32]"
+"""Rows of a table, or codes of users."""
 Model: TypeAlias = "Recommender[Any] | str | os.PathLike[str]"
 Unknown: TypeAlias = Literal["error", "skip"]
 
@@ -35,12 +50,26 @@ EXTRA = "parquet"
 class Scored:
     """The answers for one table, and what had to be left out."""
 
-    table: Table
+    answers: Callable[[], Table]
+    """Makes the table of answers: whoever writes it, meanwhile the next one is scored."""
     users: int
     """Rows that asked."""
     unknown_users: int
     unknown_items: int
     """Entries of histories that name items which the model does not know."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A block that is ready for the kernel."""
+
+    labels: NDArray[Any]
+    """Who gets answers."""
+    queries: Iterable[Queries]
+    """Their histories, piece by piece."""
+    users: int
+    unknown_users: int
+    unknown_items: int
 
 
 class Scorer:
@@ -86,42 +115,50 @@ class Scorer:
             mask = allowed if mask is None else mask & allowed
         return mask
 
-    def __call__(self, block: "Table | NDArray[np.int32]") -> Scored:
+    def __call__(self, block: Block) -> Scored:
         """The answers for the rows of a table, or for users by their codes, in that order."""
+        return self.rank(self.read(block))
+
+    def read(self, block: Block) -> Asked:
+        """What comes before the kernel, so that it can be done while another block is in there."""
         if isinstance(block, np.ndarray):
-            return Scored(self._score_codes(block), len(block), 0, 0)
+            return self._ask(block)
         for name in self.columns:
             if block.column_names.count(name) != 1:
                 listed = ", ".join(map(repr, block.column_names)) or "none"
                 raise DataError(f"column {name!r} must be in the table once; its columns are {listed}")
         if self.history is not None:
-            return self._score_histories(block, self.history)
+            history, unknown = _read_histories(block, self.history, self.rating, self.model.items)
+            labels = self._names(block)
+            return Asked(labels, [Queries(labels, history, None)], len(labels), 0, unknown)
         missing: Literal["error", "ignore"] = "error" if self.unknown_users == "error" else "ignore"
         users = block.column(self.user)
         codes = self.model.users.encode(users, name=f"column {self.user!r}", missing=missing)
-        known = codes[codes >= 0]
-        return Scored(self._score_codes(known), len(codes), len(codes) - len(known), 0)
+        return self._ask(codes[codes >= 0], int((codes < 0).sum()))
 
-    def _score_codes(self, codes: NDArray[np.int32]) -> Table:
+    def rank(self, asked: Asked) -> Scored:
+        """The kernel's part."""
+        answers = _joined([self._rank(queries) for queries in asked.queries])
+        table = partial(self._table, asked.labels, answers)
+        return Scored(table, asked.users, asked.unknown_users, asked.unknown_items)
+
+    def _ask(self, codes: NDArray[np.int32], unknown: int = 0) -> Asked:
         state = self.model._fitted()
-        labels, answers = state.users.decode(codes), []
-        for piece in _pieces(state.history_lengths(codes), self.entries):
-            some = codes[piece]
-            answers.append(self._rank(Queries(labels[piece], state.histories(some), some)))
-        return self._table(labels, _joined(answers))
-
-    def _score_histories(self, table: Table, name: str) -> Scored:
-        history, unknown = _read_histories(table, name, self.rating, self.model.items)
-        labels = self._names(table)
-        answers = self._rank(Queries(labels, history, None))
-        return Scored(self._table(labels, answers), len(labels), 0, unknown)
+        labels = state.users.decode(codes)
+        pieces = (
+            Queries(labels[piece], state.histories(codes[piece]), codes[piece])
+            for piece in _pieces(state.history_lengths(codes), self.entries)
+        )
+        # Of a block of very active users only the first piece is read ahead.
+        first = [queries for queries in [next(pieces, None)] if queries is not None]
+        return Asked(labels, chain(first, pieces), len(codes) + unknown, unknown, 0)
 
     def _names(self, table: Table) -> NDArray[Any]:
         """Who asks, where the model need not know them."""
         ids = read_ids(table.column(self.user), f"column {self.user!r}")
         return ids.uniques.decode()[ids.codes] if isinstance(ids, Coded) else ids
 
-    def schema(self, empty: "Table | NDArray[np.int32]") -> Any:
+    def schema(self, empty: Block) -> Any:
         """That of the answers for such blocks."""
         by_code = isinstance(empty, np.ndarray) or self.history is None
         labels = self.model.users.decode([]) if by_code else self._names(empty)
@@ -233,7 +270,7 @@ def score_table(
         _warn(f"{scored.unknown_users:,} of {scored.users:,} rows name users")
     if scored.unknown_items:
         _warn(f"{scored.unknown_items:,} entries of the histories name items")
-    return scored.table
+    return scored.answers()
 
 
 def _warn(what: str) -> None:

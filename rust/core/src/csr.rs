@@ -95,14 +95,15 @@ impl Csr {
             let mut sorted = true;
             for row in rows {
                 let (cols, values) = self.row(row);
-                // A negative id becomes a huge one as u32, so one comparison tests both ends.
-                if cols.iter().any(|&c| c as u32 as usize >= n_cols) {
+                // To the end of the row whatever comes, so that vector registers can do it. A negative id becomes
+                // a huge one as u32, so one comparison tests both ends.
+                if !cols.iter().fold(true, |all, &c| all & ((c as u32) < n_cols as u32)) {
                     let bad = cols.iter().find(|&&c| c as u32 as usize >= n_cols).copied().unwrap_or(0);
                     let text =
                         format_args!("column {bad} in row {row}, but there are {n_cols} columns").to_string();
                     return Err(Error::invalid(name, text));
                 }
-                if values.iter().any(|v| !v.is_finite()) {
+                if !values.iter().fold(true, |all, v| all & v.is_finite()) {
                     let at = values.iter().position(|v| !v.is_finite()).unwrap_or(0);
                     let bad = self.values.iter().filter(|v| !v.is_finite()).count();
                     let text = format!(
@@ -111,7 +112,7 @@ impl Csr {
                     );
                     return Err(Error::invalid(name, text));
                 }
-                sorted &= cols.windows(2).all(|w| w[0] < w[1]);
+                sorted &= cols.windows(2).fold(true, |all, w| all & (w[0] < w[1]));
             }
             Ok(sorted)
         });

@@ -122,21 +122,43 @@ pub fn top_k_product(
     filter: &Filter<'_>,
     control: &Control,
 ) -> Result<Ranked> {
+    top_k_block(names, a, (b, &Memory::default()), k, filter, control)
+}
+
+/// [`top_k_product`] of a block of many: the same bits, whatever is remembered of `b`.
+pub fn top_k_block(
+    names: (&str, &str),
+    a: &Csr,
+    (b, memory): (&Csr, &Memory),
+    k: usize,
+    filter: &Filter<'_>,
+    control: &Control,
+) -> Result<Ranked> {
     let product = Product::new(names, a, b)?;
-    if product.work.iter().sum::<u64>() < PACK_FROM * b.nnz() as u64 {
+    let work = product.work.iter().sum::<u64>();
+    if work < PACK_FROM * b.nnz() as u64 {
         return top_k(&product, k, filter, control);
     }
     if let Some(pruned) = Pruned::where_it_pays(a, b, filter.threshold, &product.work) {
         return pruned.top_k(k, filter, &product.work, control);
     }
-    match Packed::new(a, b) {
-        Some(packed) => top_k(&PackedProduct::new(a, &packed, product), k, filter, control),
+    let mut made = None;
+    let packed = match memory.packed.get() {
+        Some(packed) => packed,
+        None if memory.is_due(b) => memory.keep(Packed::new(a, b)),
+        None => {
+            memory.products.fetch_add(work, Relaxed);
+            made.insert(Packed::new(a, b))
+        }
+    };
+    match packed {
+        Some(packed) => top_k(&PackedProduct::new(a, packed, product), k, filter, control),
         None => top_k(&product.reordered(b), k, filter, control),
     }
 }
 
-/// What is remembered of a right factor that is multiplied with one row at a time (one user after the other): once
-/// it has been read as often as a product for which packing pays, it is packed, and stays so.
+/// What is remembered of a right factor that is multiplied again and again, with one row or with a block of rows at
+/// a time: once it has been read as often as a product for which packing pays, it is packed, and stays so.
 #[derive(Default)]
 pub struct Memory {
     products: AtomicU64,
@@ -151,8 +173,14 @@ impl Memory {
 
     /// Packs `b`, in the thread pool, for rows that may name any of its rows.
     pub fn pack(&self, b: &Csr) {
-        // Two threads may come here at once: the same is made twice, and one of them kept.
-        self.packed.get_or_init(|| Packed::for_uses(&vec![1; b.n_rows()], b));
+        self.keep(Packed::for_uses(&vec![1; b.n_rows()], b));
+    }
+
+    /// Two threads may come here at once: the same is made twice, and one of them kept. (To wait for the other would
+    /// not do: a thread of the pool that waits takes up other work, which may be to come here.)
+    fn keep(&self, made: Option<Packed>) -> &Option<Packed> {
+        let _ = self.packed.set(made);
+        self.packed.get().unwrap_or(&None)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use ferrec_core::build::{Duplicates, Events, build_csr};
 use ferrec_core::ids::encode_ints;
-use ferrec_core::product::{Memory, score_product, top_k_product, top_k_row};
+use ferrec_core::product::{Memory, score_product, top_k_block, top_k_product, top_k_row};
 use ferrec_core::rating::{Baseline, Weights, score_ratings, top_k_ratings};
 use ferrec_core::simd::Level;
 use ferrec_core::similarity::{Axis, Measure, Request, top_k_similar};
@@ -361,6 +361,23 @@ proptest! {
             }
             memory.pack(&b);
             prop_assert!(!memory.is_due(&b));
+        }
+    }
+
+    #[test]
+    fn blocks_are_the_same_whatever_is_remembered((a, b) in factors(), k in 1..=90_usize, size in 1..=40_usize) {
+        let (a, b) = (a.csr(), b.csr());
+        let (filter, control, memory) = (Filter::default(), Control::new(), Memory::default());
+        let all = top_k_product(("a", "b"), &a, &b, k, &filter, &control).unwrap();
+        let rows: Vec<i32> = (0..a.n_rows() as i32).collect();
+        for _ in 0..3 {
+            for block in rows.chunks(size) {
+                let some = a.take_rows(block).unwrap();
+                let found = top_k_block(("a", "b"), &some, (&b, &memory), k, &filter, &control).unwrap();
+                for (at, &row) in block.iter().enumerate() {
+                    prop_assert_eq!(ranked_row(&found, at), ranked_row(&all, row as usize));
+                }
+            }
         }
     }
 

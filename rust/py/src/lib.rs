@@ -258,7 +258,7 @@ fn top_k_product<'py>(
         if single {
             return product::top_k_row(names, a, (b, memory), k, &filter, control);
         }
-        product::top_k_product(names, a, b, k, &filter, control)
+        product::top_k_block(names, a, (b, memory), k, &filter, control)
     })?;
     Ok(give_ranked(py, ranked))
 }
