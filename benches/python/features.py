@@ -117,7 +117,7 @@ def run(n_users, n_items, nnz, wanted, block_size, n_threads):
         ferrec.PureSVD(k=64, n_threads=n_threads),
         ferrec.Popularity(n_threads=n_threads),
     ]
-    each = round(wanted / 2.4)  # the lists overlap
+    each = round(wanted / 1.6)  # the lists overlap
     retrieval = ferrec.Retrieval(models, n=each, n_threads=n_threads).fit(data)
     chosen = features().set_params(n_threads=n_threads).fit(data)
     extra = FeatureSet([EmbeddingSimilarity(model=ferrec.PureSVD(k=64), last=20)], n_threads=n_threads).fit(
