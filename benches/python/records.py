@@ -16,16 +16,18 @@ RECORD = REPOSITORY / "benches" / "record"
 
 
 def record(where: Json, entries: list[Json], folder: Path = RECORD) -> Path:
-    """Writes the files; rows measured earlier under the same conditions that day stay."""
+    """Writes the files; rows measured earlier under the same conditions that day stay, with their commit."""
     folder.mkdir(parents=True, exist_ok=True)
+    entries = [{**entry, "commit": where["commit"]} for entry in entries]
     for number in range(1, 100):
         path = folder / f"{stem(where)}{f'-{number}' if number > 1 else ''}.json"
         if not path.exists():
             break
         earlier = json.loads(path.read_text())
-        if earlier["machine"] == where:
+        if earlier["machine"] | {"commit": where["commit"]} == where:
             new = {(entry["row"], entry["shape"]) for entry in entries}
-            entries = [e for e in earlier["entries"] if (e["row"], e["shape"]) not in new] + entries
+            kept = [e for e in earlier["entries"] if (e["row"], e["shape"]) not in new]
+            entries = [{"commit": earlier["machine"]["commit"], **entry} for entry in kept] + entries
             break
     entries = ordered(entries)
     path.write_text(json.dumps({"machine": where, "entries": entries}, indent=1) + "\n")

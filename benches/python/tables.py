@@ -48,8 +48,21 @@ def heading(where: Json, entries: list[Json]) -> list[str]:
         f"Commit {where['commit']}, {where['build_profile']} build, SIMD {where['simd']}, "
         f"{where['cores']} cores, {where['memory_gib']} GiB, {where['system']}, Python {where['python']}.",
         ", ".join(f"{name} {version}" for name, version in where["versions"].items()) + ".",
+        *earlier(where, entries),
         f"Shapes: {'; '.join(sizes.values())}. Seconds are in the JSON file.",
         f"Others kept at most {others_busy(entries):.1f} cores busy during a timed run.",
+    ]
+
+
+def earlier(where: Json, entries: list[Json]) -> list[str]:
+    """The rows that were not measured at the commit of the heading."""
+    rows: dict[str, list[str]] = {}
+    for entry in entries:
+        rows.setdefault(entry.get("commit", where["commit"]), []).append(f"{entry['row']} {entry['shape']}")
+    return [
+        f"Measured at commit {commit}: {', '.join(names)}."
+        for commit, names in rows.items()
+        if commit != where["commit"]
     ]
 
 

@@ -74,7 +74,7 @@ LIMITS: dict[tuple[str, str], str] = {
         " factors is four registers, and sums wait for each other"
     ),
     ("factors-unseen", "20m"): (
-        "87 % of the kernel's samples (perf) are in the tile of products, which reaches two thirds of the peak of"
+        "87 % of the kernel's samples (perf) are in the tile of products, which reaches 69 % of the peak of"
         " AVX-512 and three quarters of that of AVX2 (make bench-peak)"
     ),
     ("latency-rows", "1m"): "the kernel takes 16 µs; SciPy's constructor of the answer alone takes 18 µs",

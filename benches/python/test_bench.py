@@ -344,6 +344,16 @@ def test_a_record_grows_and_is_found(tmp_path: Path) -> None:
     assert [e["shape"] for e in entries] == ["1m", "20m"]
 
 
+def test_a_row_measured_anew_leaves_the_others_their_commit(tmp_path: Path) -> None:
+    path = record(WHERE, ENTRIES[:2], tmp_path)
+    assert record(WHERE | {"commit": "def"}, ENTRIES[:1], tmp_path) == path
+    where, entries = read([path])
+    assert where["commit"] == "def"
+    assert [e["commit"] for e in entries] == ["def", "abc"]
+    row = f"{ENTRIES[1]['row']} {ENTRIES[1]['shape']}"
+    assert f"Measured at commit abc: {row}." in path.with_suffix(".md").read_text()
+
+
 def test_pictures_are_drawn(tmp_path: Path) -> None:
     report = pytest.importorskip("report", reason="matplotlib is missing", exc_type=ImportError)
     path = record(WHERE, ENTRIES, tmp_path)

@@ -14,7 +14,7 @@ use crate::control::Control;
 use crate::csr::Csr;
 use crate::error::{Error, Result};
 use crate::simd::Level;
-use crate::simd::tile::{ITEMS, Kernel, Line, MANY, Tile};
+use crate::simd::tile::{ITEMS, Kernel, Line, QUERIES, Tile};
 use crate::topk::{Best, Filter, Ranked};
 use rayon::prelude::*;
 
@@ -63,11 +63,11 @@ impl<'a> Dense<'a> {
 }
 
 /// Queries of a block: 96 rows of 128 dimensions are 48 KiB.
-const BLOCK: usize = 16 * MANY;
+const BLOCK: usize = 32 * QUERIES;
 /// More than what products too small for f32 lose.
 const TINY: f64 = 1e-35;
-/// Panels between two looks at which queries are done.
-const LOOK_EVERY: usize = 8;
+/// Pairs of panels between two looks at which queries are done.
+const LOOK_EVERY: usize = 4;
 
 /// Items in panels.
 struct Panels {
@@ -216,13 +216,13 @@ fn each_listed(
     mut show: impl FnMut(i32, f32),
 ) {
     let mut panel = vec![Line::default(); items.n_cols];
-    let mut tile: Tile<1> = Tile::default();
+    let mut tile = [Tile::<1>::default()];
     for cols in cols.chunks(ITEMS) {
         for (lane, &c) in cols.iter().enumerate() {
             panel.iter_mut().zip(items.row(c as usize)).for_each(|(p, &v)| p[lane] = v);
         }
-        kernel.scores([query], &panel, &[f32::INFINITY], &mut tile);
-        cols.iter().zip(tile[0]).for_each(|(&c, score)| show(c, score));
+        kernel.scores([query], [&panel], &[f32::INFINITY], &mut tile);
+        cols.iter().zip(tile[0][0]).for_each(|(&c, score)| show(c, score));
     }
 }
 
@@ -260,30 +260,36 @@ impl Search<'_> {
             .map(|at| (at, self.queries.norm(first + at) * slack))
             .filter(|&(_, norm)| norm > 0.0)
             .collect();
-        let mut tile: Tile<MANY> = Tile::default();
-        for (number, (panel, norm)) in panels.values.chunks_exact(d).zip(&panels.norms).enumerate() {
+        let mut tiles = [Tile::<QUERIES>::default(); 2];
+        let norms = panels.norms.chunks(2);
+        let places = panels.ids.chunks(2 * ITEMS);
+        for (number, ((lines, norms), ids)) in panels.values.chunks(2 * d).zip(norms).zip(places).enumerate()
+        {
             if number % LOOK_EVERY == 0 {
-                active.retain(|&(at, length)| length * norm + TINY >= f64::from(best[at].floor()));
+                active.retain(|&(at, length)| length * norms[0] + TINY >= f64::from(best[at].floor()));
                 if active.is_empty() {
                     break;
                 }
                 control.check()?;
             }
-            let ids = &panels.ids[number * ITEMS..(number + 1) * ITEMS];
-            for some in active.chunks(MANY) {
+            // An odd last panel stands in for its second, where nobody looks.
+            let two = [&lines[..d], &lines[lines.len() - d..]];
+            for six in active.chunks(QUERIES) {
                 // The last tile repeats its last query, for which nobody looks.
-                let places: [usize; MANY] = std::array::from_fn(|i| some[i.min(some.len() - 1)].0);
+                let places: [usize; QUERIES] = std::array::from_fn(|i| six[i.min(six.len() - 1)].0);
                 let rows = places.map(|at| self.queries.row(first + at));
                 let floors = places.map(|at| best[at].floor());
-                let hits = self.kernel.scores(rows, panel, &floors, &mut tile);
-                for (i, &(at, _)) in some.iter().enumerate() {
-                    let mut bits = hits[i];
-                    while bits != 0 {
-                        let lane = bits.trailing_zeros() as usize;
-                        bits &= bits - 1;
-                        let (id, score) = (ids[lane], tile[i][lane]);
-                        if id >= 0 && !self.excluded(first + at, id as usize) {
-                            best[at].offer(score, id as usize);
+                let hits = self.kernel.scores(rows, two, &floors, &mut tiles);
+                for ((ids, hits), tile) in ids.chunks(ITEMS).zip(hits).zip(&tiles) {
+                    for (i, &(at, _)) in six.iter().enumerate() {
+                        let mut bits = hits[i];
+                        while bits != 0 {
+                            let lane = bits.trailing_zeros() as usize;
+                            bits &= bits - 1;
+                            let (id, score) = (ids[lane], tile[i][lane]);
+                            if id >= 0 && !self.excluded(first + at, id as usize) {
+                                best[at].offer(score, id as usize);
+                            }
                         }
                     }
                 }

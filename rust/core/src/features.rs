@@ -274,7 +274,7 @@ pub fn embedding_similarity(
         return Err(Error::Shape(text));
     }
     let kernel = Kernel::new(Level::current());
-    let scratch = || (vec![Line::default(); vectors.shape().1], Tile::<QUERIES>::default());
+    let scratch = || (vec![Line::default(); vectors.shape().1], [Tile::<QUERIES>::default()]);
     fill_rows(
         pairs.indptr(),
         control,
@@ -291,14 +291,14 @@ pub fn embedding_similarity(
                 }
                 for (items, order) in items.chunks(QUERIES).zip(order.chunks(QUERIES)) {
                     let six = std::array::from_fn(|at| vectors.row(items[at.min(items.len() - 1)] as usize));
-                    kernel.scores(six, panel, &[f32::INFINITY; QUERIES], tile);
+                    kernel.scores(six, [panel.as_slice()], &[f32::INFINITY; QUERIES], tile);
                     for (at, &item) in items.iter().enumerate() {
                         let is_last = recent.ordered && order[at] == 1.0;
                         for (lane, &other) in some.iter().enumerate() {
                             if other == item {
                                 continue;
                             }
-                            let (slot, value) = (block * ITEMS + lane, tile[at][lane]);
+                            let (slot, value) = (block * ITEMS + lane, tile[0][at][lane]);
                             most[slot] = most[slot].max(value);
                             sum[slot] += value;
                             if is_last {

@@ -94,16 +94,16 @@ impl Layer {
     #[inline]
     fn apply(&self, kernel: Kernel, x: &[Line], out: &mut [Line]) {
         let x = &x[..self.inputs];
-        let mut tile: Tile<QUERIES> = [[0.0; ITEMS]; QUERIES];
+        let mut tile = [Tile::<QUERIES>::default()];
         let groups = self.weights.chunks_exact(QUERIES * self.inputs);
         for ((rows, bias), out) in
             groups.zip(self.bias.chunks_exact(QUERIES)).zip(out.chunks_exact_mut(QUERIES))
         {
             let row = |q: usize| &rows[q * self.inputs..(q + 1) * self.inputs];
-            kernel.scores([row(0), row(1), row(2), row(3), row(4), row(5)], x, &NO_FLOOR, &mut tile);
+            kernel.scores([row(0), row(1), row(2), row(3), row(4), row(5)], [x], &NO_FLOOR, &mut tile);
             for q in 0..QUERIES {
                 for lane in 0..ITEMS {
-                    out[q][lane] = tile[q][lane] + bias[q];
+                    out[q][lane] = tile[0][q][lane] + bias[q];
                 }
             }
         }

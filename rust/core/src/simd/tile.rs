@@ -1,4 +1,4 @@
-//! Scores of a few queries and sixteen items at once: the inner product of every pair, all of it in registers.
+//! Scores of a few queries and one or two panels of sixteen items at once: the inner product of every pair, all of it in registers.
 //!
 //! Each sum is one chain over the dimensions, in their order, whatever stands beside it in the tile; so a score does
 //! not depend on the batch, the number of threads, or the place of the item. With FMA a product is not rounded
@@ -7,11 +7,9 @@
 use super::Level;
 use std::ops::{Deref, DerefMut};
 
-/// Queries whose sums with 16 items fill twelve of AVX2's sixteen registers.
+/// Queries of a tile: with 16 items their sums fill twelve of AVX2's sixteen registers, with 32 twelve of AVX-512's.
 pub(crate) const QUERIES: usize = 6;
-/// Queries whose sums with 16 items keep AVX-512 busy: twelve chains of additions; AVX2 takes them by halves.
-pub(crate) const MANY: usize = 2 * QUERIES;
-/// Items of a tile.
+/// Items of a panel.
 pub(crate) const ITEMS: usize = 16;
 /// One dimension of sixteen items: a cache line, so that reading it touches no other.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -66,39 +64,35 @@ impl Kernel {
         Self { way: Way::Portable }
     }
 
-    /// Fills `out`; for every query, a bit for each item whose score is at least the query's floor and not 0.
+    /// Fills `out`; for every panel and query, a bit for each item whose score is at least the query's floor and not 0.
     ///
-    /// `items` holds dimension after dimension; every query is as long as there are dimensions.
+    /// A panel holds dimension after dimension; every query is as long as there are dimensions.
     #[inline]
-    pub(crate) fn scores<const Q: usize>(
+    pub(crate) fn scores<const Q: usize, const P: usize>(
         self,
         queries: [&[f32]; Q],
-        items: &[Line],
+        panels: [&[Line]; P],
         floors: &[f32; Q],
-        out: &mut Tile<Q>,
-    ) -> [u32; Q] {
-        const { assert!(Q <= QUERIES || Q == MANY) };
-        let queries = queries.map(|q| &q[..items.len()]);
-        match self.way {
-            Way::Portable => portable(queries, items, floors, out),
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: `new` has seen AVX-512; every query is as long as `items`.
-            Way::Avx512 => unsafe { x86::wide(queries, items, floors, out) },
-            #[cfg(target_arch = "x86_64")]
-            Way::Avx2 if Q > QUERIES => {
-                let mut bits = [0; Q];
-                let halves = queries.as_chunks::<QUERIES>().0.iter().zip(floors.as_chunks().0);
-                let parts = out.as_chunks_mut().0.iter_mut().zip(bits.as_chunks_mut().0);
-                for ((&queries, floors), (out, bits)) in halves.zip(parts) {
-                    // SAFETY: `new` has seen AVX2 and FMA; every query is as long as `items`.
-                    *bits = unsafe { x86::narrow(queries, items, floors, out) };
-                }
-                bits
-            }
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
-            Way::Avx2 => unsafe { x86::narrow(queries, items, floors, out) },
+        out: &mut [Tile<Q>; P],
+    ) -> [[u32; Q]; P] {
+        const { assert!(Q <= QUERIES && 0 < P && P <= 2) };
+        let d = panels[0].len();
+        let (queries, panels) = (queries.map(|q| &q[..d]), panels.map(|items| &items[..d]));
+        #[cfg(target_arch = "x86_64")]
+        if let Way::Avx512 = self.way {
+            // SAFETY: `new` has seen AVX-512; queries and panels are of one length.
+            return unsafe { x86::wide(queries, panels, floors, out) };
         }
+        let mut bits = [[0; Q]; P];
+        for ((bits, out), items) in bits.iter_mut().zip(out).zip(panels) {
+            *bits = match self.way {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: `new` has seen AVX2 and FMA; queries and items are of one length.
+                Way::Avx2 => unsafe { x86::narrow(queries, items, floors, out) },
+                _ => portable(queries, items, floors, out),
+            };
+        }
+        bits
     }
 }
 
@@ -130,32 +124,39 @@ mod x86 {
     use std::arch::x86_64::*;
 
     /// # Safety
-    /// The machine has AVX-512 F, and every query is as long as `items`.
+    /// The machine has AVX-512 F; queries and panels are of one length.
     #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn wide<const Q: usize>(
+    pub(super) unsafe fn wide<const Q: usize, const P: usize>(
         queries: [&[f32]; Q],
-        items: &[Line],
+        panels: [&[Line]; P],
         floors: &[f32; Q],
-        out: &mut Tile<Q>,
-    ) -> [u32; Q] {
+        out: &mut [Tile<Q>; P],
+    ) -> [[u32; Q]; P] {
         let start: [*const f32; Q] = queries.map(<[f32]>::as_ptr);
-        let mut sums = [_mm512_setzero_ps(); Q];
-        for (at, item) in items.iter().enumerate() {
-            // SAFETY: the load is `item`, and `at` is below the length of every query.
+        let first: [*const Line; P] = panels.map(<[Line]>::as_ptr);
+        let mut sums = [[_mm512_setzero_ps(); Q]; P];
+        for at in 0..panels[0].len() {
+            // SAFETY: `at` is below the length of every query and panel.
             unsafe {
-                let item = _mm512_loadu_ps(item.as_ptr());
+                let items: [__m512; P] = first.map(|items| _mm512_load_ps(items.add(at).cast()));
                 for q in 0..Q {
-                    sums[q] = _mm512_fmadd_ps(_mm512_set1_ps(*start[q].add(at)), item, sums[q]);
+                    let by = _mm512_set1_ps(*start[q].add(at));
+                    for p in 0..P {
+                        sums[p][q] = _mm512_fmadd_ps(by, items[p], sums[p][q]);
+                    }
                 }
             }
         }
-        let mut bits = [0; Q];
+        let mut bits = [[0; Q]; P];
         let zero = _mm512_setzero_ps();
-        for q in 0..Q {
-            let good = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(sums[q], _mm512_set1_ps(floors[q]));
-            bits[q] = u32::from(good & _mm512_cmp_ps_mask::<_CMP_NEQ_OQ>(sums[q], zero));
-            // SAFETY: the store is a row of `out`.
-            unsafe { _mm512_storeu_ps(out[q].as_mut_ptr(), sums[q]) };
+        for p in 0..P {
+            for q in 0..Q {
+                let s = sums[p][q];
+                let good = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(s, _mm512_set1_ps(floors[q]));
+                bits[p][q] = u32::from(good & _mm512_cmp_ps_mask::<_CMP_NEQ_OQ>(s, zero));
+                // SAFETY: the store is a row of `out`.
+                unsafe { _mm512_storeu_ps(out[p][q].as_mut_ptr(), s) };
+            }
         }
         bits
     }
