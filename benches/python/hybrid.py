@@ -21,7 +21,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow greets at length
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 from accuracy_page import filled
 from contestants import grid
@@ -60,9 +61,9 @@ def second_stages(seed: int) -> dict[str, tuple[ferrec.Ranker[Any], str | None]]
     found: dict[str, tuple[ferrec.Ranker[Any], str | None]] = {
         "MLPRanker, the default": (default_ranker().set_params(seed=seed), "tensorflow"),
         "MLPRanker, binary": (rankers.MLPRanker(seed=seed), "tensorflow"),
-        "LightGBMRanker": (rankers.LightGBMRanker(seed=seed), "lightgbm"),
     }
-    if seed == 0:  # nothing in them is random
+    if seed == 0:  # nothing in them is random, but for ties of trees
+        found["LightGBMRanker"] = (rankers.LightGBMRanker(), "lightgbm")
         found["WeightedBlend"] = (rankers.WeightedBlend(), None)
         found["ReciprocalRankFusion"] = (rankers.ReciprocalRankFusion(), None)
     return found
@@ -179,7 +180,7 @@ def stages_of(seed: int) -> dict[str, ferrec.Ranker[Any]]:
     found = {}
     for name, (ranker, package) in second_stages(seed).items():
         if package is None or installed(package):
-            found[name if package is None else f"{name}, seed {seed}"] = ranker
+            found[f"{name}, seed {seed}" if package == "tensorflow" else name] = ranker
         else:
             print(f"{name} is left out: {package} is not installed", file=sys.stderr)
     return found

@@ -45,9 +45,11 @@ def movielens(folder: Path) -> ferrec.Interactions:
     data = ferrec.Interactions.from_csv(
         folder / "interactions.csv.gz", user="user", item="item", rating="rating", time="timestamp"
     )
-    assert data.events.weights is not None
-    liked = data.select(data.events.weights >= 4.0)
-    return liked.with_items(
+    some = data.events
+    assert some.weights is not None and some.times is not None
+    liked = some.weights >= 4.0
+    users, items = data.users.decode(some.users[liked]), data.items.decode(some.items[liked])
+    return ferrec.Interactions.from_arrays(users, items, times=some.times[liked]).with_items(
         folder / "items.csv", id="item", columns=["genres"], split={"genres": "|"}, extend=False
     )
 

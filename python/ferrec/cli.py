@@ -91,7 +91,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _parser().parse_args(argv)
     except SystemExit as stop:  # --help, --version, or wrong arguments, which argparse has explained
         return int(stop.code or 0)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow greets at length
+    # TensorFlow greets at length, and says so of oneDNN whatever the level; the small networks here do without.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     with _termination() as received, warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
