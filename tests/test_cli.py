@@ -569,9 +569,15 @@ def test_hybrid_from_events_to_recommendations(
 
 def test_wrong_second_stages(home: Path, tmp_path: Path) -> None:
     for words, message in (
-        (["--model", "hybrid", "--ranker", "oracle"], "--ranker: 'oracle' is unknown; there are light-gbm-ranker"),
+        (
+            ["--model", "hybrid", "--ranker", "oracle"],
+            "--ranker: 'oracle' is unknown; there are light-gbm-ranker",
+        ),
         (["--model", "hybrid", "--retrievers", "oracle"], "--retrievers: 'oracle' is unknown"),
-        (["--model", "ease", "--ranker", "mlp"], "--ranker and --retrievers: are for the hybrid, ease has none"),
+        (
+            ["--model", "ease", "--ranker", "mlp"],
+            "--ranker and --retrievers: are for the hybrid, ease has none",
+        ),
     ):
         done = ferrec_cli("fit", *words, home / "train.parquet", *COLUMNS, "-o", "m", cwd=tmp_path)
         assert done.returncode == 2 and message in done.stderr, done

@@ -4,10 +4,10 @@
     python benches/python/hybrid.py --sets gowalla --seeds 0,1,2
 
 Every retriever is fitted with each point of its grid on what may be learned less a validation part, and judged by
-NDCG@10 on that part; the best point of each is a retriever of the hybrid. The hybrid's ranker learns from the same two
-parts (`Hybrid.fit(past, future)`). Then everything is fitted once more on both, and judged on a test part that nothing
-above has seen. The hybrids are held against the retriever that is best *on the test part*, which favours it, by the
-paired randomisation test over users.
+NDCG@10 on that part; the best point of each is a retriever of the hybrid. The hybrid's ranker learns from the same
+two parts (`Hybrid.fit(past, future)`). Then everything is fitted once more on both, and judged on a test part that
+nothing above has seen. The hybrids are held against the retriever that is best *on the test part*, which favours
+it, by the paired randomisation test over users.
 
 What has been measured is kept in benches/record/hybrid, a file for each set of data: a stopped run goes on where it
 was; to measure anew take it out of these files.
@@ -81,7 +81,9 @@ class Record:
         if path.exists():
             kept = json.loads(path.read_text(encoding="utf-8"))
             if kept["split_seed"] != split_seed:
-                raise SystemExit(f"{path}: was made with --split-seed {kept['split_seed']}: name another --record")
+                raise SystemExit(
+                    f"{path}: was made with --split-seed {kept['split_seed']}: name another --record"
+                )
             self.known = kept
 
     def keep(self) -> None:
@@ -121,7 +123,11 @@ def threaded(model: ferrec.Recommender[Any], threads: int) -> ferrec.Recommender
 
 
 def judge(
-    held: Holdout, retrievers: dict[str, ferrec.Recommender[Any]], record: Record, seeds: list[int], threads: int
+    held: Holdout,
+    retrievers: dict[str, ferrec.Recommender[Any]],
+    record: Record,
+    seeds: list[int],
+    threads: int,
 ) -> None:
     """The test: every retriever, and the hybrids of every seed against the best of them."""
     names = {name: one for seed in seeds for name, one in stages_of(seed).items()}
@@ -151,9 +157,7 @@ def judge(
         start = time.perf_counter()
         ranker.fit(train, labels, categories=features.categories, validation=validation)
         fitted = time.perf_counter() - start
-        model = ferrec.Hybrid(
-            retrievers=retrievers, candidates=CANDIDATES, ranker=ranker, n_threads=threads
-        )
+        model = ferrec.Hybrid(retrievers=retrievers, candidates=CANDIDATES, ranker=ranker, n_threads=threads)
         whole = held.learned
         model._state = HybridState(whole.users, whole.items, whole.csr, retrieval, features, ranker)
         found = ferrec.evaluate(model, held.report, METRICS)
@@ -199,11 +203,17 @@ def write_page(page: Path, folder: Path) -> None:
             continue
         base = test["retrievers"][test["best"]][METRIC]
         for at, (ranker, one) in enumerate(test["hybrids"].items()):
-            head = [f"{name}, {cut}", f"{test['users']:,}", f"{test['best']} {base:.4f}"] if at == 0 else [""] * 3
+            head = (
+                [f"{name}, {cut}", f"{test['users']:,}", f"{test['best']} {base:.4f}"]
+                if at == 0
+                else [""] * 3
+            )
             gap = one["difference"] / base
             rows.append([*head, ranker, f"{one[METRIC]:.4f}", f"{gap:+.1%}", shown(one["p"])])
     columns = ["data, test part", "users", "best retriever", "ranker", "NDCG@10", "against it", "p"]
-    page.write_text(filled(page.read_text(encoding="utf-8"), "pays", markdown(columns, rows)), encoding="utf-8")
+    page.write_text(
+        filled(page.read_text(encoding="utf-8"), "pays", markdown(columns, rows)), encoding="utf-8"
+    )
     print(f"wrote {page}")
 
 

@@ -797,7 +797,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_training(fit)
     fit.add_argument("-o", "--output", required=True, metavar="FOLDER", help="where the model goes")
     fit.add_argument("--retrievers", metavar="LIST", help="the hybrid's models, separated by commas")
-    fit.add_argument("--ranker", metavar="NAME", help="the hybrid's ranker (default: an mlp with a listwise loss)")
+    fit.add_argument(
+        "--ranker", metavar="NAME", help="the hybrid's ranker (default: an mlp with a listwise loss)"
+    )
     _add_table(fit)
     group = fit.add_argument_group("tables of attributes, whose ids stand in the columns named above")
     group.add_argument(
