@@ -22,7 +22,7 @@ import ferrec
 from ferrec.evaluation import probability_metrics
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-THRESHOLDS = (0.5, 0.2)
+THRESHOLDS = (0.5, 0.1)
 SHOWN = ("accuracy", "precision", "recall", "f1", "auc", "log_loss", "calibration_error")
 
 
