@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -284,3 +285,14 @@ def test_a_newer_file_is_refused(network, tmp_path):
             ferrec.load(copy, verify=False)
         path.write_text(text)
     assert index["model"] == "Hybrid"
+
+
+def test_the_page_runs(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("tensorflow", reason="needs the extra tensorflow")
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[1] / "docs" / "hybrid.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(code, names)
+    assert (tmp_path / "hybrid" / "model.json").is_file()
+    assert "calibration_error" in capsys.readouterr().out

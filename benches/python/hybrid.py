@@ -138,9 +138,7 @@ def judge(
     if kept.get("params") == params and set(names) <= set(kept["hybrids"]):
         return
     start = time.perf_counter()
-    hybrid = ferrec.Hybrid(
-        retrievers=retrievers, candidates=CANDIDATES, max_pairs=PAIRS, n_threads=threads
-    )
+    hybrid = ferrec.Hybrid(retrievers=retrievers, candidates=CANDIDATES, max_pairs=PAIRS, n_threads=threads)
     retrieval, features, _ = hybrid._stages(held.learn)
     train, labels, validation = hybrid._lesson(
         held.learn, held.tune, retrieval.fit(held.learn), features.fit(held.learn)
