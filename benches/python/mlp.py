@@ -41,7 +41,7 @@ ITEMS = 10_000
 BATCHES = (32, 1024, 4096, 16_384, 65_536)
 TOLERANCE = 1e-5
 REST = 0.3
-"""Seconds before each run: threads of BLAS and TensorFlow spin for a while after their work, on cores that count."""
+"""Seconds before each run: threads of BLAS and TensorFlow spin for a while after their work."""
 
 
 def candidates(n_pairs: int, seed: int, missing: bool) -> Candidates:
