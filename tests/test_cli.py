@@ -1,5 +1,6 @@
 """The command line, as people run it: a process, its output and its exit code."""
 
+import importlib.util
 import json
 import os
 import re
@@ -541,3 +542,42 @@ def test_prepare(source: str, log: Path) -> None:
 def test_prepare_refuses(words: list[str], code: int, message: str, log: Path) -> None:
     done = ferrec_cli("prepare", "log.parquet", "-o", "clean.parquet", *LOG, *words, cwd=log)
     assert done.returncode == code and message in done.stderr and not (log / "clean.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--retrievers", "item-knn,popularity", "--ranker", "weighted-blend"], "ranker=WeightedBlend()"),
+        (["--param", "ranker.epochs=1", "--param", "candidates=20"], "loss='listwise'"),
+        (["--ranker", "mlp", "--param", "ranker.epochs=1"], "ranker=MLPRanker(epochs=1)"),
+    ],
+)
+def test_hybrid_from_events_to_recommendations(
+    home: Path, tmp_path: Path, words: list[str], said: str
+) -> None:
+    if "weighted-blend" not in words and importlib.util.find_spec("tensorflow") is None:
+        pytest.skip("needs the extra tensorflow")
+    done = ferrec_cli(
+        "fit", "--model", "hybrid", home / "train.parquet", *words, *COLUMNS, "-o", "m", cwd=tmp_path
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done  # not a word of TensorFlow
+    assert said in done.stdout
+    result = answer("recommend", "m", "-n", 5, "-o", "recs.parquet", cwd=tmp_path)
+    table = parquet.read_table(tmp_path / "recs.parquet")
+    assert result["rows"] == table.num_rows == 5 * len(table["user_id"].unique())
+
+
+def test_wrong_second_stages(home: Path, tmp_path: Path) -> None:
+    for words, message in (
+        (
+            ["--model", "hybrid", "--ranker", "oracle"],
+            "--ranker: 'oracle' is unknown; there are light-gbm-ranker",
+        ),
+        (["--model", "hybrid", "--retrievers", "oracle"], "--retrievers: 'oracle' is unknown"),
+        (
+            ["--model", "ease", "--ranker", "mlp"],
+            "--ranker and --retrievers: are for the hybrid, ease has none",
+        ),
+    ):
+        done = ferrec_cli("fit", *words, home / "train.parquet", *COLUMNS, "-o", "m", cwd=tmp_path)
+        assert done.returncode == 2 and message in done.stderr, done

@@ -1,5 +1,6 @@
 """The demonstration: what it prints, what it writes, and how long it takes."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -47,3 +48,19 @@ def test_demo_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
             shares = [reason["share"] for reason in product["because"]]
             assert product["name"] and len(shares) == 3 and shares == sorted(shares, reverse=True)
             assert 0 < sum(shares) <= 1
+
+
+def test_demo_with_a_network(tmp_path: Path) -> None:
+    if importlib.util.find_spec("tensorflow") is None:
+        pytest.skip("needs the extra tensorflow")
+    start = time.monotonic()
+    command = [sys.executable, "-m", "ferrec.cli", "demo", "--hybrid"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900)
+    assert (done.returncode, done.stderr) == (0, ""), done  # not a word of TensorFlow
+    assert time.monotonic() - start < 600  # five minutes, and as much again for a busy machine
+    lines = done.stdout.splitlines()
+    table = next(at for at, line in enumerate(lines) if "ndcg@10" in line)
+    assert [line.split()[0] for line in lines[table + 1 : table + 4]] == ["hybrid", "item-knn", "popularity"]
+    assert sum("because you bought" in line for line in lines) == 15
+    assert max(map(len, lines)) <= 140
+    assert parquet.read_table(tmp_path / "recs.parquet").num_rows == 10 * 2469

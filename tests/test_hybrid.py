@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -179,6 +180,44 @@ def test_parameters_are_checked(params, message):
         hybrid(**params).fit(sample())
 
 
+def test_a_user_without_history_gets_what_is_popular():
+    data = sample()
+    nobody = data.users.values[0]
+    model = hybrid().fit(data.select(data.events.users != 0))
+    recs = model.recommend([nobody], n=4)
+    popular = model._fitted().retrieval.fitted["popular"].recommend([nobody], n=20)
+    assert len(recs[nobody]) == 4
+    assert {item for item, _ in recs[nobody]} <= {item for item, _ in popular[nobody]}
+    newcomer = model.recommend(history=[[]], n=4)
+    assert [item for item, _ in newcomer[0]] == [item for item, _ in recs[nobody]]
+
+
+@pytest.mark.parametrize("make", [hybrid, trained_by_trees])
+def test_without_candidates_there_is_nothing_to_recommend(make):
+    if make is trained_by_trees:
+        pytest.importorskip("lightgbm", reason="needs the extra lightgbm")
+    model = make().fit(sample())
+    assert not len(model.recommend(n=5, exclude_items=model.items.values).codes)
+    assert not len(model.recommend([], n=5))
+    assert model.score([], []).shape == (0,)
+
+
+def test_outcomes_are_the_proposals_and_what_came_of_them():
+    train, test = parts()
+    model = hybrid(block_size=7).fit(train)
+    labels, scores = model.outcomes(test)
+    asked = test.users.decode(np.flatnonzero(np.diff(test.matrix.indptr)))
+    lists = model.recommend(asked, n=1000)
+    later = test.matrix.toarray() != 0
+    users = test.users.encode(np.repeat(lists.queries, np.diff(lists.indptr)))
+    assert sorted(scores.tolist()) == sorted(lists.scores.tolist())
+    assert labels.sum() == later[users, lists.codes].sum() > 0
+    found = ferrec.evaluation.probability_metrics(labels, scores)
+    assert found["auc"] > 0.5
+    with pytest.raises(ferrec.DataError, match="data: its 1 items are not"):
+        model.outcomes(ferrec.Interactions.from_arrays([int(train.users.values[0])], [-7]))
+
+
 def test_nested_parameters():
     model = hybrid(ranker=ferrec.MLPRanker(epochs=3))
     assert model.get_params()["ranker__epochs"] == 3
@@ -246,3 +285,14 @@ def test_a_newer_file_is_refused(network, tmp_path):
             ferrec.load(copy, verify=False)
         path.write_text(text)
     assert index["model"] == "Hybrid"
+
+
+def test_the_page_runs(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("tensorflow", reason="needs the extra tensorflow")
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[1] / "docs" / "hybrid.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(code, names)
+    assert (tmp_path / "hybrid" / "model.json").is_file()
+    assert "calibration_error" in capsys.readouterr().out

@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -39,6 +40,8 @@ EACH = 200
 ITEMS = 10_000
 BATCHES = (32, 1024, 4096, 16_384, 65_536)
 TOLERANCE = 1e-5
+REST = 0.3
+"""Seconds before each run: threads of BLAS and TensorFlow spin for a while after their work."""
 
 
 def candidates(n_pairs: int, seed: int, missing: bool) -> Candidates:
@@ -104,6 +107,7 @@ def measure(variant: dict[str, Any], n_pairs: int, threads: int, rounds: int) ->
     seconds: dict[str, list[float]] = {name: [] for name in every}
     for _ in range(rounds):
         for name, (run, _) in every.items():
+            time.sleep(REST)
             seconds[name].append(timed(run)[2])
     return {name: some / median(seconds[name]) for name, (_, some) in every.items()}
 

@@ -39,7 +39,7 @@ from ferrec.errors import DataError, FerrecError, UnknownIdError, require
 from ferrec.evaluation import compare, cross_validate, evaluate_ratings, report, tune
 from ferrec.evaluation._metrics import METRICS, RATINGS
 from ferrec.evaluation._tuning import check_ending
-from ferrec.hybrid import Hybrid
+from ferrec.hybrid import Hybrid, default_ranker
 from ferrec.interactions import Interactions
 from ferrec.labels import Labels
 from ferrec.models import MODELS
@@ -91,7 +91,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _parser().parse_args(argv)
     except SystemExit as stop:  # --help, --version, or wrong arguments, which argparse has explained
         return int(stop.code or 0)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow greets at length
+    # TensorFlow greets at length, and says so of oneDNN whatever the level; the small networks here do without.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     with _termination() as received, warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
@@ -238,7 +240,7 @@ def _make_model(args: argparse.Namespace) -> Recommender[Any]:
     model = kind()
     ranker, retrievers = getattr(args, "ranker", None), getattr(args, "retrievers", None)
     if isinstance(model, Hybrid):
-        model.set_params(ranker=_find("--ranker", ranker or "mlp", RANKERS)())
+        model.set_params(ranker=_find("--ranker", ranker, RANKERS)() if ranker else default_ranker())
         if retrievers is not None:
             names = retrievers.split(",")
             model.set_params(retrievers=tuple(_find("--retrievers", name, MODELS)() for name in names))
@@ -794,7 +796,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_training(fit)
     fit.add_argument("-o", "--output", required=True, metavar="FOLDER", help="where the model goes")
     fit.add_argument("--retrievers", metavar="LIST", help="the hybrid's models, separated by commas")
-    fit.add_argument("--ranker", metavar="NAME", help="the hybrid's ranker (default mlp)")
+    fit.add_argument(
+        "--ranker", metavar="NAME", help="the hybrid's ranker (default: an mlp with a listwise loss)"
+    )
     _add_table(fit)
     group = fit.add_argument_group("tables of attributes, whose ids stand in the columns named above")
     group.add_argument(
