@@ -131,7 +131,7 @@ def run(
     examples = {name: fitted[name].recommend(some) for name in (best, BASELINE)}
     report(compared, folder / "report.html", metric=metrics[0], title=title, examples=examples, names=names)
     clock.lap("compare")
-    say(f"\nOn {len(future):,} events that nothing above has seen:\n{compared!r}")
+    say(f"\nOn {len(future):,} events that no model above has seen:\n{compared!r}")
 
     final = type(fitted[best])(**fitted[best].get_params()).fit(data, progress=progress)
     final.save(folder / "model")
