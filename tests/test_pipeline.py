@@ -27,8 +27,9 @@ def test_everything_is_written_and_the_model_is_the_best_one(events, tmp_path):
     models = {"item-knn": ferrec.ItemKNN(), "ease": ferrec.EASE()}
     summary = _pipeline.run(events, tmp_path, models, prepare, trials=3, say=said.append)
     assert summary == json.loads((tmp_path / "summary.json").read_text())
-    test = {name: one["metrics"]["ndcg@10"] for name, one in summary["test"].items() if name != "popularity"}
-    assert summary["best"] == max(test, key=test.get)
+    assert set(summary["test"]) == {*models, "popularity"}
+    validation = {name: one["validation"] for name, one in summary["tuned"].items()}
+    assert summary["best"] == max(validation, key=validation.get)
     model = ferrec.load(tmp_path / "model")
     assert model.get_params().items() >= summary["tuned"][summary["best"]]["params"].items()
     assert len(model.users) == summary["data"]["users"]
@@ -37,6 +38,47 @@ def test_everything_is_written_and_the_model_is_the_best_one(events, tmp_path):
     for page in ("events.html", "report.html"):
         assert (tmp_path / page).read_text().startswith("<!doctype html>")
     assert ferrec.Prepare.load(tmp_path / "prepare").get_params() == prepare.get_params()
+
+
+def test_the_test_part_chooses_nothing(events, tmp_path, monkeypatch):
+    """Swapping what the test part says of the models changes the report, and not the choice."""
+    models = {"item-knn": ferrec.ItemKNN(), "ease": ferrec.EASE()}
+    best = []
+    for folder, turned in (("a", False), ("b", True)):
+
+        def judge(fitted, future, *rest, turned=turned, **options):
+            found = ferrec.compare(fitted, future, *rest, **options)
+            if turned:
+                one, other = (found.evaluations[name] for name in models)
+                found.evaluations.update(zip(models, (other, one), strict=True))
+            return found
+
+        monkeypatch.setattr(_pipeline, "compare", judge)
+        prepare = ferrec.Prepare(time="ts")
+        summary = _pipeline.run(events, tmp_path / folder, models, prepare, trials=1, say=str)
+        best.append(summary["best"])
+    assert best[0] == best[1]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        (["gini@10"], "metrics: 'gini@10' cannot be tuned for; put another first, such as ndcg@10"),
+        (["popularity@5", "ndcg@10"], "'popularity@5' cannot be tuned for"),
+        (["ndcg@10", "ndgc@10"], "'ndgc@10' is unknown"),
+    ],
+)
+def test_metrics_are_refused_before_any_work(metrics, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        _pipeline.run({}, tmp_path / "out", {"ease": ferrec.EASE()}, ferrec.Prepare(), metrics=metrics)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_repeated_column_is_named(tmp_path, capsys):
+    csv = tmp_path / "twice.csv"
+    csv.write_text("user_id,item_id,user_id\n1,2,3\n")
+    assert cli.main(["pipeline", str(csv), "-o", str(tmp_path / "out")]) != 0
+    assert "columns appear more than once: 'user_id'" in capsys.readouterr().err
 
 
 def test_the_test_part_is_later_and_its_users_are_known(events):

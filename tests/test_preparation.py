@@ -544,6 +544,39 @@ def test_fills_keep_the_kind_of_the_column(kind: str) -> None:
             Prepare(missing={column: value}).fit(table)
 
 
+@pytest.mark.parametrize("value", [0.5, 7, "?", True])
+def test_a_column_of_gaps_alone_takes_the_type_of_what_fills_it(value: Any, tmp_path: Path) -> None:
+    """As pandas has a column of text when all of a file's is missing: floats, or objects."""
+    gaps: list[Any] = [
+        [None, None],
+        np.full(2, math.nan),
+        pandas.Series([None, None], dtype=object),
+        pandas.Series([math.nan, math.nan]),
+        pandas.Series(pandas.Categorical([None, None], categories=["a"])),
+        polars.Series([None, None], dtype=polars.String),
+        polars.Series([None, math.nan]),
+        pyarrow.nulls(2),
+        pyarrow.nulls(2, pyarrow.bool_()),
+    ]
+    prepare = Prepare(missing={"x": value})
+    for column in gaps:
+        filled = prepare.fit_transform({**PLAIN, "x": column})["x"]
+        assert filled.tolist() == [value, value], column
+        assert prepare.transform({**PLAIN, "x": column})["x"].dtype == filled.dtype
+    frame = prepare.fit_transform(pandas.DataFrame({**PLAIN, "x": [None, None]}))
+    assert frame["x"].tolist() == [value, value]
+    parquet.write_table(pyarrow.table({**PLAIN, "x": pyarrow.nulls(2)}), tmp_path / "a.parquet")
+    prepare.fit_transform_parquet(tmp_path / "a.parquet", tmp_path / "b.parquet")
+    assert parquet.read_table(tmp_path / "b.parquet")["x"].to_pylist() == [value, value]
+
+
+def test_the_report_of_new_data_says_what_was_filled(tmp_path: Path) -> None:
+    parquet.write_table(pyarrow.table({**PLAIN, "x": [1, None]}), tmp_path / "a.parquet")
+    prepare = Prepare(missing={"x": "mode"}).fit(tmp_path / "a.parquet")
+    report = prepare.transform_parquet(tmp_path / "a.parquet", tmp_path / "b.parquet")
+    assert report == prepare.report and report.steps[-1].why == "x by 1 where it is missing"
+
+
 def test_a_statistic_of_what_is_no_number() -> None:
     with pytest.raises(DataError, match=r"column 'text' holds .*, and must hold numbers"):
         Prepare(missing={"text": "median"}).fit({**PLAIN, "text": ["a", None]})
@@ -752,6 +785,12 @@ def test_parquet_errors(tmp_path: Path) -> None:
     (tmp_path / "bad.parquet").write_text("no Parquet")
     with pytest.raises(DataError, match=r"bad\.parquet: cannot be read as Parquet"):
         Prepare().fit(tmp_path / "bad.parquet")
+    twice = pyarrow.Table.from_arrays([pyarrow.array([1])] * 3, names=["user_id", "item_id", "user_id"])
+    parquet.write_table(twice, tmp_path / "twice.parquet")
+    for read in (Prepare().fit, ferrec.describe, ferrec.Interactions.from_parquet):
+        with pytest.raises(DataError, match="columns appear more than once: 'user_id'"):
+            read(tmp_path / "twice.parquet")
+    (tmp_path / "twice.parquet").unlink()
     parquet.write_table(pyarrow.table(PLAIN), tmp_path / "good.parquet")
     prepare = Prepare().fit(tmp_path / "good.parquet")
     with pytest.raises(FileNotFoundError, match="no such folder"):

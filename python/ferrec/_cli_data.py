@@ -12,7 +12,6 @@ from ferrec.datasets import complete_journey
 from ferrec.description import describe
 from ferrec.models._base import Recommender
 from ferrec.preparation import Prepare, Report
-from ferrec.preparation._frames import refuse_repeated
 from ferrec.preparation._settings import Dedup, Method
 from ferrec.recommendations import parquet_writer
 
@@ -171,7 +170,8 @@ def run_pipeline(
         names = dict(zip(*(journey.products[name].to_pylist() for name in ("item_id", "name")), strict=True))
     elif (delimiter := _tables.csv_delimiter(args.events)) is not None:
         ids = [name for name in (args.user, args.item, args.event) if name is not None]
-        _, table = _tables.read_csv(args.events, ids, delimiter)
+        columns, table = _tables.read_csv(args.events, ids, delimiter)
+        _tables.refuse_repeated(columns)
     if args.names is not None:
         (first, second, *_), read = _tables.read_csv(args.names, [], _tables.csv_delimiter(args.names) or ",")
         names = dict(zip(read[first].to_pylist(), read[second].to_pylist(), strict=True))
@@ -203,7 +203,7 @@ def _loaded(args: argparse.Namespace) -> Prepare:
 def _prepare_csv(prepare: Prepare, args: argparse.Namespace, delimiter: str) -> Report:
     ids = [name for name in (prepare.user, prepare.item, prepare.event) if name is not None]
     names, table = _tables.read_csv(args.events, ids, delimiter)
-    refuse_repeated(names)
+    _tables.refuse_repeated(names)
     if args.load:
         clean, report = prepare._transform(table)
     else:

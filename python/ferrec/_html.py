@@ -72,7 +72,7 @@ table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-n
 th, td { text-align: right; white-space: nowrap; padding: 5px 10px 5px 0; }
 th, td { border-bottom: 1px solid var(--faint); vertical-align: top; }
 th { color: var(--soft); font-weight: 600; }
-th:first-child, td:first-child, .words td { text-align: left; }
+th:first-child, td:first-child, .words th, .words td { text-align: left; }
 .words td { white-space: normal; }
 .words td:first-child { color: var(--soft); white-space: nowrap; }
 footer { color: var(--soft); font-size: .8rem; margin-top: 24px; }

@@ -11,6 +11,7 @@ import numpy as np
 from ferrec import split
 from ferrec._tables import PathLike
 from ferrec.evaluation import compare, report, tune
+from ferrec.evaluation._metrics import LOWER_IS_BETTER, WHOLE, parse_metrics
 from ferrec.interactions import Interactions
 from ferrec.kernels import Progress
 from ferrec.models import Popularity
@@ -43,8 +44,9 @@ def run(
 
     The latest fifth of the clean events is kept for judging, and seen only once; where there are no times, a random
     fifth. Of the others again a fifth is what models are tuned on. Users who begin in that fifth are left out:
-    nothing is known of them, and all models would be judged by what they do with nothing. In the end the best model
-    is fitted on everything.
+    nothing is known of them, and all models would be judged by what they do with nothing. In the end the model that
+    is best in validation is fitted on everything. Which users and items are too sparse is learned from all events,
+    the latest fifth included.
 
     Parameters
     ----------
@@ -57,7 +59,7 @@ def run(
     prepare : Prepare
         How to clean.
     metrics : sequence of str
-        Of `evaluate`; the first is tuned for.
+        Of `evaluate`; the first is tuned for: one with values per user of which more is better.
     trials : int
         Of each model.
     title : str
@@ -75,9 +77,21 @@ def run(
     -------
     dict
         What ``summary.json`` holds.
+
+    Raises
+    ------
+    ValueError
+        A metric is unknown, or the first cannot be tuned for.
+    DataError
+        As `Prepare.fit`; a part would be empty.
     """
     from ferrec.description import describe  # with matplotlib for its page
 
+    kind, _ = next(iter(parse_metrics(metrics).values()))
+    if kind in (*WHOLE, *LOWER_IS_BETTER):
+        raise ValueError(
+            f"metrics: {metrics[0]!r} cannot be tuned for; put another first, such as {METRICS[0]}"
+        )
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     clock = _Clock()
@@ -111,12 +125,13 @@ def run(
     fitted: dict[str, Recommender[Any]] = {name: found.model for name, found in tuned.items()}
     fitted[BASELINE] = Popularity().fit(past)
     compared = compare(fitted, future, metrics, progress=progress)
-    best = max(tuned, key=lambda name: compared[name][metrics[0]])
+    # Chosen by validation: what is judged on must not choose too.
+    best = max(tuned, key=lambda name: tuned[name].best_value)
     some = compared[best].users[:5]
     examples = {name: fitted[name].recommend(some) for name in (best, BASELINE)}
     report(compared, folder / "report.html", metric=metrics[0], title=title, examples=examples, names=names)
     clock.lap("compare")
-    say(f"\nOn {len(future):,} events that nothing above has seen:\n{compared!r}")
+    say(f"\nOn {len(future):,} events that no model above has seen:\n{compared!r}")
 
     final = type(fitted[best])(**fitted[best].get_params()).fit(data, progress=progress)
     final.save(folder / "model")

@@ -156,6 +156,14 @@ class Table:
         raise DataError(f"column {name!r} is not in the table; its columns are {listed}")
 
 
+def refuse_repeated(names: Sequence[str]) -> None:
+    """No two columns may have one name: nobody could say which is meant."""
+    repeated = [name for name in dict.fromkeys(names) if list(names).count(name) > 1]
+    if repeated:
+        listed = ", ".join(map(repr, repeated))
+        raise DataError(f"columns appear more than once: {listed}: rename or drop the others")
+
+
 def open_table(table: object, needed: Sequence[str] | None) -> Table:
     """A dictionary of columns, a structured NumPy array, a pyarrow table, or what narwhals understands.
 
@@ -209,7 +217,12 @@ def open_parquet(path: PathLike) -> Table:
             return _dataset(*files, as_codes).to_table(columns=[name], batch_size=1 << 24).column(0)
 
     with _Reading(pyarrow, path, "Parquet"):
-        schema = _dataset(*files, set()).schema
+        try:
+            schema = _dataset(*files, set()).schema
+        except pyarrow.ArrowInvalid:  # which does not say the names of columns that are repeated
+            for file in files[0]:
+                refuse_repeated(require("pyarrow.parquet", _EXTRA).read_schema(file).names)
+            raise
     return Table(schema.names, read)
 
 

@@ -57,7 +57,7 @@ def open_frame(table: object) -> Frame:
     pyarrow = sys.modules.get("pyarrow")
     if pyarrow is not None and isinstance(table, pyarrow.RecordBatch):
         table = pyarrow.Table.from_batches([table])
-    refuse_repeated(_native_names(table))
+    _tables.refuse_repeated(_native_names(table))
     narwhals = require("narwhals", _EXTRA)
     try:
         frame = narwhals.from_native(table)
@@ -72,14 +72,6 @@ def open_frame(table: object) -> Frame:
 def is_path(table: object) -> bool:
     """Whether the table is named by its path."""
     return isinstance(table, str | os.PathLike)
-
-
-def refuse_repeated(names: Sequence[str]) -> None:
-    """No two columns may have one name: nobody could say which is meant."""
-    repeated = [name for name in dict.fromkeys(names) if list(names).count(name) > 1]
-    if repeated:
-        listed = ", ".join(map(repr, repeated))
-        raise DataError(f"columns appear more than once: {listed}: rename or drop the others")
 
 
 def _native_names(table: Any) -> list[str]:
@@ -156,7 +148,7 @@ class ParquetSource:
     @classmethod
     def open(cls, path: PathLike) -> "ParquetSource":
         table = _tables.open_parquet(path)
-        refuse_repeated(table.names)
+        _tables.refuse_repeated(table.names)
         return cls(path, table, {})
 
     @property
@@ -177,25 +169,31 @@ class ParquetSource:
 
 
 def _fill(series: Any, value: Scalar, name: str) -> Any:
-    """A narwhals series whose gaps, null or NaN, hold the value."""
+    """A narwhals series whose gaps, null or NaN, hold the value; one of gaps alone takes the value's type."""
     narwhals = require("narwhals", _EXTRA)
     kind = series.dtype
-    if kind in (narwhals.Unknown, narwhals.Object) and series.null_count() == len(series):
-        return narwhals.new_series(name, [value] * len(series), backend=series.implementation)
-    if kind.is_numeric():
-        _refuse_kind(type(value) in (int, float), value, name, "numbers")
-        if kind.is_integer() and isinstance(value, float):
-            series = series.cast(narwhals.Float64)
-        filled = series.fill_null(value)
-        return filled.fill_nan(value) if kind.is_float() else filled
     if kind in (narwhals.Categorical, narwhals.Enum):
         series, kind = series.cast(narwhals.String), narwhals.String
-    if kind == narwhals.Boolean:
-        _refuse_kind(isinstance(value, bool), value, name, "true and false")
-    else:
-        _refuse_kind(kind in (narwhals.String, narwhals.Object), value, name, str(kind))
-        _refuse_kind(isinstance(value, str) or kind == narwhals.Object, value, name, "text")
-    return series.fill_null(value)
+    if not _suits(kind, value):
+        gaps = series.is_null() | series.is_nan() if kind.is_float() else series.is_null()
+        _refuse_kind(bool(gaps.all()), value, name, str(kind))
+        types = {bool: narwhals.Boolean, int: narwhals.Int64, float: narwhals.Float64, str: narwhals.String}
+        return narwhals.new_series(
+            name, [value] * len(series), types[type(value)], backend=series.implementation
+        )
+    if kind.is_integer() and isinstance(value, float):
+        series = series.cast(narwhals.Float64)
+    filled = series.fill_null(value)
+    return filled.fill_nan(value) if kind.is_float() else filled
+
+
+def _suits(kind: Any, value: Scalar) -> bool:
+    """Whether a column of this type can hold the value."""
+    narwhals = require("narwhals", _EXTRA)
+    if kind.is_numeric():
+        return type(value) in (int, float)
+    wanted = {narwhals.Boolean: bool, narwhals.String: str, narwhals.Object: object}
+    return any(kind == one and isinstance(value, holds) for one, holds in wanted.items())
 
 
 def _fill_column(values: object, value: Scalar, name: str) -> Any:
@@ -203,9 +201,12 @@ def _fill_column(values: object, value: Scalar, name: str) -> Any:
     if not isinstance(column, np.ndarray):
         narwhals = require("narwhals", _EXTRA)
         return _fill(narwhals.from_native(column, series_only=True).alias(name), value, name).to_native()
-    if column.dtype.kind == "f":
-        _refuse_kind(type(value) in (int, float), value, name, "numbers")
-    return column if valid is None else np.where(valid, column, np.asarray(value, column.dtype))
+    if valid is None:
+        return column
+    if column.dtype.kind == "f" and type(value) not in (int, float):
+        _refuse_kind(not valid.any(), value, name, "numbers")
+        return np.full(len(column), value)
+    return np.where(valid, column, np.asarray(value, column.dtype))
 
 
 def _refuse_kind(fits: bool, value: Scalar, name: str, holds: str) -> None:

@@ -7,9 +7,10 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
+from ferrec import _tables
 from ferrec.errors import DataError
 from ferrec.kernels import as_int, one_of, threads
-from ferrec.preparation._frames import Scalar, refuse_repeated
+from ferrec.preparation._frames import Scalar
 
 Dedup: TypeAlias = Literal["exact", "first", "last"]
 Method: TypeAlias = Literal["zscore", "minmax", "log1p", "zscore_by_user", "minmax_by_user"]
@@ -112,7 +113,7 @@ class Settings:
 
     def check(self, names: list[str]) -> None:
         """The table has every column once, and none that will be made."""
-        refuse_repeated(names)
+        _tables.refuse_repeated(names)
         for name in self.columns:
             if name not in names:
                 listed = ", ".join(map(repr, names)) or "none"

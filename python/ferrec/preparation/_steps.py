@@ -56,10 +56,7 @@ def learn(source: Source, params: Mapping[str, Any]) -> tuple[State, Plan]:
     settings.check(list(source.names))
     fills = learn_fills(source, settings.missing)
     source = source.filled(fills)
-    log = read_log(source, settings)
-    for name, value in fills.items():
-        log.note("fill", f"{name} by {value!r} where it is missing")
-    _drop_rows(log, settings)
+    log = _read(source, settings, fills)
     before = occurring(log.users, len(log.user_labels)), occurring(log.items, len(log.item_labels))
     if settings.activity is not None:
         _filters.drop_unusual(log, settings.activity)
@@ -87,8 +84,7 @@ def follow(source: Source, state: State) -> Plan:
     """What becomes of a table by what was learned from another."""
     settings = Settings.of(state.params)
     settings.check(list(source.names))
-    log = read_log(source.filled(state.fills), settings)
-    _drop_rows(log, settings)
+    log = _read(source.filled(state.fills), settings, state.fills)
     if _filters_users(settings) and state.users is not None:
         passing = state.users.passes(log.user_labels, settings.unknown, settings.user)
         log.keep(passing[log.users], "known", _why("users", settings))
@@ -99,12 +95,16 @@ def follow(source: Source, state: State) -> Plan:
     return _finish(log, settings, positions, state.latest)
 
 
-def _drop_rows(log: Log, settings: Settings) -> None:
-    """The steps that look at rows alone, and do the same to all data."""
+def _read(source: Source, settings: Settings, fills: Mapping[str, Scalar]) -> Log:
+    """The log of a filled table after the steps that look at rows alone, and do the same to all data."""
+    log = read_log(source, settings)
+    for name, value in fills.items():
+        log.note("fill", f"{name} by {value!r} where it is missing")
     if settings.event_weights is not None and settings.event is not None:
         _filters.drop_events(log, settings.event_weights, settings.event)
     if settings.dedup is not None:
         _filters.drop_duplicates(log, settings.dedup, settings.n_threads)
+    return log
 
 
 def _filters_users(settings: Settings) -> bool:
