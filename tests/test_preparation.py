@@ -849,3 +849,38 @@ def test_memory_of_a_stream_does_not_grow_with_the_other_columns(tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 300e6
     assert 0 < parquet.ParquetFile(tmp_path / "b.parquet").metadata.num_rows <= n
+
+
+# --- Ten million rows ----------------------------------------------------------------------------------------
+
+
+def test_ten_million_rows_beside_numpy() -> None:
+    """The row filters on a log of real size: exact repeats, gaps, a robot, and a 5-core of a thin tail."""
+    n, rng = 10_000_000, np.random.default_rng(0)
+    users = (rng.pareto(1.1, n) * 20).astype(np.int64) % 1_000_000
+    items = (rng.pareto(1.0, n) * 10).astype(np.int64) % 200_000
+    users[: n // 100] = 7
+    seconds = rng.integers(0, 400 * 86_400, n)
+    users[-1000:], items[-1000:], seconds[-1000:] = users[:1000], items[:1000], seconds[:1000]
+    value = np.where(rng.random(n) < 0.01, np.nan, 1.0)
+    table = {"user_id": users, "item_id": items, "time": seconds, "value": value}
+    params: Any = {"missing": {"value": "drop"}, "dedup": "last", "activity": (0.0, 0.9999), "k_core": 5}
+    clean = Prepare(time="time", **params).fit_transform(table)
+
+    there = np.flatnonzero(~np.isnan(value))
+    pair = users[there] * 200_000 + items[there]
+    order = np.lexsort((there, seconds[there], pair))
+    last = np.append(pair[order][1:] != pair[order][:-1], True)
+    kept = np.sort(there[order[last]])
+    counts = np.bincount(users[kept])
+    kept = kept[counts[users[kept]] <= np.quantile(counts[counts > 0], 0.9999)]
+    while True:
+        few_users, few_items = (np.bincount(codes[kept], minlength=1_000_000) < 5 for codes in (users, items))
+        stays = ~(few_users[users[kept]] | few_items[items[kept]])
+        if stays.all():
+            break
+        kept = kept[stays]
+    assert 100_000 < len(kept) < n
+    np.testing.assert_array_equal(clean["user_id"], users[kept])
+    np.testing.assert_array_equal(clean["item_id"], items[kept])
+    np.testing.assert_array_equal(clean["time"], seconds[kept])
