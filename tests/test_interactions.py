@@ -402,7 +402,7 @@ def test_repeated_column_names(tmp_path):
             with pytest.raises(DataError, match=r"column '.*_id' appears 2 times"):
                 Interactions.from_table(table)
         pyarrow.parquet.write_table(arrow, tmp_path / "a.parquet")
-        with pytest.raises(DataError, match="columns appear more than once: 'user_id'"):
+        with pytest.raises(DataError, match=r"columns appear more than once: '.*_id'"):
             Interactions.from_parquet(tmp_path / "a.parquet")
         (tmp_path / "a.csv").write_text(",".join(names) + "\n1,2,3\n")
         with pytest.raises(DataError, match=r"column '.*_id' appears 2 times"):
