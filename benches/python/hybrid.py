@@ -51,17 +51,17 @@ KINDS: dict[str, tuple[type[Any], tuple[Json, ...]]] = {
     "Popularity": (ferrec.Popularity, ({},)),
     "ItemKNN": (ferrec.ItemKNN, grid(k=(50, 200, 500), weighting=(None, "bm25"))),
     "UserKNN": (ferrec.UserKNN, grid(k=(50, 200, 500), weighting=(None, "bm25"))),
-    "RP3Beta": (ferrec.RP3Beta, grid(k=(300,), alpha=(0.6, 0.8, 1.0), beta=(0.1, 0.2, 0.4))),
+    "RP3Beta": (ferrec.RP3Beta, grid(k=(300,), alpha=(0.4, 0.6, 0.8, 1.0), beta=(0.1, 0.2, 0.4))),
     "PureSVD": (ferrec.PureSVD, grid(k=(16, 32, 64, 128, 256))),
-    "ALS": (ferrec.ALS, grid(k=(64, 256), unobserved=(0.01, 0.03, 0.1, 0.3), reg=(0.01,))),
-    "EASE": (ferrec.EASE, grid(reg=(100.0, 300.0, 1000.0, 3000.0))),
+    "ALS": (ferrec.ALS, grid(k=(64, 256), unobserved=(0.003, 0.01, 0.03, 0.1, 0.3), reg=(0.01,))),
+    "EASE": (ferrec.EASE, grid(reg=(30.0, 100.0, 300.0, 1000.0, 3000.0))),
 }
 
 
 def second_stages(seed: int) -> dict[str, tuple[ferrec.Ranker[Any], str | None]]:
     """By name: a ranker, and the package that it needs."""
     found: dict[str, tuple[ferrec.Ranker[Any], str | None]] = {
-        "MLPRanker, the default": (default_ranker().set_params(seed=seed), "tensorflow"),
+        "MLPRanker, listwise": (default_ranker().set_params(seed=seed), "tensorflow"),
         "MLPRanker, binary": (rankers.MLPRanker(seed=seed), "tensorflow"),
     }
     if seed == 0:  # the others draw nothing at random

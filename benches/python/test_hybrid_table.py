@@ -42,7 +42,7 @@ def test_the_command_tunes_judges_and_writes_the_page(home, capsys):
     command(home)
     record = json.loads((home / "record" / "small.json").read_text())
     test = record["test"]
-    assert [trial["params"] for trial in record["trials"]["EASE"]] == [{"reg": 100.0}, {"reg": 300.0}]
+    assert [trial["params"] for trial in record["trials"]["EASE"]] == [{"reg": 30.0}, {"reg": 100.0}]
     values = {name: one["ndcg@10"] for name, one in test["retrievers"].items()}
     assert test["best"] == max(values, key=lambda name: values[name])
     for one in test["hybrids"].values():
