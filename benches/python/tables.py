@@ -299,5 +299,6 @@ def verdict(met: bool | None) -> str:
 def markdown(columns: list[str], rows: Iterable[list[str]]) -> list[str]:
     """Text columns on the left, figures to the right."""
     words = {"work", "shape", "measure", "model", "library", "chosen", "parameters", "tried"}
+    words |= {"data, test part", "best retriever", "ranker"}
     line: Callable[[list[str]], str] = lambda cells: f"| {' | '.join(cells)} |"  # noqa: E731
     return [line(columns), line(["---" if c in words else "---:" for c in columns]), *map(line, rows)]
