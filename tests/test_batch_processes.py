@@ -255,11 +255,11 @@ print(json.dumps([after[0] - before[0], after[1] - before[1]]))
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory):
-    """A model that takes seconds for a block: nothing in it is zero."""
+    """A model whose users take seconds: nothing in it is zero."""
     rng = np.random.default_rng(0)
-    items = np.stack([rng.permutation(2_000)[:300] for _ in range(9_000)]).astype(np.int32)
+    items = np.stack([rng.permutation(2_000)[:300] for _ in range(36_000)]).astype(np.int32)
     ends = np.arange(0, items.size + 1, 300, dtype=np.int32)
-    x = sp.csr_array((np.ones(items.size, np.float32), items.ravel(), ends), shape=(9_000, 2_000))
+    x = sp.csr_array((np.ones(items.size, np.float32), items.ravel(), ends), shape=(36_000, 2_000))
     path = tmp_path_factory.mktemp("slow") / "model"
     ferrec.EASE().fit(ferrec.Interactions.from_csr(x)).save(path)
     return path
