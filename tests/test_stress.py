@@ -249,7 +249,7 @@ print(digest(top_k_similar(matrix(), 10)), flush=True)
 
 
 def test_progress_is_reported_and_does_not_change_the_result():
-    x = full(1100)
+    x = full(2200)
     seen = []
     got = top_k_product(x, x, 5, n_threads=1, progress=lambda done, total: seen.append((done, total)))
     assert digest(got) == digest(top_k_product(x, x, 5))
@@ -279,7 +279,7 @@ def test_an_exception_in_the_callback_stops_the_kernel(error):
 
 
 def test_a_callback_may_call_a_kernel():
-    x, small = full(1100), matrix(100, 80)
+    x, small = full(2200), matrix(100, 80)
     wanted, found = digest(top_k_similar(small, 5)), []
     top_k_product(x, x, 5, progress=lambda done, total: found.append(digest(top_k_similar(small, 5))))
     assert found and set(found) == {wanted}
