@@ -3,8 +3,8 @@
 How good an answer is: for the SVD the greatest relative error of a singular value (the truth is ARPACK's in float64
 with tolerance 0, computed once and kept), at most 1e-4 for ferrec; for ALS the training loss, computed in NumPy
 from the factors, for ferrec at most each peer's (all minimise the same: weights of 1 + rating, 64 factors, 10
-epochs); for vectors of items the share of nearest items that are near in truth, for ferrec at most a hundredth below
-the peer's (the methods differ, and so do the ends of a random walk).
+epochs); for vectors of items the share of nearest items that are near in truth, for ferrec at most a hundredth
+below the peer's (the methods differ, and so do the ends of a random walk).
 """
 
 from typing import Any
