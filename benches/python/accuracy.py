@@ -25,14 +25,14 @@ import scipy.sparse as sp
 from accuracy_page import write_page
 from contestants import CONTESTANTS, Contestant, Json
 from holdouts import RATINGS, SETS, Holdout, ratings
+from machine import DATA, REPOSITORY
+from records import write
 from threadpoolctl import threadpool_limits
 
 import ferrec
 from ferrec.evaluation import evaluate_ratings
 from ferrec.kernels import ranking_metrics
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-DATA = Path(os.environ.get("FERREC_DATA", REPOSITORY.parent / "shared" / "data"))
 ML100K = Path(os.environ.get("FERREC_ML100K", DATA / RATINGS))
 CUTS = (10, 20)
 TUNED_BY = "recall@20"
@@ -65,10 +65,7 @@ class Record:
 
     def keep(self, model: str, known: Json) -> None:
         self.models[model] = known
-        part = self.path.with_suffix(".part")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps({"seed": self.seed, "models": self.models}, indent=1) + "\n")
-        part.replace(self.path)
+        write(self.path, {"seed": self.seed, "models": self.models})
 
 
 # --- Measuring ------------------------------------------------------------------------------------------------

@@ -16,12 +16,12 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 from accuracy_page import filled
 from hybrid_sets import holdout
+from machine import REPOSITORY
 from tables import markdown
 
 import ferrec
 from ferrec.evaluation import probability_metrics
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 THRESHOLDS = (0.5, 0.1)
 SHOWN = ("accuracy", "precision", "recall", "f1", "auc", "log_loss", "calibration_error")
 

@@ -11,7 +11,6 @@ part gave them.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,11 +19,11 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from machine import DATA
 
 import ferrec
 from ferrec.kernels import ranking_metrics
 
-DATA = Path(os.environ.get("FERREC_DATA", Path(__file__).parents[3] / "shared" / "data"))
 METRICS = ("recall@20", "ndcg@20")
 
 

@@ -27,7 +27,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 from accuracy_page import filled
 from contestants import grid
 from hybrid_sets import SETS, Holdout, holdout, known
-from machine import installed
+from machine import DATA, REPOSITORY, installed
+from records import write
 from tables import markdown
 
 import ferrec
@@ -36,8 +37,6 @@ from ferrec._estimator import clone
 from ferrec.hybrid import HybridState, default_ranker
 
 Json = dict[str, Any]
-REPOSITORY = Path(__file__).resolve().parents[2]
-DATA = Path(os.environ.get("FERREC_DATA", REPOSITORY.parent / "shared" / "data"))
 METRIC = "ndcg@10"
 METRICS = (METRIC, "recall@10")
 CANDIDATES = 100
@@ -89,10 +88,7 @@ class Record:
             self.known = kept
 
     def keep(self) -> None:
-        part = self.path.with_suffix(".part")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(self.known, indent=1) + "\n", encoding="utf-8")
-        part.replace(self.path)
+        write(self.path, self.known)
 
 
 # --- Measuring ------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from typing import Any
 Json = dict[str, Any]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+DATA = Path(os.environ.get("FERREC_DATA", REPOSITORY.parent / "shared" / "data"))
+"""Real data, which is not part of ferrec."""
 PACKAGES = (
     "ferrec",
     "numpy",

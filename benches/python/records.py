@@ -35,6 +35,14 @@ def record(where: Json, entries: list[Json], folder: Path = RECORD) -> Path:
     return path
 
 
+def write(path: Path, found: Json) -> None:
+    """All at once: a run that is stopped leaves what the step before has found."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
 def ordered(entries: list[Json]) -> list[Json]:
     """As the rows and the shapes are listed in the code; what is no longer there last."""
     rank = {key: n for n, key in enumerate((r, s) for r in ROWS for s in NAMES)}
