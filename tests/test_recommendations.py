@@ -195,3 +195,15 @@ def test_parts_that_do_not_fit(change: dict[str, list[object]], message: str) ->
     parts = {field.name: getattr(good, field.name) for field in dataclasses.fields(good)}
     with pytest.raises(DataError, match=message):
         Recommendations(**{**parts, **change})
+
+
+def test_other_tables_are_written_with_the_usual_settings(tmp_path):
+    """What is said of users and items in `parquet_settings` is no business of a prepared log."""
+    for names in (["at"], ["at", "kind", "note", "place"]):
+        table = pyarrow.table({name: [at // 10 for at in range(100)] for name in names})
+        with parquet_writer(tmp_path / "log.parquet", table.schema) as writer:
+            writer.write_table(table)
+        assert parquet.read_table(tmp_path / "log.parquet").equals(table)
+        group = parquet.ParquetFile(tmp_path / "log.parquet").metadata.row_group(0)
+        columns = [group.column(at) for at in range(len(names))]
+        assert all("RLE_DICTIONARY" in one.encodings and one.is_stats_set for one in columns)

@@ -165,7 +165,7 @@ def __getattr__(name: str) -> Any:
     if name in _LATER:
         return import_module(f"ferrec.{name}")
     if name not in _HOMES:
-        raise AttributeError(f"module 'ferrec' has no attribute {name!r}", name=name, obj=None)
+        raise AttributeError(f"module 'ferrec' has no attribute {name!r}")
     found = getattr(import_module(f"ferrec.{_HOMES[name]}"), name)
     globals()[name] = found
     return found

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -377,7 +377,7 @@ class Recommendations:
         [{'customer': 7, 'item_id': 'tea', 'score': 2.0, 'rank': 1}]
         """
         table = self.to_arrow(user_column, item_column)
-        with parquet_writer(path, table.schema, compression) as writer:
+        with parquet_writer(path, table.schema, **parquet_settings(table.schema, compression)) as writer:
             writer.write_table(table)
 
 
@@ -396,12 +396,22 @@ def parquet_settings(schema: Any, compression: str) -> dict[str, Any]:
 
 
 @contextmanager
-def parquet_writer(path: PathLike, schema: Any, compression: str = "zstd") -> Iterator[Any]:
-    """A `pyarrow.parquet.ParquetWriter` whose file appears under its name only when all went well.
+def parquet_writer(path: PathLike, schema: Any, **settings: Any) -> Iterator[Any]:
+    """A `pyarrow.parquet.ParquetWriter` with these settings (zstd by default) on a file as of `replacing`."""
+    parquet = require("pyarrow.parquet", _EXTRA)
+    with (
+        replacing(path) as file,
+        parquet.ParquetWriter(file, schema, **{"compression": "zstd", **settings}) as writer,
+    ):
+        yield writer
+
+
+@contextmanager
+def replacing(path: PathLike) -> Iterator[BinaryIO]:
+    """A file to write that appears under its name only when all went well.
 
     Whatever interrupts the block, Ctrl-C too, removes the temporary file and leaves an older one as it was.
     """
-    parquet = require("pyarrow.parquet", _EXTRA)
     target = Path(path)
     if target.is_dir():
         raise IsADirectoryError(f"{target}: is a folder; name a file")
@@ -411,8 +421,7 @@ def parquet_writer(path: PathLike, schema: Any, compression: str = "zstd") -> It
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("xb") as file:
-            with parquet.ParquetWriter(file, schema, **parquet_settings(schema, compression)) as writer:
-                yield writer
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)

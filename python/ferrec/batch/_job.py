@@ -238,9 +238,8 @@ class _Aside(Generic[R]):
 
 def _score(scorer: Scorer, source: Source, sink: Sink, limit: int | None, telling: "_Telling") -> None:
     """Everything that has not been committed yet."""
-    scorer.entries = (
-        2 * sink.size.entries
-    )  # known by number already, they take less than half of what read ones do
+    # Entries known by number already take less than half of what read ones do.
+    scorer.entries = 2 * sink.size.entries
     blocks = map(scorer.read, source.blocks(sink.totals["users"], sink.size))
     reading = _Aside("reading the source", lambda: next(blocks, None))
     writing: _Aside[None] | None = None

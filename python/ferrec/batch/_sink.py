@@ -128,7 +128,7 @@ def open_sink(
             raise ValueError(
                 f"resume: {place} is one file, which comes as a whole or not at all; name a folder"
             )
-        with parquet_writer(place, schema, compression) as writer:
+        with parquet_writer(place, schema, **parquet_settings(schema, compression)) as writer:
             yield _OneFile(Path(place), writer, size)
         return
     store = open_store(place)

@@ -19,6 +19,7 @@ from ferrec.evaluation._metrics import LOWER_IS_BETTER
 from ferrec.interactions import Interactions
 from ferrec.kernels import Progress, as_int
 from ferrec.models._base import Recommender
+from ferrec.recommendations import replacing
 from ferrec.search_space import Scalar, SearchSpace
 
 __all__ = ["Trial", "Tuning", "tune"]
@@ -354,18 +355,13 @@ def _table(rows: list[dict[str, Any]]) -> Any:
 def _write(rows: list[dict[str, Any]], target: Path) -> None:
     """All at once: who is stopped while writing leaves the table of the trial before."""
     check_ending(target)
-    part = target.with_name(f".{target.name}.part")
-    try:
+    with replacing(target) as file:
         if target.suffix == ".json":
-            text = json.dumps(rows, indent=1, ensure_ascii=False)
-            part.write_text(text + "\n", encoding="utf-8")
+            file.write((json.dumps(rows, indent=1, ensure_ascii=False) + "\n").encode())
         elif target.suffix == ".csv":
-            require("pyarrow.csv", "parquet").write_csv(_table(rows), part)
+            require("pyarrow.csv", "parquet").write_csv(_table(rows), file)
         else:
-            require("pyarrow.parquet", "parquet").write_table(_table(rows), part)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+            require("pyarrow.parquet", "parquet").write_table(_table(rows), file)
 
 
 @contextmanager
