@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scripts import said_by
 
 import ferrec
 from ferrec import _rust
@@ -65,20 +66,8 @@ def home(tmp_path_factory):
     return folder
 
 
-def python(home, body, *, timeout=120, **env):
-    """Runs a script in a process of its own; what its last line of output says."""
-    script = home / f"script-{abs(hash(body))}.py"
-    script.write_text(HEAD + body)
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", script, home],
-        env=os.environ | env,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+def python(home, body, **options):
+    return said_by(home, HEAD + body, home, **options)
 
 
 # ---------------------------------------------------------------- forks, pools, threads

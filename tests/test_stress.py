@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scripts import said_by
 
 import ferrec
 from ferrec import _rust
@@ -52,19 +53,7 @@ matrix, digest, full = helpers["matrix"], helpers["digest"], helpers["full"]
 
 
 def python(tmp_path, body, **env):
-    """Runs a script in a process of its own; what its last line of output says, read as JSON."""
-    script = tmp_path / "script.py"
-    script.write_text(MATRIX + body)
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", script],
-        env=os.environ | env,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return said_by(tmp_path, MATRIX + body, **env)
 
 
 # ---------------------------------------------------------------- processes
