@@ -62,7 +62,7 @@ impl<'a> Dense<'a> {
     }
 }
 
-/// Queries of a block: 96 rows of 128 dimensions are 48 KiB.
+/// Queries of a block: 192 rows of 128 dimensions are 96 KiB.
 const BLOCK: usize = 32 * QUERIES;
 /// More than what products too small for f32 lose.
 const TINY: f64 = 1e-35;

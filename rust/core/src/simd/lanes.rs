@@ -41,14 +41,12 @@ pub(crate) fn run<W: Work>(level: Level, work: W) {
         fn avx512<W: Work>(work: W) {
             work.run::<x86::Avx512>();
         }
-        if level.is_available() && is_x86_feature_detected!("fma") {
-            match level {
-                Level::Portable => {}
-                // SAFETY: AVX2 with BMI and FMA were just detected.
-                Level::Avx2 => return unsafe { avx2(work) },
-                // SAFETY: so was AVX-512.
-                Level::Avx512 => return unsafe { avx512(work) },
-            }
+        match level.fused() {
+            Level::Portable => {}
+            // SAFETY: AVX2 with BMI and FMA were just detected.
+            Level::Avx2 => return unsafe { avx2(work) },
+            // SAFETY: so was AVX-512.
+            Level::Avx512 => return unsafe { avx512(work) },
         }
     }
     let _ = level;
@@ -175,6 +173,7 @@ mod x86 {
             out
         }
     }
+
     /// Made only by [`super::run`], inside a function compiled for AVX-512.
     #[derive(Clone, Copy)]
     pub(super) struct Avx512(__m512);

@@ -57,6 +57,16 @@ impl Level {
         })
     }
 
+    /// The level for code that fuses multiplications with additions: portable where the machine cannot run it.
+    pub(crate) fn fused(self) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if self.is_available() && is_x86_feature_detected!("fma") {
+            return self;
+        }
+        let _ = self;
+        Self::Portable
+    }
+
     /// The name that `FERREC_SIMD` takes.
     pub fn name(self) -> &'static str {
         match self {

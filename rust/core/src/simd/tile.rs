@@ -1,4 +1,5 @@
-//! Scores of a few queries and one or two panels of sixteen items at once: the inner product of every pair, all of it in registers.
+//! Scores of a few queries and one or two panels of sixteen items at once: the inner product of every pair, all of
+//! it in registers.
 //!
 //! Each sum is one chain over the dimensions, in their order, whatever stands beside it in the tile; so a score does
 //! not depend on the batch, the number of threads, or the place of the item. With FMA a product is not rounded
@@ -15,23 +16,6 @@ pub(crate) const ITEMS: usize = 16;
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[repr(align(64))]
 pub(crate) struct Line(pub [f32; ITEMS]);
-/// Scores of a tile, query after query.
-pub(crate) type Tile<const Q: usize> = [[f32; ITEMS]; Q];
-
-/// The way to compute a tile on this machine.
-#[derive(Clone, Copy)]
-pub(crate) struct Kernel {
-    way: Way,
-}
-
-#[derive(Clone, Copy)]
-enum Way {
-    Portable,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-}
 
 impl Deref for Line {
     type Target = [f32; ITEMS];
@@ -49,19 +33,18 @@ impl DerefMut for Line {
     }
 }
 
+/// Scores of a tile, query after query.
+pub(crate) type Tile<const Q: usize> = [[f32; ITEMS]; Q];
+
+/// The way to compute a tile on this machine.
+#[derive(Clone, Copy)]
+pub(crate) struct Kernel {
+    level: Level,
+}
+
 impl Kernel {
-    /// For the level.
     pub(crate) fn new(level: Level) -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if level.is_available() && is_x86_feature_detected!("fma") {
-            match level {
-                Level::Portable => {}
-                Level::Avx2 => return Self { way: Way::Avx2 },
-                Level::Avx512 => return Self { way: Way::Avx512 },
-            }
-        }
-        let _ = level;
-        Self { way: Way::Portable }
+        Self { level: level.fused() }
     }
 
     /// Fills `out`; for every panel and query, a bit for each item whose score is at least the query's floor and not 0.
@@ -79,16 +62,16 @@ impl Kernel {
         let d = panels[0].len();
         let (queries, panels) = (queries.map(|q| &q[..d]), panels.map(|items| &items[..d]));
         #[cfg(target_arch = "x86_64")]
-        if let Way::Avx512 = self.way {
+        if self.level == Level::Avx512 {
             // SAFETY: `new` has seen AVX-512; queries and panels are of one length.
             return unsafe { x86::wide(queries, panels, floors, out) };
         }
         let mut bits = [[0; Q]; P];
         for ((bits, out), items) in bits.iter_mut().zip(out).zip(panels) {
-            *bits = match self.way {
+            *bits = match self.level {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: `new` has seen AVX2 and FMA; queries and items are of one length.
-                Way::Avx2 => unsafe { x86::narrow(queries, items, floors, out) },
+                Level::Avx2 => unsafe { x86::narrow(queries, items, floors, out) },
                 _ => portable(queries, items, floors, out),
             };
         }
