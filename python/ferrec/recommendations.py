@@ -3,7 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -399,11 +399,15 @@ def parquet_settings(schema: Any, compression: str) -> dict[str, Any]:
 def parquet_writer(path: PathLike, schema: Any, **settings: Any) -> Iterator[Any]:
     """A `pyarrow.parquet.ParquetWriter` with these settings (zstd by default) on a file as of `replacing`."""
     parquet = require("pyarrow.parquet", _EXTRA)
-    with (
-        replacing(path) as file,
-        parquet.ParquetWriter(file, schema, **{"compression": "zstd", **settings}) as writer,
-    ):
-        yield writer
+    with replacing(path) as file:
+        writer = parquet.ParquetWriter(file, schema, **{"compression": "zstd", **settings})
+        try:
+            yield writer
+        except BaseException:
+            with suppress(Exception):  # half a table cannot be closed, which is not what went wrong
+                writer.close()
+            raise
+        writer.close()
 
 
 @contextmanager

@@ -217,7 +217,11 @@ class _Aside(Generic[R]):
         self._over = threading.Event()
         self._result: list[R] = []
         self._error: BaseException | None = None
-        threading.Thread(target=self._run, name=f"ferrec-{what}", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name=f"ferrec-{what}", daemon=True)
+
+    def start(self) -> None:
+        """Apart from making it: whom Ctrl-C stops in here must know already what to wait for."""
+        self._thread.start()
 
     def _run(self) -> None:
         try:
@@ -242,15 +246,18 @@ def _score(scorer: Scorer, source: Source, sink: Sink, limit: int | None, tellin
     scorer.entries = 2 * sink.size.entries
     blocks = map(scorer.read, source.blocks(sink.totals["users"], sink.size))
     reading = _Aside("reading the source", lambda: next(blocks, None))
+    reading.start()
     writing: _Aside[None] | None = None
     try:
         while (block := reading.result()) is not None:
             reading = _Aside("reading the source", lambda: next(blocks, None))
+            reading.start()
             scored = scorer.rank(block)
             first = writing is None
             if writing is not None:
                 writing.result()
             writing = _Aside("writing to the sink", partial(sink.write, scored))
+            writing.start()
             del block, scored
             tidy(scorer, limit)
             if not first:
