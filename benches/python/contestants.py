@@ -161,6 +161,11 @@ CONTESTANTS: dict[str, Contestant] = {
         ours(ferrec.PureSVD),
         grid(k=(64, 128, 256, 512), weighting=(None, "tfidf", "bm25")),
     ),
+    "ItemEmbeddings": Contestant(
+        "ferrec",
+        ours(ferrec.ItemEmbeddings),
+        grid(k=SIZES, shift=(1, 3, 10), context_smoothing=(0.3, 0.5)),
+    ),
     "ALS": Contestant(
         "ferrec",
         ours(ferrec.ALS, epochs=EPOCHS),

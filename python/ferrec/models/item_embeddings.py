@@ -65,7 +65,7 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
         sequence.
     shift : int, default 1
         Negative samples for each pair, at least 1: an entry of M counts if it is above their logarithm.
-    context_smoothing : float, default 0.75
+    context_smoothing : float, default 0.5
         Exponent of the contexts' frequencies, in 0 … 1: the smaller, the more popular the items that come first.
     eigenvalue_weight : float, default 0.5
         p, in 0 … 1. It shapes vectors and their similarity; scores do not depend on it.
@@ -108,7 +108,7 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
     search_space: ClassVar[SearchSpace] = {
         "k": Int(16, 256, log=True),
         "shift": Int(1, 10),
-        "context_smoothing": Float(0.3, 1.0),
+        "context_smoothing": Float(0.2, 0.8),
     }
 
     def __init__(
@@ -118,7 +118,7 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
         window: int | None = None,
         max_gap: int | None = None,
         shift: int = 1,
-        context_smoothing: float = 0.75,
+        context_smoothing: float = 0.5,
         eigenvalue_weight: float = 0.5,
         solver: str = "svd",
         tol: float = 1e-3,
