@@ -90,13 +90,14 @@ def measure(one: Contestant, x: sp.csr_array, truth: sp.csr_array, params: Json,
 def run(name: str, one: Contestant, held: Holdout, record: Record, threads: int) -> None:
     """Tune and report one model, but for what is recorded."""
     known = record.of(name, importlib.metadata.version(one.package))
-    for params in one.grid:
+    points = one.points(held.learn.shape[1])
+    for params in points:
         if not any(trial["params"] == params for trial in known["trials"]):
             found = measure(one, held.learn, held.tune, params, threads)
             known["trials"].append({"params": params, **found})
             say(record, name, params, found)
             record.keep(name, known)
-    trials = [trial for trial in known["trials"] if trial["params"] in one.grid]
+    trials = [trial for trial in known["trials"] if trial["params"] in points]
     best = max(trials, key=lambda trial: float(trial[TUNED_BY]))["params"]
     if known.get("report", {}).get("params") != best:
         found = measure(one, held.learned, held.report, best, threads)

@@ -20,7 +20,7 @@ import ferrec
 TOP = 20
 BLOCK = 1024
 MANY = 20_000
-"""Items, above which EASE is computed in float32 and keeps its `KEPT` largest weights of each."""
+"""Items, above which EASE is computed in float32, keeps its `KEPT` largest weights, and has a coarse grid."""
 KEPT = 1000
 
 Json = dict[str, Any]
@@ -38,6 +38,11 @@ class Contestant:
     grid: tuple[Json, ...]
     bytes_per_pair: int = 0
     """Memory for every pair of items, where that is what limits it."""
+    coarse: tuple[Json, ...] = ()
+    """What is tried with more than `MANY` items, where a point of the whole grid takes too long."""
+
+    def points(self, n_items: int) -> tuple[Json, ...]:
+        return self.coarse if self.coarse and n_items > MANY else self.grid
 
 
 def grid(**values: tuple[Any, ...]) -> tuple[Json, ...]:
@@ -152,7 +157,7 @@ CONTESTANTS: dict[str, Contestant] = {
         irspack("RP3betaRecommender"),
         grid(top_k=(200, 1000), beta=(0.1, 0.2, 0.4), normalize_weight=(False, True)),
     ),
-    "EASE": Contestant("ferrec", ease, REGS, bytes_per_pair=4),
+    "EASE": Contestant("ferrec", ease, REGS, bytes_per_pair=4, coarse=grid(reg=(50.0, 200.0, 800.0))),
     "DenseSLIM (irspack)": Contestant("irspack", irspack("DenseSLIMRecommender"), REGS, bytes_per_pair=8),
     "SLIM": Contestant("ferrec", ours(ferrec.SLIM), L1_L2),
     "SLIM (irspack)": Contestant("irspack", irspack_slim, L1_L2),
