@@ -299,6 +299,16 @@ def test_ease_inverts_more_items_than_a_block():
     assert np.allclose(single, weights, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_ease_has_the_same_bits_on_any_number_of_threads(dtype):
+    data = ferrec.Interactions.from_csr(random(300, 700, 0.03))
+    one, two, five = (
+        ferrec.EASE(reg=5.0, dtype=dtype, n_threads=n).fit(data)._fitted().similarity.parts()[2]
+        for n in (1, 2, 5)
+    )
+    assert np.array_equal(one, two) and np.array_equal(one, five)
+
+
 def test_ease_says_what_is_wrong():
     for params, message in (
         ({"reg": -1}, r"reg.*-1"),

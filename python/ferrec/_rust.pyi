@@ -46,9 +46,9 @@ __all__ = [
     "fold_in",
     "fold_in_als",
     "fold_in_biased",
-    "gram",
     "gram_size",
     "hit_ranks",
+    "inverse_gram",
     "k_core",
     "latest",
     "latest_items",
@@ -196,8 +196,8 @@ def weight(
 def biases(
     x: Csr, reg_users: float, reg_items: float, epochs: int, n_threads: int
 ) -> tuple[float, _F32, _F32]: ...
-def gram(x: Csr, single: bool, n_threads: int, progress: _Progress) -> _F32 | _F64: ...
 def gram_size(x: Csr, enough: int, n_threads: int) -> int: ...
+def inverse_gram(x: Csr, reg: float, single: bool, n_threads: int, progress: _Progress) -> _F32 | _F64: ...
 def cooccurrence(
     users: _I32,
     items: _I32,

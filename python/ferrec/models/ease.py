@@ -35,7 +35,7 @@ class EASE(ItemNeighbors):
         and none for the weights where all are kept. It is accurate enough where `reg` is not tiny beside the most
         popular item's count (see `docs/models/ease.md`).
     n_threads : int, optional
-        By default what CPU affinity and cgroup quota allow. (LAPACK, under SciPy, has threads of its own.)
+        By default what CPU affinity and cgroup quota allow.
 
     Raises
     ------
@@ -74,10 +74,12 @@ class EASE(ItemNeighbors):
         k = n if self.k is None else min(as_int("k", self.k, minimum=1), n)
         single = one_of("dtype", self.dtype, tuple(_BYTES)) == "float32"
         _check_memory(n, k, self.dtype)
-        weights: NDArray[Any] = _rust.gram(x, single, self._threads(), callback).reshape(n, n)
-        weights.flat[:: n + 1] += reg
-        if n:
-            _invert(weights)
+        try:
+            inverse = _rust.inverse_gram(x, reg, single, self._threads(), callback)
+        except ValueError as error:
+            advice = 'raise it, or take dtype="float64"' if single else "raise it"
+            raise ValueError(f"{error} in {self.dtype}; {advice}") from None
+        weights: NDArray[Any] = inverse.reshape(n, n)
         diagonal = weights.diagonal().copy()
         indices = np.tile(np.arange(n, dtype=np.int32), n) if k == n else np.empty((n, k), np.int32)
         values: NDArray[np.float32] = weights if single and k == n else np.empty((n, k), np.float32)
@@ -92,29 +94,6 @@ class EASE(ItemNeighbors):
                 indices[block], rows = kept, np.take_along_axis(rows, kept, axis=1)
             values[block] = rows
         return np.arange(n + 1, dtype=np.int64) * k, indices.reshape(-1), values.reshape(-1)
-
-
-def _invert(lower: NDArray[Any]) -> None:
-    """Replaces a positive definite matrix, given by its lower triangle, by its inverse."""
-    from scipy.linalg import get_lapack_funcs  # here, so that `import ferrec` stays quick
-
-    functions: Any = get_lapack_funcs(("potrf", "potri"), (lower,))
-    potrf, potri = functions
-    # LAPACK sees the transposed matrix, whose columns lie one after the other: no copy is made.
-    _, info = potrf(lower.T, lower=0, clean=0, overwrite_a=1)
-    if info == 0:
-        _, info = potri(lower.T, lower=0, overwrite_c=1)
-    if info != 0:
-        exacter = '; raise reg or take dtype="float64"' if lower.dtype == np.float32 else "; raise reg"
-        raise ValueError(
-            f"reg: XᵀX + reg · I is not positive definite in {lower.dtype} (LAPACK says {info}){exacter}"
-        )
-    n = len(lower)
-    for start in range(0, n, _BLOCK):
-        end = min(start + _BLOCK, n)
-        square: NDArray[Any] = np.tril(lower[start:end, start:end])
-        lower[start:end, start:end] = square + np.tril(square, -1).T
-        lower[start:end, end:] = lower[end:, start:end].T
 
 
 def _check_memory(n: int, k: int, dtype: str) -> None:

@@ -20,7 +20,7 @@ const PIECE: usize = 256;
 const PARTS: usize = 64;
 
 /// f32 or f64.
-pub(crate) trait Real: faer::traits::RealField + Copy + Default + Send + Sync {
+pub trait Real: faer::traits::RealField + Copy + Default + Send + Sync {
     /// Rounds.
     fn of(value: f64) -> Self;
     /// Exact.

@@ -18,6 +18,7 @@ pub mod factors;
 pub mod features;
 pub mod gram;
 pub mod ids;
+pub mod inverse;
 pub mod kcore;
 pub mod latest;
 pub mod lists;

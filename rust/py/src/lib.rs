@@ -13,8 +13,8 @@ use ferrec_core::similarity::{Axis, Measure, Request};
 use ferrec_core::weight::{Side, Weighting};
 use ferrec_core::{
     als as core_als, biased, biases as core_biases, build, cooccurrence as core_cooccurrence, csr, factors,
-    gram as core_gram, ids, kcore, mlp, order, product, rating, similarity, slim as core_slim, stateless,
-    strings, svd, weight as core_weight,
+    gram as core_gram, ids, inverse, kcore, mlp, order, product, rating, similarity, slim as core_slim,
+    stateless, strings, svd, weight as core_weight,
 };
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -544,19 +544,20 @@ fn k_core<'py>(
 }
 
 #[pyfunction]
-#[pyo3(signature = (x, single, n_threads, progress))]
-fn gram<'py>(
+#[pyo3(signature = (x, reg, single, n_threads, progress))]
+fn inverse_gram<'py>(
     py: Python<'py>,
     x: &Csr,
+    reg: f64,
     single: bool,
     n_threads: usize,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let x = &x.inner;
     Ok(if single {
-        give(py, run(py, n_threads, progress, |c| core_gram::gram(x, |v| v as f32, c))?).into_any()
+        give(py, run(py, n_threads, progress, |c| inverse::inverse_gram::<f32>(x, reg, c))?).into_any()
     } else {
-        give(py, run(py, n_threads, progress, |c| core_gram::gram(x, |v| v, c))?).into_any()
+        give(py, run(py, n_threads, progress, |c| inverse::inverse_gram::<f64>(x, reg, c))?).into_any()
     })
 }
 
@@ -816,10 +817,10 @@ mod _rust {
     #[pymodule_export]
     use super::{
         Csr, Mlp, als, biased_factors, biases, build_csr, cooccurrence, default_threads, encode_ints,
-        event_runs, find_strings, flaw_of_strings, fold_in, fold_in_als, fold_in_biased, gram, gram_size,
-        k_core, plan_similar, score_factors, score_product, score_random, score_ratings, shifted_ppmi,
-        simd_level, slim, top_k_common, top_k_factors, top_k_product, top_k_random, top_k_ratings,
-        top_k_similar, truncated_svd, weight,
+        event_runs, find_strings, flaw_of_strings, fold_in, fold_in_als, fold_in_biased, gram_size,
+        inverse_gram, k_core, plan_similar, score_factors, score_product, score_random, score_ratings,
+        shifted_ppmi, simd_level, slim, top_k_common, top_k_factors, top_k_product, top_k_random,
+        top_k_ratings, top_k_similar, truncated_svd, weight,
     };
     use pyo3::prelude::*;
 
