@@ -188,7 +188,7 @@ mod tests {
             for i in 0..n {
                 p[i * n + i + 1..(i + 1) * n].fill(f64::NAN);
             }
-            invert(&mut p, n, &Control::new()).unwrap();
+            invert(&mut p, n, &Control::new()).expect("positive definite");
             for i in 0..n {
                 for j in 0..n {
                     let a = |k: usize| whole[i.max(k) * n + i.min(k)];
@@ -206,8 +206,8 @@ mod tests {
         let n = 300;
         let one = |threads: usize| {
             let mut p: Vec<f32> = made(n).into_iter().map(|v| v as f32).collect();
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| invert(&mut p, n, &Control::new())).unwrap();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+            pool.install(|| invert(&mut p, n, &Control::new())).expect("positive definite");
             p
         };
         assert_eq!(one(1), one(2));
