@@ -299,6 +299,49 @@ def test_ease_inverts_more_items_than_a_block():
     assert np.allclose(single, weights, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(2, 2), (30, 10), (8, 39), (1200, 1100)])
+@pytest.mark.parametrize("k", [1, 3])
+def test_rows_that_are_alike_leave_nothing_when_centred(shape, k):
+    row = np.random.default_rng(0).random(shape[1], dtype=np.float32) + np.float32(0.1)
+    svd = truncated_svd(sp.csr_array(np.tile(row, (shape[0], 1))), k, center=True)
+    assert svd.u.shape == (shape[0], 0) and svd.vt.shape == (0, shape[1])
+
+
+@pytest.mark.parametrize("shape", [(200, 39), (39, 200), (1300, 1100)])
+def test_what_is_left_beside_great_means_is_found(shape):
+    """A hundredth of the mean, of rank 2."""
+    rng = np.random.default_rng(1)
+    left, right = rng.standard_normal((shape[0], 2)), rng.standard_normal((2, shape[1]))
+    x = (100.0 + left @ right).astype(np.float32)
+    truth = np.linalg.svd(x.astype(np.float64) - x.mean(axis=0, dtype=np.float64), compute_uv=False)
+    svd = truncated_svd(sp.csr_array(x), 2, center=True)
+    assert np.allclose(svd.s, truth[:2], rtol=1e-4)
+    for vectors in (svd.u.T, svd.vt):
+        assert np.abs(vectors @ vectors.T - np.eye(2)).max() < 1e-5
+    assert np.abs(svd.transform(sp.csr_array(x)) - svd.u).max() < 1e-5
+
+
+def test_factors_that_do_not_fit_are_refused():
+    data, much = sample(), 10**12
+    for model in (ferrec.ALS(k=much), ferrec.BiasedMF(k=much)):
+        with pytest.raises(MemoryError, match=r"k=1000000000000\) needs .* take a smaller k"):
+            model.fit(data)
+    with pytest.raises(MemoryError, match=r"k=1000000000000\) needs .* take a smaller k"):
+        ferrec.kernels.als(data.matrix, much)
+    many = np.ones((1_000_000, 1), np.float32)
+    with pytest.raises(MemoryError, match="k: the 900,000 best of 1,000,000 items for 1,000,000 queries"):
+        top_k_factors(many, many, 900_000)
+
+
+def test_biased_mf_recommends_what_has_no_deviation():
+    users, items = [1, 1, 2, 2, 3], ["a", "b", "a", "c", "b"]
+    same = ferrec.Interactions.from_arrays(users, items, [5.0] * 5)
+    assert ferrec.BiasedMF(k=2).fit(same).recommend(1)[1] == [("c", 5.0)]
+    data = ferrec.Interactions.from_arrays([1, 2, 1, 2, 3], ["a", "a", "b", "b", "c"], [4.0, 4, 2, 2, 3])
+    [(item, score)] = ferrec.BiasedMF(k=1).fit(data).recommend(1)[1]
+    assert item == "c" and score == pytest.approx(3.0)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_ease_has_the_same_bits_on_any_number_of_threads(dtype):
     data = ferrec.Interactions.from_csr(random(300, 700, 0.03))

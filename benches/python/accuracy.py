@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 from accuracy_page import write_page
-from contestants import CONTESTANTS, Contestant, Json
+from contestants import CONTESTANTS, PATIENCE, Contestant, Json
 from holdouts import RATINGS, SETS, Holdout, ratings
 from machine import DATA, REPOSITORY
 from records import write
@@ -133,7 +133,10 @@ def missing(one: Contestant, held: Holdout, limit: float) -> str | None:
     """Why a model cannot be measured."""
     if importlib.util.find_spec(one.package) is None:
         return f"{one.package} is not installed"
-    needed = one.bytes_per_pair * held.learn.shape[1] ** 2 / GIB
+    n_items = held.learn.shape[1]
+    if one.most is not None and n_items > one.most:
+        return f"with more than {one.most:,} items one point takes longer than {PATIENCE} minutes"
+    needed = one.bytes_per_pair * n_items**2 / GIB
     return f"it needs {needed:.0f} GiB, --memory is {limit:g}" if needed > limit else None
 
 

@@ -22,6 +22,7 @@ BLOCK = 1024
 MANY = 20_000
 """Items, above which EASE is computed in float32, keeps its `KEPT` largest weights, and has a coarse grid."""
 KEPT = 1000
+PATIENCE = 10
 
 Json = dict[str, Any]
 Params = Mapping[str, Any]
@@ -38,6 +39,8 @@ class Contestant:
     grid: tuple[Json, ...]
     bytes_per_pair: int = 0
     """Memory for every pair of items, where that is what limits it."""
+    most: int | None = None
+    """Items, above which one point takes longer than `PATIENCE` minutes."""
     coarse: tuple[Json, ...] = ()
     """What is tried with more than `MANY` items, where a point of the whole grid takes too long."""
 
@@ -160,7 +163,7 @@ CONTESTANTS: dict[str, Contestant] = {
     "EASE": Contestant("ferrec", ease, REGS, bytes_per_pair=4, coarse=grid(reg=(50.0, 200.0, 800.0))),
     "DenseSLIM (irspack)": Contestant("irspack", irspack("DenseSLIMRecommender"), REGS, bytes_per_pair=8),
     "SLIM": Contestant("ferrec", ours(ferrec.SLIM), L1_L2),
-    "SLIM (irspack)": Contestant("irspack", irspack_slim, L1_L2),
+    "SLIM (irspack)": Contestant("irspack", irspack_slim, L1_L2, most=10_000),
     "PureSVD": Contestant(
         "ferrec",
         ours(ferrec.PureSVD),

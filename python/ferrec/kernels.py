@@ -16,6 +16,7 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from ferrec import _rust
+from ferrec._memory import require
 from ferrec._progress import Callback, bar
 from ferrec._tables import FLOAT32, INT32, INT64, is_flat
 
@@ -424,6 +425,13 @@ def as_dense(array: "ArrayLike", name: str) -> DenseParts:
     return dense.reshape(-1), *dense.shape
 
 
+def require_lists(n_queries: int, k: int, n_items: int) -> None:
+    """Refuse lists that do not fit; small ones are not looked at, which takes longer than to make one."""
+    size = 8 * n_queries * min(k, n_items)
+    if size > 1 << 30:
+        require(f"k: the {k:,} best of {n_items:,} items for {n_queries:,} queries", size, "ask for fewer")
+
+
 def top_k_factors(
     queries: "ArrayLike",
     items: "ArrayLike",
@@ -474,6 +482,7 @@ def top_k_factors(
     """
     k = as_int("k", k, minimum=1)
     left, right = as_dense(queries, "queries"), as_dense(items, "items")
+    require_lists(left[1], k, right[1])
     chosen = column_filter(right[1], exclude, allow, threshold)
     with bar(progress, "factors") as callback:
         parts = _rust.top_k_factors(left, right, k, chosen, threads(n_threads), callback)
@@ -561,7 +570,7 @@ class SVD:
     vt : ndarray of float32, shape (rank, items)
         Right vectors, orthonormal rows; the entry of each that is largest in magnitude (the first of equal ones)
         is positive.
-    means : ndarray of float32, shape (items,), or None
+    means : ndarray of float64, shape (items,), or None
         What centring subtracted.
 
     Examples
@@ -578,7 +587,7 @@ class SVD:
     u: NDArray[np.float32]
     s: NDArray[np.float32]
     vt: NDArray[np.float32]
-    means: NDArray[np.float32] | None = None
+    means: NDArray[np.float64] | None = None
 
     def transform(self, rows: Matrix) -> NDArray[np.float32]:
         """The rows of `u` that new users would have: ``(rows - means) @ vt.T / s``.
@@ -601,8 +610,9 @@ class SVD:
         handle = as_csr(rows, "rows")
         if handle.shape[1] != self.vt.shape[1]:
             raise ValueError(f"rows: has {handle.shape[1]} columns, but the matrix had {self.vt.shape[1]}")
-        known: Any = to_scipy(handle)
-        back = self.vt.T / self.s
+        # In float64: great means leave little of either product.
+        known: Any = to_scipy(handle).astype(np.float64)
+        back = self.vt.T / self.s.astype(np.float64)
         projected = known @ back
         if self.means is not None:
             projected -= self.means @ back
@@ -837,6 +847,11 @@ def als(
     objective = als_objective(alpha, unobserved, reg, nu)
     parts = solver_parts(solver, cg_steps, subspace_size)
     handle = as_csr(x)
+    require(
+        f"als of {handle.shape[0]:,} rows and {handle.shape[1]:,} columns (k={k})",
+        8 * sum(handle.shape) * k,
+        "take a smaller k",
+    )
     with bar(progress, "als") as callback:
         users, items, losses = _rust.als(
             handle, k, objective, parts, epochs, seed, bool(loss), threads(n_threads), callback

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
+from ferrec._memory import require
 from ferrec._progress import Callback
 from ferrec.errors import DataError
-from ferrec.kernels import CsrParts, DenseParts, Filter
+from ferrec.interactions import Interactions
+from ferrec.kernels import CsrParts, DenseParts, Filter, require_lists
 from ferrec.models._base import ItemRows, Recommender, State, UserRows, unit_rows
 from ferrec.queries import Queries
 
@@ -54,6 +56,12 @@ class UserFactorState(FactorState):
         return rows.reshape(-1), len(codes), rank
 
 
+def require_factors(model: str, data: Interactions, k: int) -> None:
+    """Refuse k values for each user and item, once while they are learned and once to keep, that do not fit."""
+    n = data.n_users + data.n_items
+    require(f"{model} of {n:,} users and items (k={k})", 8 * n * k, "take a smaller k")
+
+
 FactorStateT = TypeVar("FactorStateT", bound=FactorState)
 
 
@@ -71,6 +79,7 @@ class FactorModel(Recommender[FactorStateT]):
     def _rank(
         self, state: FactorStateT, queries: Queries, n: int, chosen: Filter, callback: Callback | None
     ) -> CsrParts:
+        require_lists(len(queries), n, len(state.items))
         vectors = self._vectors(state, queries)
         return _rust.top_k_factors(vectors, state.dense, n, chosen, self._threads(), callback)
 

@@ -1,6 +1,7 @@
 """Ratings as biases and factors, by alternating least squares."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +13,7 @@ from ferrec.errors import DataError
 from ferrec.interactions import Interactions
 from ferrec.kernels import CsrParts, DenseParts, Filter, as_float, as_int
 from ferrec.models._base import Parts
-from ferrec.models._factors import FactorModel, UserFactorState
+from ferrec.models._factors import FactorModel, UserFactorState, require_factors
 from ferrec.queries import Queries
 from ferrec.search_space import Float, Int, SearchSpace
 
@@ -22,6 +23,13 @@ class BiasedMFState(UserFactorState):
     """An item's row is its factors, its bias, and 1; a user's is his factors, 1, and mean plus bias."""
 
     mean: float
+
+    @cached_property
+    def rated(self) -> NDArray[np.bool]:
+        """Which items somebody rated."""
+        _, items, _ = self.seen.parts()
+        counts: NDArray[np.int64] = np.bincount(items, minlength=len(self.items))
+        return counts > 0
 
 
 class BiasedMF(FactorModel[BiasedMFState]):
@@ -96,6 +104,7 @@ class BiasedMF(FactorModel[BiasedMFState]):
         seed = as_int("seed", self.seed, minimum=0)
         if not data.nnz:
             raise DataError("data: has no ratings to learn from")
+        require_factors("BiasedMF", data, k)
         mean, users, items = _rust.biased_factors(
             data.csr, k, self._penalties, epochs, seed, self._threads(), callback
         )
@@ -117,8 +126,7 @@ class BiasedMF(FactorModel[BiasedMFState]):
         self, state: BiasedMFState, queries: Queries, n: int, chosen: Filter, callback: Callback | None
     ) -> CsrParts:
         # What nobody rated is no candidate: its prediction is the same for every such item.
-        rated: NDArray[np.bool] = np.any(state.table[:, :-1] != 0.0, axis=1)
-        allowed = rated if chosen.allowed is None else chosen.allowed & rated
+        allowed = state.rated if chosen.allowed is None else chosen.allowed & state.rated
         return super()._rank(state, queries, n, replace(chosen, allowed=allowed), callback)
 
     def _directions(self, state: BiasedMFState) -> NDArray[np.float32]:

@@ -65,6 +65,10 @@ pub fn slim(x: &Csr, candidates: Option<&Csr>, settings: Settings, control: &Con
     control.start(n as u64);
     let gram = rows(x, control)?;
     let problem = Problem::new(&gram, candidates, settings);
+    if let Some(square) = problem.diagonal.iter().find(|square| !square.is_finite()) {
+        let text = format_args!("values too large: a squared length of {square} exceeds float32");
+        return Err(Error::invalid("x", text));
+    }
     let solve = |scratch: &mut Scratch, item: usize| {
         let solved = problem.solve(item, scratch, control)?;
         control.advance(1);

@@ -45,11 +45,13 @@ pub struct Svd {
     /// Right vectors, rank × n_cols, row after row; the largest entry of each (the first of equal ones) is positive.
     pub vt: Vec<f32>,
     /// The means that were subtracted; empty without `center`.
-    pub means: Vec<f32>,
+    pub means: Vec<f64>,
 }
 
 /// Singular values below this share of the greatest are none: float32 input says nothing about them.
 const SMALLEST: f64 = 1e-6;
+/// The same beside what centring subtracts: what is left of rows that are all alike is rounding.
+const LEFT_BY_CENTRING: f64 = 1e-9;
 /// Sides up to this length take the dense eigendecomposition of the Gram matrix.
 const DENSE_UNTIL: usize = 1000;
 /// So do longer ones of which most vectors are wanted, up to this length.
@@ -81,7 +83,7 @@ pub fn truncated_svd(x: &Csr, settings: Settings, control: &Control) -> Result<S
     }
     let (mut u, mut v) = if wide { (found.right, found.left) } else { (found.left, found.right) };
     fix_signs(&mut u, &mut v);
-    Ok(Svd { u: u.data, s, vt: transposed(&v), means: means.iter().map(|&m| m as f32).collect() })
+    Ok(Svd { u: u.data, s, vt: transposed(&v), means })
 }
 
 fn column_means(x: &Csr) -> Vec<f64> {
@@ -129,7 +131,8 @@ fn solve(op: &Operator<'_>, settings: Settings, control: &Control) -> Result<Fou
     control.start(k as u64);
     if n <= DENSE_UNTIL || (basis_size(k) >= n && n <= MOST_UNTIL) {
         let (values, vectors) = eigen(op.dense_gram(control)?.as_ref())?;
-        let keep = values.iter().take(k).filter(|&&v| v > f64::EPSILON * values[0]).count();
+        let greatest = values[0].max(op.subtracted);
+        let keep = values.iter().take(k).filter(|&&v| v > f64::EPSILON * greatest).count();
         let mut right = Tall::<f64>::new(n, keep);
         for (i, row) in right.data.chunks_mut(keep.max(1)).enumerate() {
             row.iter_mut().enumerate().for_each(|(j, v)| *v = vectors[(i, j)]);
@@ -161,7 +164,8 @@ where
     // scaled, however far the σ lie apart.
     let norms: Vec<f64> = (0..gram.nrows()).map(|i| gram[(i, i)].sqrt()).collect();
     let greatest = norms.iter().copied().fold(0.0, f64::max);
-    let kept: Vec<usize> = (0..norms.len()).filter(|&i| norms[i] > SMALLEST * greatest).collect();
+    let least = (SMALLEST * greatest).max(LEFT_BY_CENTRING * op.subtracted.sqrt());
+    let kept: Vec<usize> = (0..norms.len()).filter(|&i| norms[i] > least).collect();
     let k = kept.len();
     if k == 0 {
         return Ok(Found {
@@ -278,7 +282,8 @@ fn lanczos<T: Real>(
             continue;
         }
         let (values, vectors) = eigen(basis.t.submatrix(0, 0, basis.used, basis.used))?;
-        let greatest = values[0].max(0.0);
+        // Products are rounded beside what centring takes from them.
+        let greatest = values[0].max(op.subtracted);
         let exact = |i: usize| {
             let norm = residual(&rest, vectors.as_ref(), basis.used, i);
             // An eigenvalue lies within the norm of θ; σ = √θ halves the relative distance.
@@ -476,8 +481,10 @@ struct Operator<'a> {
     n_cols: usize,
     /// Divides the values, so that no square over- or underflows.
     unit: f64,
-    /// What centring subtracts.
+    /// What centring subtracts, a bᵀ.
     shift: Option<(Vec<f64>, Vec<f64>)>,
+    /// Its eigenvalue, |a|² |b|².
+    subtracted: f64,
     /// Runs of rows that are added up apart, always the same.
     parts: Vec<Range<usize>>,
 }
@@ -513,7 +520,9 @@ impl<'a> Operator<'a> {
             parts.push(start..end);
             start = end;
         }
-        Some(Self { x: x.view(), n_rows, n_cols, unit, shift, parts })
+        let square = |side: &[f64]| side.iter().map(|v| v * v).sum::<f64>();
+        let subtracted = shift.as_ref().map_or(0.0, |(a, b)| square(a) * square(b));
+        Some(Self { x: x.view(), n_rows, n_cols, unit, shift, subtracted, parts })
     }
 
     fn scratch<T: Real>(&self) -> Vec<Vec<Row<T>>> {

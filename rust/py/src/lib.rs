@@ -767,7 +767,7 @@ type Triplets<'py> = (
     Bound<'py, PyArray1<f32>>,
     Bound<'py, PyArray1<f32>>,
     Bound<'py, PyArray1<f32>>,
-    Bound<'py, PyArray1<f32>>,
+    Bound<'py, PyArray1<f64>>,
 );
 
 #[pyfunction]
