@@ -358,10 +358,10 @@ def test_import_is_fast():
     """The least of several, since whatever else the machine does only adds."""
     alone = IMPORT.replace("import numpy, scipy.sparse", "")
     whole, own = [], []
-    for attempt in range(20):
+    for attempt in range(40):
         whole.append(imported(alone)[0])
         own.append(imported()[1])
-        if attempt >= 4 and min(whole) < 0.3:
+        if attempt >= 4 and min(whole) < 0.3 and min(own) < 0.15:
             break
     assert min(own) < 0.15, own
     if min(whole) >= 0.3 and hasattr(os, "getloadavg") and os.getloadavg()[0] > os.cpu_count():
