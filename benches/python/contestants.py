@@ -22,7 +22,8 @@ BLOCK = 1024
 MANY = 20_000
 """Items, above which EASE is computed in float32, keeps its `KEPT` largest weights, and has a coarse grid."""
 KEPT = 1000
-PATIENCE = 10
+PATIENCE = 8
+"""Minutes that a point may take on two cores."""
 
 Json = dict[str, Any]
 Params = Mapping[str, Any]
@@ -172,7 +173,7 @@ CONTESTANTS: dict[str, Contestant] = {
     "ItemEmbeddings": Contestant(
         "ferrec",
         ours(ferrec.ItemEmbeddings),
-        grid(k=SIZES, shift=(1, 3, 10), context_smoothing=(0.3, 0.5)),
+        grid(k=SIZES, shift=(1, 5), context_smoothing=(0.3, 0.5, 0.75)),
     ),
     "ALS": Contestant(
         "ferrec",

@@ -471,6 +471,8 @@ def top_k_factors(
     ------
     ValueError, TypeError
         The shapes do not fit, a value is not finite in float32, or an argument makes no sense.
+    MemoryError
+        The answer would not fit: 8 bytes for each of the k best of every query.
 
     Examples
     --------
@@ -769,6 +771,12 @@ def solver_parts(solver: str, cg_steps: int, subspace_size: int) -> tuple[str, i
     )
 
 
+def require_factors(what: str, x: _rust.Csr, k: int) -> None:
+    """Refuse k values for each row and column, once while they are learned and once to keep, that do not fit."""
+    n = sum(x.shape)
+    require(f"{what} of {n:,} rows and columns (k={k})", 8 * n * k, "take a smaller k")
+
+
 def als(
     x: Matrix,
     k: int,
@@ -830,6 +838,8 @@ def als(
     ------
     ValueError, TypeError
         An argument makes no sense, or `x` has negative values or such that are not finite.
+    MemoryError
+        The factors would not fit: 8 bytes for each of the k values of every row and column.
 
     Examples
     --------
@@ -847,11 +857,7 @@ def als(
     objective = als_objective(alpha, unobserved, reg, nu)
     parts = solver_parts(solver, cg_steps, subspace_size)
     handle = as_csr(x)
-    require(
-        f"als of {handle.shape[0]:,} rows and {handle.shape[1]:,} columns (k={k})",
-        8 * sum(handle.shape) * k,
-        "take a smaller k",
-    )
+    require_factors("als", handle, k)
     with bar(progress, "als") as callback:
         users, items, losses = _rust.als(
             handle, k, objective, parts, epochs, seed, bool(loss), threads(n_threads), callback

@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
-from ferrec._memory import require
 from ferrec._progress import Callback
 from ferrec.errors import DataError
-from ferrec.interactions import Interactions
 from ferrec.kernels import CsrParts, DenseParts, Filter, require_lists
 from ferrec.models._base import ItemRows, Recommender, State, UserRows, unit_rows
 from ferrec.queries import Queries
@@ -54,12 +52,6 @@ class UserFactorState(FactorState):
         rank = self.table.shape[1]
         rows = self.user_factors.reshape(len(self.users), rank)[codes]
         return rows.reshape(-1), len(codes), rank
-
-
-def require_factors(model: str, data: Interactions, k: int) -> None:
-    """Refuse k values for each user and item, once while they are learned and once to keep, that do not fit."""
-    n = data.n_users + data.n_items
-    require(f"{model} of {n:,} users and items (k={k})", 8 * n * k, "take a smaller k")
 
 
 FactorStateT = TypeVar("FactorStateT", bound=FactorState)

@@ -10,10 +10,18 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.interactions import Interactions
-from ferrec.kernels import DenseParts, als_objective, as_csr, as_int, solver_parts, to_scipy
+from ferrec.kernels import (
+    DenseParts,
+    als_objective,
+    as_csr,
+    as_int,
+    require_factors,
+    solver_parts,
+    to_scipy,
+)
 from ferrec.labels import Labels
 from ferrec.models._base import Parts
-from ferrec.models._factors import FactorModel, UserFactorState, require_factors
+from ferrec.models._factors import FactorModel, UserFactorState
 from ferrec.queries import Queries
 from ferrec.search_space import Float, Int, SearchSpace
 
@@ -107,7 +115,7 @@ class ALS(FactorModel[UserFactorState]):
         solver = solver_parts(self.solver, self.cg_steps, self.subspace_size)
         k, epochs = as_int("k", self.k, minimum=1), as_int("epochs", self.epochs, minimum=1)
         seed = as_int("seed", self.seed, minimum=0)
-        require_factors("ALS", data, k)
+        require_factors("ALS", data.csr, k)
         users, items, _ = _rust.als(
             data.csr, k, self._objective, solver, epochs, seed, False, self._threads(), callback
         )

@@ -11,9 +11,9 @@ from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.errors import DataError
 from ferrec.interactions import Interactions
-from ferrec.kernels import CsrParts, DenseParts, Filter, as_float, as_int
+from ferrec.kernels import CsrParts, DenseParts, Filter, as_float, as_int, require_factors
 from ferrec.models._base import Parts
-from ferrec.models._factors import FactorModel, UserFactorState, require_factors
+from ferrec.models._factors import FactorModel, UserFactorState
 from ferrec.queries import Queries
 from ferrec.search_space import Float, Int, SearchSpace
 
@@ -104,7 +104,7 @@ class BiasedMF(FactorModel[BiasedMFState]):
         seed = as_int("seed", self.seed, minimum=0)
         if not data.nnz:
             raise DataError("data: has no ratings to learn from")
-        require_factors("BiasedMF", data, k)
+        require_factors("BiasedMF", data.csr, k)
         mean, users, items = _rust.biased_factors(
             data.csr, k, self._penalties, epochs, seed, self._threads(), callback
         )

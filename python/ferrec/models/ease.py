@@ -74,12 +74,7 @@ class EASE(ItemNeighbors):
         k = n if self.k is None else min(as_int("k", self.k, minimum=1), n)
         single = one_of("dtype", self.dtype, tuple(_BYTES)) == "float32"
         _check_memory(n, k, self.dtype)
-        try:
-            inverse = _rust.inverse_gram(x, reg, single, self._threads(), callback)
-        except ValueError as error:
-            advice = 'raise it, or take dtype="float64"' if single else "raise it"
-            raise ValueError(f"{error} in {self.dtype}; {advice}") from None
-        weights: NDArray[Any] = inverse.reshape(n, n)
+        weights: NDArray[Any] = _rust.inverse_gram(x, reg, single, self._threads(), callback).reshape(n, n)
         diagonal = weights.diagonal().copy()
         indices = np.tile(np.arange(n, dtype=np.int32), n) if k == n else np.empty((n, k), np.int32)
         values: NDArray[np.float32] = weights if single and k == n else np.empty((n, k), np.float32)

@@ -6,9 +6,9 @@
 //!     A_RR −= W A_KR;  A_RK = W;  A_KK = −D
 //! ```
 //!
-//! Not by LAPACK: the threads of OpenBLAS's `syrk`, on which its `potrf` and `potri` rest, write past their buffers
-//! from some 25,000 columns on where they are few, cannot be stopped, and take sums apart by their number. Here every
-//! product is of one thread and of sizes that depend on the shape alone: the same bits for any number of threads.
+//! Not by LAPACK: OpenBLAS's, with few threads, wrote past its buffers on some ten thousand columns
+//! (docs/decisions/0009-inverse.md), and it cannot be stopped. Here every product is of one thread and of sizes that
+//! depend on the shape alone: the same bits for any number of threads.
 
 use crate::control::Control;
 use crate::csr::Csr;
@@ -40,13 +40,17 @@ pub fn inverse_gram<T: Real>(x: &Csr, reg: f64, control: &Control) -> Result<Vec
     // 1 / P_ii is what the others leave of item i's variance, and reg at least.
     let fits = |p: f64| p > 0.0 && p * reg <= 2.0;
     if (0..n).any(|i| !fits(a[i * (n + 1)].wide())) {
-        return Err(not_positive());
+        return Err(not_positive::<T>());
     }
     Ok(a)
 }
 
-fn not_positive() -> Error {
-    Error::invalid("reg", "XᵀX + reg · I is not positive definite")
+fn not_positive<T>() -> Error {
+    let (dtype, advice) = match size_of::<T>() {
+        4 => ("float32", "raise it, or take dtype=\"float64\""),
+        _ => ("float64", "raise it"),
+    };
+    Error::invalid("reg", format_args!("XᵀX + reg · I is not positive definite in {dtype}; {advice}"))
 }
 
 /// Replaces a positive definite matrix, given by its lower triangle, by its inverse.
@@ -99,7 +103,7 @@ fn sweep<T: Real>(
     let deep = across.len() / n;
     let end = first + deep;
     let own = Mat::<T>::from_fn(deep, deep, |i, j| a[(first + i.max(j)) * n + first + i.min(j)]);
-    let inverse = own.llt(Side::Lower).map_err(|_| not_positive())?.inverse();
+    let inverse = own.llt(Side::Lower).map_err(|_| not_positive::<T>())?.inverse();
     // From the last rows: they are the longest, and leave no thread alone at the end.
     let pieces = a.par_chunks_mut(tall * n).enumerate().rev().with_max_len(1);
     pieces.try_for_each(|(piece, rows)| {
