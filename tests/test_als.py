@@ -92,6 +92,10 @@ def test_als_of_nothing():
         ({"solver": "lu"}, "solver: .* got 'lu'"),
         ({"cg_steps": 0}, "cg_steps: must be at least 1, got 0"),
         ({"subspace_size": 0}, "subspace_size: must be at least 1, got 0"),
+        ({"alpha": 1e300}, "alpha: 1e300 times the greatest value .* exceeds float32"),
+        ({"reg": 1e300}, "reg: 1e300 times"),
+        ({"nu": 100}, "nu: 10 to the power of 100"),
+        ({"loss": "yes"}, "loss: expected True or False, got 'yes'"),
         ({"x": sp.csr_array([[1.0, -2.0]])}, "x: has -2; confidences"),
         ({"x": sp.csr_array([[1.0, np.nan]])}, "x: .*NaN"),
     ],
@@ -103,16 +107,25 @@ def test_errors_name_the_argument(arguments, match):
 
 def test_transform_wants_the_same_items():
     found = als(random(6, 5, 0.5), 2)
-    with pytest.raises(ValueError, match="history has 4 columns"):
+    with pytest.raises(ValueError, match="rows has 4 columns"):
         found.transform(random(3, 4, 0.5))
-    with pytest.raises(ValueError, match="history has 3 columns"):
+    with pytest.raises(TypeError, match="rows: expected a SciPy sparse matrix"):
+        found.transform(np.eye(5))
+    with pytest.raises(ValueError, match="rows: has -1"):
+        found.transform(-sp.csr_array(np.eye(5)))
+    with pytest.raises(ValueError, match=r"columns: has shape \(3, 4\), but there are 6 users"):
         found.transform_items(random(3, 4, 0.5))
+    with pytest.raises(TypeError, match="columns: expected a SciPy sparse matrix"):
+        found.transform_items(np.eye(6))
+    with pytest.raises(ValueError, match="columns: has -1"):
+        found.transform_items(-sp.csr_array(np.eye(6)))
 
 
 def test_als_reports_progress_and_stops():
     seen = []
     als(random(3000, 2500, 0.02), 64, progress=lambda done, total: seen.append((done, total)))
     assert all(0 <= done <= total <= 15 * 5500 for done, total in seen)
+    assert seen[-1] == (15 * 5500, 15 * 5500)
 
     def stop(done, total):
         raise KeyboardInterrupt
@@ -182,13 +195,25 @@ def test_new_items_are_learnt_without_a_fit():
         )
     with pytest.raises(TypeError, match="data: expected Interactions"):
         model.add_items(data.matrix)
+    for ids in (["u"], [30_000]), ([107], ["i"]):
+        with pytest.raises(ferrec.DataError, match=r"data: its (users|items) are strings, .* are integers"):
+            model.add_items(ferrec.Interactions.from_arrays(*ids))
     with pytest.raises(ferrec.NotFittedError):
         ferrec.ALS().add_items(data)
 
 
 @pytest.mark.parametrize("model", [ferrec.ALS, ferrec.BiasedMF])
 @pytest.mark.parametrize(
-    ("parameter", "value"), [("k", 0), ("reg", -1.0), ("epochs", 0), ("nu", np.inf), ("reg", "much")]
+    ("parameter", "value"),
+    [
+        ("k", 0),
+        ("reg", -1.0),
+        ("epochs", 0),
+        ("nu", np.inf),
+        ("reg", "much"),
+        ("reg", 1e300),
+        ("nu", 1000),
+    ],
 )
 def test_bad_parameters_are_named_at_fit(model, parameter, value):
     with pytest.raises(ValueError, match=f"{parameter}: "):
@@ -197,8 +222,28 @@ def test_bad_parameters_are_named_at_fit(model, parameter, value):
 
 def test_negative_values_are_no_confidences():
     data = ferrec.Interactions.from_arrays([1, 2], ["a", "b"], [1.0, -1.0])
-    with pytest.raises(ValueError, match="has -1; confidences"):
+    with pytest.raises(ferrec.DataError, match="data: has -1; confidences"):
         ferrec.ALS().fit(data)
+    model = ferrec.ALS(k=2).fit(checkerboard())
+    with pytest.raises(ValueError, match="history: has -1; confidences"):
+        model.recommend(history=sp.csr_array(-np.eye(12)))
+
+
+@pytest.mark.parametrize("model", [ferrec.ALS(k=2), ferrec.BiasedMF(k=2)])
+def test_a_history_too_large_for_float32_is_named(model):
+    history = sp.csr_array(np.full((1, 12), 3e38, np.float32))
+    with pytest.raises(ValueError, match="history: the factors of row 0 come to"):
+        model.fit(checkerboard()).recommend(history=history)
+
+
+def test_learnt_items_survive_saving(tmp_path):
+    data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["tea", "milk", "tea", "milk", "tea"])
+    new = ferrec.Interactions.from_arrays([1, 2], ["honey", "honey"])
+    model = ferrec.ALS(k=2).fit(data).add_items(new)
+    model.save(tmp_path / "model")
+    twin = ferrec.load(tmp_path / "model")
+    assert twin.recommend(3)[3] == model.recommend(3)[3]
+    assert twin.items == model.items
 
 
 def test_biased_mf_is_its_formula():

@@ -1,5 +1,7 @@
 """The truncated SVD, the ranking of dense factors, and the models that rest on them, against NumPy."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -127,14 +129,20 @@ def test_transform_gives_the_rows_of_u(center):
     x = random(1300, 1100, 0.03)
     svd = truncated_svd(x, 12, center=center)
     assert np.allclose(svd.transform(x), svd.u, atol=1e-5)
+    new = random(40, 1100, 0.03, seed=9)
+    by_hand = (new.toarray().astype(float) - (svd.means if center else 0.0)) @ svd.vt.T.astype(float) / svd.s
+    assert np.allclose(svd.transform(new), by_hand, atol=1e-5)
     assert svd.transform(x[:0]).shape == (0, 12)
     with pytest.raises(ValueError, match="3 columns"):
         svd.transform(x[:, :3].tocsr())
 
 
-def test_svd_has_the_same_bits_for_any_number_of_threads():
-    x = random(1500, 1200, 0.03)
-    a, b, c = (truncated_svd(x, 30, n_threads=n) for n in (1, 2, 5))
+@pytest.mark.parametrize("center", [False, True])
+@pytest.mark.parametrize("tol", [1e-4, 1e-6], ids=["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1500, 1200), (1200, 1500), (300, 90)], ids=["tall", "wide", "dense"])
+def test_svd_has_the_same_bits_for_any_number_of_threads(shape, tol, center):
+    x = random(*shape, 0.03)
+    a, b, c = (truncated_svd(x, 20, tol=tol, center=center, n_threads=n) for n in (1, 2, 5))
     for other in (b, c):
         assert all(np.array_equal(getattr(a, part), getattr(other, part)) for part in ("u", "s", "vt"))
 
@@ -154,7 +162,14 @@ def test_svd_reports_progress_and_stops():
 
 @pytest.mark.parametrize(
     ("arguments", "name"),
-    [({"k": 0}, "k"), ({"k": 2.0}, "k"), ({"tol": 0}, "tol"), ({"tol": 1}, "tol"), ({"seed": -1}, "seed")],
+    [
+        ({"k": 0}, "k"),
+        ({"k": 2.0}, "k"),
+        ({"tol": 0}, "tol"),
+        ({"tol": 1}, "tol"),
+        ({"seed": -1}, "seed"),
+        ({"center": "no"}, "center: expected True or False, got 'no'"),
+    ],
 )
 def test_svd_errors_name_the_argument(arguments, name):
     with pytest.raises((ValueError, TypeError), match=name):
@@ -186,6 +201,8 @@ def test_factors_are_ranked_as_by_numpy(d, m, n, k, seed):
     queries, items = (rng.integers(-8, 9, (size, d)).astype(np.float32) / 4 for size in (m, n))
     seen = rng.random((m, n)) < 0.3
     lists_of = sp.csr_array(seen.astype(np.float32))
+    others = rng.random((m, n)) < 0.5
+    others_of = sp.csr_array(others.astype(np.float32))
     every = np.ones((m, n), bool)
     columns = np.flatnonzero(seen[0])
     mask = np.broadcast_to(seen[0], (m, n))
@@ -196,6 +213,8 @@ def test_factors_are_ranked_as_by_numpy(d, m, n, k, seed):
         ({"allow": columns}, mask),
         ({"exclude": columns}, ~mask),
         ({"exclude": lists_of, "allow": columns}, ~seen & mask),
+        ({"exclude": lists_of, "allow": others_of}, ~seen & others),
+        ({"exclude": columns, "allow": others_of}, ~mask & others),
     ):
         assert lists(top_k_factors(queries, items, k, **given_)) == naive(queries, items, k, may)
     above = lists(top_k_factors(queries, items, k, threshold=1.0))
@@ -213,6 +232,10 @@ def test_factors_do_not_depend_on_batch_or_threads(skewed):
     exact = queries.astype(np.float64) @ items.T.astype(np.float64)
     found = exact[np.arange(300)[:, None], one.indices.reshape(300, 10)]
     assert np.allclose(found, -np.sort(-exact, axis=1)[:, :10], rtol=1e-5)
+    # Nothing can be left out where all are asked for.
+    every = top_k_factors(queries, items, 4000)
+    assert np.array_equal(every.indices.reshape(300, 4000)[:, :10].ravel(), one.indices)
+    assert np.array_equal(every.data.reshape(300, 4000)[:, :10].ravel(), one.data)
     many = top_k_factors(queries, items, 10, n_threads=5)
     assert np.array_equal(one.indices, many.indices)
     assert np.array_equal(one.data, many.data)
@@ -236,6 +259,13 @@ def test_factors_do_not_depend_on_batch_or_threads(skewed):
 def test_factor_errors_name_the_argument(queries, items, match):
     with pytest.raises((ValueError, TypeError), match=match):
         top_k_factors(queries, items, 2)
+
+
+def test_a_threshold_that_is_no_number_is_named():
+    with pytest.raises(ValueError, match="threshold: expected a number, got 'a'"):
+        top_k_factors(np.eye(2), np.eye(2), 1, threshold="a")
+    with pytest.raises(ValueError, match="threshold: expected a number, got 'a'"):
+        ferrec.kernels.top_k_product(sp.csr_array(np.eye(2)), sp.csr_array(np.eye(2)), 1, threshold="a")
 
 
 def test_factors_of_nothing():
@@ -357,6 +387,7 @@ def test_ease_says_what_is_wrong():
         ({"reg": -1}, r"reg.*-1"),
         ({"reg": float("nan")}, "reg.*nan"),
         ({"dtype": "float16"}, "dtype.*float16"),
+        ({"reg": 1e300, "dtype": "float32"}, "reg: exceeds float32, got 1e.300; lower it"),
         ({"k": 0}, "k: .*0"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -366,6 +397,70 @@ def test_ease_says_what_is_wrong():
     with pytest.raises(ValueError, match=r'reg.*positive definite in float32.*"float64"'):
         ferrec.EASE(reg=1.0, dtype="float32").fit(same)
     ferrec.EASE(reg=1.0).fit(same)
+
+
+def test_what_bm25_cannot_weight_is_named():
+    data = ferrec.Interactions.from_arrays([1, 2], ["a", "b"], [1.0, -1.0])
+    with pytest.raises(ferrec.DataError, match="data: BM25 needs values of at least 0, got -1"):
+        ferrec.PureSVD(k=1, weighting="bm25").fit(data)
+    with pytest.raises(ValueError, match=r"weighting: must be one of 'tfidf', .* got 'zz'"):
+        ferrec.PureSVD(weighting="zz").fit(data)
+
+
+MODELS = {
+    "PureSVD": ferrec.PureSVD(k=6),
+    "ALS": ferrec.ALS(k=6),
+    "EASE": ferrec.EASE(reg=20.0),
+    "SLIM": ferrec.SLIM(l1=0.5, l2=5.0),
+    "BiasedMF": ferrec.BiasedMF(k=4),
+    "ItemEmbeddings": ferrec.ItemEmbeddings(k=6),
+}
+
+
+def fresh(name):
+    model = MODELS[name]
+    return type(model)(**model.get_params())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_known_user_is_served_as_a_new_one_with_the_same_history(name):
+    data = sample()
+    model = fresh(name).fit(data)
+    known, new = model.recommend(n=8), model.recommend(history=data.matrix, n=8)
+    assert np.array_equal(known.indptr, new.indptr)
+    assert np.allclose(known.scores, new.scores, rtol=1e-4, atol=1e-5)
+    assert (known.codes == new.codes).mean() > 0.999
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_no_events_are_nothing_to_learn_from(name):
+    data = sample()
+    nothing = data.select(np.zeros(len(data.events), bool))
+    if name == "BiasedMF":
+        with pytest.raises(ferrec.DataError, match="data: has no ratings"):
+            fresh(name).fit(nothing)
+        return
+    recs = fresh(name).fit(nothing).recommend(n=3)
+    assert len(recs) == data.n_users
+    assert recs.indptr[-1] == 0
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_progress_ends_at_its_total(name):
+    seen = []
+    fresh(name).fit(sample(), progress=lambda done, total: seen.append((done, total)))
+    assert seen and seen[-1][0] == seen[-1][1] > 0
+    assert all(0 <= done <= total for done, total in seen)
+
+
+def test_models_may_be_fitted_at_the_same_time():
+    data = ferrec.Interactions.from_csr(random(400, 300, 0.05))
+    expected = {name: fresh(name).fit(data).recommend(n=8) for name in MODELS}
+    jobs = [name for name in MODELS for _ in range(4)]
+    with ThreadPoolExecutor(8) as pool:
+        for name, recs in zip(jobs, pool.map(lambda n: fresh(n).fit(data).recommend(n=8), jobs), strict=True):
+            assert np.array_equal(recs.codes, expected[name].codes), name
+            assert np.array_equal(recs.scores, expected[name].scores), name
 
 
 def test_svd_is_frozen():

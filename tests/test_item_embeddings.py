@@ -206,15 +206,18 @@ def test_long_sequences_are_read_whole_by_word2vec():
         ({"solver": "sgd"}, "solver: .*'sgd'"),
         ({"tol": 0.0}, "tol"),
         ({"seed": -1}, "seed"),
-        ({"solver": "word2vec", "epochs": 0}, "epochs"),
-        ({"solver": "word2vec", "seed": 2**32}, "seed"),
+        ({"epochs": 0}, "epochs"),
+        ({"seed": 2**32}, "seed: must be at most 4294967295"),
+        ({"window": 0}, "window: must be at least 1, got 0"),
+        ({"max_gap": -1}, "max_gap: must be at least 0, got -1"),
         ({"window": 2}, "window: needs times"),
         ({"max_gap": 2}, "max_gap: needs times"),
     ],
 )
-def test_parameters_that_make_no_sense_are_named(params, name):
+@pytest.mark.parametrize("solver", ["svd", "word2vec"])
+def test_parameters_that_make_no_sense_are_named(params, name, solver):
     with pytest.raises((ValueError, TypeError), match=name):
-        ferrec.ItemEmbeddings(**params).fit(checkerboard())
+        ferrec.ItemEmbeddings(**{"solver": solver, **params}).fit(checkerboard())
 
 
 def test_word2vec_without_gensim_says_what_to_install(monkeypatch):

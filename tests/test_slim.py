@@ -72,14 +72,17 @@ def test_slim_says_what_is_wrong():
         ({"tol": 0.0}, "tol"),
         ({"l1": "much"}, "l1: expected a number"),
         ({"k": 0}, "k"),
+        ({"candidates": 0}, "candidates"),
     ):
         with pytest.raises(ValueError, match=name):
             ferrec.SLIM(**params).fit(checkerboard())
+    with pytest.raises(TypeError, match="positive: expected True or False, got 'no'"):
+        ferrec.SLIM(positive="no").fit(checkerboard())
     with pytest.warns(UserWarning, match="max_iter=1"):
         ferrec.SLIM(l1=0.0, l2=0.1, tol=1e-6, max_iter=1).fit(checkerboard())
 
 
 def test_slim_refuses_squares_beyond_float32():
     data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["a", "b", "a", "c", "b"], [1e20] * 5)
-    with pytest.raises(ValueError, match=r"x: values too large: a squared length of .* exceeds float32"):
+    with pytest.raises(ValueError, match=r"data: values too large: a squared length of .* exceeds float32"):
         ferrec.SLIM().fit(data)

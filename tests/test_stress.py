@@ -267,6 +267,45 @@ def test_an_exception_in_the_callback_stops_the_kernel(error):
     assert digest(top_k_similar(matrix(), 10)) == digest(top_k_similar(matrix(), 10, n_threads=1))
 
 
+def crowd(n_users, n_items, n_events):
+    rng = np.random.default_rng(0)
+    users, items = rng.integers(0, n_users, n_events), rng.integers(0, n_items, n_events)
+    return ferrec.Interactions.from_arrays(users, items, duplicates="max")
+
+
+# Each would take far longer than a second.
+ENDLESS = {
+    "PureSVD": (lambda: ferrec.PureSVD(k=1500, tol=1e-7), (6000, 5000, 400_000)),
+    "ALS": (lambda: ferrec.ALS(epochs=10**6), (2000, 1000, 40_000)),
+    "EASE": (lambda: ferrec.EASE(), (20_000, 6000, 400_000)),
+    "SLIM": (
+        lambda: ferrec.SLIM(l1=0.0, l2=0.0, positive=False, tol=1e-12, max_iter=10**9),
+        (2000, 1500, 600_000),
+    ),
+    "BiasedMF": (lambda: ferrec.BiasedMF(epochs=10**6), (2000, 1000, 40_000)),
+    "ItemEmbeddings": (lambda: ferrec.ItemEmbeddings(k=2000, tol=1e-7), (40, 8000, 400_000)),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_fit_is_stopped_within_a_second(name):
+    make, sizes = ENDLESS[name]
+    model, data, calls = make(), crowd(*sizes), []
+
+    def stop(done, total):
+        calls.append((time.perf_counter(), done, total))
+        if calls[-1][0] - calls[0][0] > 0.3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(data, progress=stop)
+    stopped, done, total = calls[-1]
+    assert time.perf_counter() - stopped < 1.0, "the kernel went on"
+    assert done < total or not total, "it was over"
+    with pytest.raises(ferrec.NotFittedError):
+        model.recommend()
+
+
 def test_a_callback_may_call_a_kernel():
     x, small = full(2200), matrix(100, 80)
     wanted, found = digest(top_k_similar(small, 5)), []

@@ -81,11 +81,10 @@ def attach(
     columns, those known and those read.
     """
     row_codes, row_labels, columns = source.read()
-    mine, theirs = labels.to_arrays(), row_labels.to_arrays()
-    if len(labels) and len(row_labels) and mine.keys() != theirs.keys():
-        here, there = ("integers" if "ints" in arrays else "strings" for arrays in (mine, theirs))
+    mine, theirs = labels.kind, row_labels.kind
+    if len(labels) and len(row_labels) and mine != theirs:
         raise DataError(
-            f"column {source.id!r}: ids are {there} here and {here} in the events: cast one of them"
+            f"column {source.id!r}: ids are {theirs} here and {mine} in the events: cast one of them"
         )
     moved = None
     if extend:

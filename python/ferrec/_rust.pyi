@@ -85,12 +85,14 @@ __all__ = [
     "union",
     "values_at",
     "weight",
+    "weightings",
 ]
 
 __version__: str
 build_profile: str
 measures: list[str]
 metrics: list[str]
+weightings: list[str]
 
 @final
 class Csr:
@@ -232,7 +234,7 @@ def als(
     progress: _Progress,
 ) -> tuple[_F32, _F32, _F64]: ...
 def fold_in_als(
-    x: Csr, factors: _Dense, objective: tuple[float, float, float, float], n_threads: int
+    name: str, x: Csr, factors: _Dense, objective: tuple[float, float, float, float], n_threads: int
 ) -> _F32: ...
 def biased_factors(
     x: Csr,

@@ -459,7 +459,7 @@ def _read_ids(source: str, labels: Labels, name: str, column: str) -> Any:
 
 def _labels(texts: Sequence[str], labels: Labels, name: str) -> list[Any]:
     """Ids typed as text, in the type of the model's."""
-    if "ints" not in labels.to_arrays():
+    if labels.kind == "strings":
         return list(texts)
     for text in texts:
         if not re.fullmatch(r"[+-]?[0-9]{1,20}", text):

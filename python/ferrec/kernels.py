@@ -148,6 +148,13 @@ def as_float(name: str, value: Any) -> float:
         raise type(error)(f"{name}: expected a number, got {value!r}") from None
 
 
+def as_bool(name: str, value: Any) -> bool:
+    """The value if it is True or False; TypeError names the argument and the value otherwise."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}: expected True or False, got {value!r}")
+    return bool(value)
+
+
 def threads(n_threads: int | None) -> int:
     """The number for the compiled side: 0 stands for what CPU affinity and cgroup quota allow."""
     return 0 if n_threads is None else as_int("n_threads", n_threads, minimum=1, maximum=_MOST_THREADS)
@@ -179,7 +186,11 @@ def column_filter(
         else:
             mask = _mask("allow", allow, n_cols)
             allowed = mask if allowed is None else allowed & mask
-    return Filter(lists, allow_rows, allowed, threshold)
+    return Filter(lists, allow_rows, allowed, _threshold(threshold))
+
+
+def _threshold(value: float | None) -> float | None:
+    return None if value is None else as_float("threshold", value)
 
 
 def _mask(name: str, columns: "ArrayLike", n_cols: int) -> NDArray[np.bool_]:
@@ -337,7 +348,7 @@ def top_k_product(
     """
     k = as_int("k", k, minimum=1)
     left, right = as_csr(a, "a"), as_csr(b, "b")
-    chosen = Filter(threshold=threshold)
+    chosen = Filter(threshold=_threshold(threshold))
     with bar(progress, "product") as callback:
         parts = _rust.top_k_product(left, right, k, chosen, ("a", "b"), threads(n_threads), callback)
     return to_scipy(parts, (left.shape[0], right.shape[1]))
@@ -552,9 +563,11 @@ def weight(
     [0.6, 0.8]
     """
     one_of("axis", axis, ("users", "items"))
+    one_of("kind", kind, _rust.weightings)
     handle = as_csr(x)
     base = None if reference is None else as_csr(reference, "reference")
-    values = _rust.weight(handle, kind, axis == "items", (k1, b, delta), base, threads(n_threads))
+    bm25 = (as_float("k1", k1), as_float("b", b), as_float("delta", delta))
+    values = _rust.weight(handle, kind, axis == "items", bm25, base, threads(n_threads))
     indptr, indices, _ = handle.parts()
     return to_scipy((indptr, indices.copy(), values), handle.shape)
 
@@ -676,11 +689,10 @@ def truncated_svd(
     """
     k = as_int("k", k, minimum=1)
     seed = as_int("seed", seed, minimum=0)
+    tol, center = as_float("tol", tol), as_bool("center", center)
     handle = as_csr(x)
     with bar(progress, "svd") as callback:
-        u, s, vt, means = _rust.truncated_svd(
-            handle, k, as_float("tol", tol), bool(center), seed, threads(n_threads), callback
-        )
+        u, s, vt, means = _rust.truncated_svd(handle, k, tol, center, seed, threads(n_threads), callback)
     rank, (n_users, n_items) = len(s), handle.shape
     return SVD(u.reshape(n_users, rank), s, vt.reshape(rank, n_items), means if center else None)
 
@@ -734,18 +746,39 @@ class ALSFactors:
         ValueError, TypeError
             `rows` is not sparse, not finite, has negative values, or other columns.
         """
-        return self._solve(rows, self.items, n_threads)
+        return self._solve("rows", rows, self.items, n_threads)
 
     def transform_items(self, columns: Matrix, *, n_threads: int | None = None) -> NDArray[np.float32]:
-        """The exact factors of new items, given those of the users; `columns` has users × new items."""
-        if scipy.sparse.issparse(columns):
-            columns = cast(Any, columns).T.tocsr()
-        return self._solve(columns, self.users, n_threads)
+        """The exact factors of new items, given those of the users.
 
-    def _solve(self, x: Matrix, factors: NDArray[np.float32], n_threads: int | None) -> NDArray[np.float32]:
-        handle = as_csr(x, "history")
-        dense = as_dense(factors, "factors")
-        solved = _rust.fold_in_als(handle, dense, self.objective, threads(n_threads))
+        Parameters
+        ----------
+        columns
+            Sparse matrix, the same users × new items.
+        n_threads
+            As in [`top_k_similar`][ferrec.kernels.top_k_similar].
+
+        Returns
+        -------
+        ndarray of float32, shape (new items, k)
+
+        Raises
+        ------
+        ValueError, TypeError
+            `columns` is not sparse, not finite, has negative values, or other rows.
+        """
+        if not scipy.sparse.issparse(columns):
+            raise TypeError(f"columns: expected a SciPy sparse matrix, got {type(columns).__name__}")
+        columns = cast(Any, columns)
+        if columns.ndim != 2 or columns.shape[0] != len(self.users):
+            raise ValueError(f"columns: has shape {columns.shape}, but there are {len(self.users)} users")
+        return self._solve("columns", columns.T.tocsr(), self.users, n_threads)
+
+    def _solve(
+        self, name: str, x: Matrix, factors: NDArray[np.float32], n_threads: int | None
+    ) -> NDArray[np.float32]:
+        handle, dense = as_csr(x, name), as_dense(factors, "factors")
+        solved = _rust.fold_in_als(name, handle, dense, self.objective, threads(n_threads))
         return solved.reshape(handle.shape[0], dense[2])
 
 
@@ -854,13 +887,13 @@ def als(
     """
     k, epochs = as_int("k", k, minimum=1), as_int("epochs", epochs, minimum=1)
     seed = as_int("seed", seed, minimum=0)
-    objective = als_objective(alpha, unobserved, reg, nu)
+    objective, wanted = als_objective(alpha, unobserved, reg, nu), as_bool("loss", loss)
     parts = solver_parts(solver, cg_steps, subspace_size)
     handle = as_csr(x)
     require_factors("als", handle, k)
     with bar(progress, "als") as callback:
         users, items, losses = _rust.als(
-            handle, k, objective, parts, epochs, seed, bool(loss), threads(n_threads), callback
+            handle, k, objective, parts, epochs, seed, wanted, threads(n_threads), callback
         )
     return ALSFactors(users.reshape(-1, k), items.reshape(-1, k), losses, objective)
 

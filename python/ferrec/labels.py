@@ -94,6 +94,17 @@ class Labels:
             self._decoded = _tables.read_only(self._data.decode())
         return self._decoded
 
+    @property
+    def kind(self) -> Literal["integers", "strings"]:
+        """What the labels are; no labels at all are of either kind.
+
+        Examples
+        --------
+        >>> Labels.from_values(["b", "a"]).kind
+        'strings'
+        """
+        return "strings" if isinstance(self._data, Strings) else "integers"
+
     def __len__(self) -> int:
         """The number of labels."""
         return len(self._data)
@@ -189,9 +200,9 @@ class Labels:
             f"{name}: {unknown.size:,} of {len(codes):,} ids {verb} unknown: "
             f"the first is {first!r}, at position {unknown[0]}"
         )
-        if len(self) and isinstance(ids, Coded) != isinstance(self._data, Strings):
-            mine, given = ("integers", "strings") if isinstance(ids, Coded) else ("strings", "integers")
-            message += f". The known ids are {mine} and these are {given}"
+        given = "strings" if isinstance(ids, Coded) else "integers"
+        if len(self) and self.kind != given:
+            message += f". The known ids are {self.kind} and these are {given}"
         raise UnknownIdError(message)
 
     def decode(self, codes: object) -> NDArray[Any]:

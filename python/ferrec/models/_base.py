@@ -227,12 +227,20 @@ class Recommender(Estimator[StateT], ABC):
         ------
         TypeError, ValueError
             A parameter makes no sense, or `data` is no `Interactions`.
+        DataError
+            The values of `data` are not what the model can learn from.
         """
         if not isinstance(data, Interactions):
             hint = "build one with Interactions.from_table, from_parquet, from_arrays or from_csr"
             raise TypeError(f"data: expected Interactions, got {type(data).__name__}; {hint}")
         with bar(progress, f"fit {type(self).__name__}") as callback:
-            self._state = self._fit(data, callback)
+            try:
+                self._state = self._fit(data, callback)
+            except ValueError as error:
+                # The kernels' name for what is `data` here.
+                if str(error).startswith("x: "):
+                    raise DataError(f"data: {str(error)[3:]}") from error
+                raise
         return self
 
     @property
@@ -541,11 +549,9 @@ def _known(items: Labels, ids: object, name: str) -> NDArray[np.int32]:
 def _refuse_other_kind(items: Labels, ids: object, codes: NDArray[np.int32], name: str) -> None:
     """Strings where the ids are integers, or the reverse, would otherwise filter nothing without a word."""
     if len(codes) and (codes < 0).all() and len(items):
-        text_ids = np.asarray(ids).dtype.kind not in "iu"
-        text_items = "ints" not in items.to_arrays()
-        if text_ids != text_items:
-            mine, theirs = ("strings", "integers") if text_items else ("integers", "strings")
-            raise UnknownIdError(f"{name}: the model's items are {mine}, these are {theirs}")
+        given = "integers" if np.asarray(ids).dtype.kind in "iu" else "strings"
+        if items.kind != given:
+            raise UnknownIdError(f"{name}: the model's items are {items.kind}, these are {given}")
 
 
 def _item_filter(

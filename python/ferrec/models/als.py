@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ferrec import _rust
 from ferrec._progress import Callback
+from ferrec.errors import DataError
 from ferrec.interactions import Interactions
 from ferrec.kernels import (
     DenseParts,
@@ -124,7 +125,7 @@ class ALS(FactorModel[UserFactorState]):
     def _vectors(self, state: UserFactorState, queries: Queries) -> DenseParts:
         if queries.codes is not None:
             return state.of_users(queries.codes)
-        rows = _rust.fold_in_als(queries.history, state.dense, self._objective, self._threads())
+        rows = _rust.fold_in_als("history", queries.history, state.dense, self._objective, self._threads())
         return rows, len(queries), state.table.shape[1]
 
     def _parts(self, state: UserFactorState, queries: Queries, item: int) -> Parts:
@@ -175,6 +176,9 @@ class ALS(FactorModel[UserFactorState]):
         state = self._fitted()
         if not isinstance(data, Interactions):
             raise TypeError(f"data: expected Interactions, got {type(data).__name__}")
+        for side, mine, given in (("users", state.users, data.users), ("items", state.items, data.items)):
+            if len(mine) and len(given) and mine.kind != given.kind:
+                raise DataError(f"data: its {side} are {given.kind}, those of the model are {mine.kind}")
         users = state.users.encode(data.users.values, name="users", missing="ignore")
         known = state.items.encode(data.items.values, name="items", missing="ignore")
         entries = data.matrix.tocoo()
@@ -193,7 +197,7 @@ class ALS(FactorModel[UserFactorState]):
 
         touched: Any = scipy.sparse.coo_array((values, (columns, rows)), shape=(len(new), n_users))
         vectors = (state.user_factors, n_users, rank)
-        found = _rust.fold_in_als(as_csr(touched.tocsr()), vectors, self._objective, self._threads())
+        found = _rust.fold_in_als("data", as_csr(touched.tocsr()), vectors, self._objective, self._threads())
         table = np.empty((len(items), rank), np.float32)
         table[old_at], table[new_at] = state.table, found.reshape(len(new), rank)
 
@@ -204,6 +208,6 @@ class ALS(FactorModel[UserFactorState]):
         )
         seen, flat = as_csr(merged.tocsr()), table.reshape(-1)
         parts = (flat, *table.shape)
-        moved = _rust.fold_in_als(seen, parts, self._objective, self._threads())
+        moved = _rust.fold_in_als("data", seen, parts, self._objective, self._threads())
         self._state = UserFactorState(state.users, items, seen, flat, moved)
         return self

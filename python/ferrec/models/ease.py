@@ -73,6 +73,8 @@ class EASE(ItemNeighbors):
             raise ValueError(f"reg: must be above 0 and finite, got {self.reg!r}")
         k = n if self.k is None else min(as_int("k", self.k, minimum=1), n)
         single = one_of("dtype", self.dtype, tuple(_BYTES)) == "float32"
+        if single and reg > float(np.finfo(np.float32).max):
+            raise ValueError(f"reg: exceeds float32, got {self.reg!r}; lower it, or take dtype='float64'")
         _check_memory(n, k, self.dtype)
         weights: NDArray[Any] = _rust.inverse_gram(x, reg, single, self._threads(), callback).reshape(n, n)
         diagonal = weights.diagonal().copy()
@@ -93,7 +95,8 @@ class EASE(ItemNeighbors):
 
 def _check_memory(n: int, k: int, dtype: str) -> None:
     in_place = dtype == "float32" and k == n  # the values of the weights; their indices never are
-    size = n * (n * _BYTES[dtype] + k * (4 if in_place else 8))
+    across = min(n, _BLOCK)  # columns that the inversion copies
+    size = n * ((n + across) * _BYTES[dtype] + k * (4 if in_place else 8))
     smaller = "" if dtype == "float32" else 'take dtype="float32", '
     advice = "leave out rare items, or take SLIM or PureSVD, whose memory grows with the data"
     require(f"EASE of {n} items (k={k}, dtype={dtype})", size, f"{smaller}set k, {advice}")

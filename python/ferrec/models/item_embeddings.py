@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,63 +159,68 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
         return read_only(self._fitted().embeddings)
 
     def _fit(self, data: Interactions, callback: Callback | None) -> ItemEmbeddingsState:
-        one_of("solver", self.solver, ("svd", "word2vec"))
+        checked = self._checked()
         for name, value in (("window", self.window), ("max_gap", self.max_gap)):
             if value is not None and data.events.times is None:
                 raise DataError(f"{name}: needs times; pass time= when reading the interactions")
         learn = self._decompose if self.solver == "svd" else self._train
-        vectors, contexts = learn(_positive(data.events), (data.n_users, data.n_items), callback)
+        vectors, contexts = learn(checked, _positive(data.events), (data.n_users, data.n_items), callback)
         parts = (np.ascontiguousarray(one, dtype=np.float32).reshape(-1) for one in (contexts, vectors))
         return ItemEmbeddingsState(data.users, data.items, data.csr, *parts)
 
-    def _decompose(
-        self, events: Events, sizes: tuple[int, int], callback: Callback | None
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        k, seed = as_int("k", self.k, minimum=1), as_int("seed", self.seed, minimum=0)
-        shift, tol = as_int("shift", self.shift, minimum=1), as_float("tol", self.tol)
-        smoothing, weight = _share("context_smoothing", self.context_smoothing), self.eigenvalue_weight
-        weight, near, n_threads = _share("eigenvalue_weight", weight), self._near(), self._threads()
-        counts = _rust.cooccurrence(
-            events.users, events.items, events.times, sizes, near, n_threads, callback
+    def _checked(self) -> "_Checked":
+        """The parameters, also those that the other solver takes."""
+        one_of("solver", self.solver, ("svd", "word2vec"))
+        return _Checked(
+            k=as_int("k", self.k, minimum=1),
+            near=nearness(self.window, self.max_gap),
+            shift=as_int("shift", self.shift, minimum=1),
+            smoothing=_share("context_smoothing", self.context_smoothing),
+            weight=_share("eigenvalue_weight", self.eigenvalue_weight),
+            tol=_tolerance(self.tol),
+            epochs=as_int("epochs", self.epochs, minimum=1),
+            seed=as_int("seed", self.seed, minimum=0, maximum=2**32 - 1),
         )
-        information = _rust.shifted_ppmi(counts, shift, smoothing, n_threads)
-        u, s, vt, _ = _rust.truncated_svd(information, k, tol, False, seed, n_threads, callback)
+
+    def _decompose(
+        self, by: "_Checked", events: Events, sizes: tuple[int, int], callback: Callback | None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        n_threads = self._threads()
+        counts = _rust.cooccurrence(
+            events.users, events.items, events.times, sizes, by.near, n_threads, callback
+        )
+        information = _rust.shifted_ppmi(counts, by.shift, by.smoothing, n_threads)
+        u, s, vt, _ = _rust.truncated_svd(information, by.k, by.tol, False, by.seed, n_threads, callback)
         wide: NDArray[Any] = s.astype(np.float64)
-        rank = len(s)
-        return u.reshape(sizes[1], rank) * wide**weight, vt.reshape(rank, sizes[1]).T * wide ** (1.0 - weight)
+        left, right = u.reshape(sizes[1], len(s)), vt.reshape(len(s), sizes[1]).T
+        return left * wide**by.weight, right * wide ** (1.0 - by.weight)
 
     def _train(
-        self, events: Events, sizes: tuple[int, int], callback: Callback | None
+        self, by: "_Checked", events: Events, sizes: tuple[int, int], callback: Callback | None
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        k, seed = as_int("k", self.k, minimum=1), as_int("seed", self.seed, minimum=0, maximum=2**32 - 1)
-        shift, epochs = as_int("shift", self.shift, minimum=1), as_int("epochs", self.epochs, minimum=1)
-        smoothing, (window, max_gap) = _share("context_smoothing", self.context_smoothing), self._near()
-        _share("eigenvalue_weight", self.eigenvalue_weight)
         word2vec = require("gensim.models", "word2vec").Word2Vec
-        vectors, contexts = np.zeros((sizes[1], k), np.float32), np.zeros((sizes[1], k), np.float32)
+        vectors, contexts = np.zeros((sizes[1], by.k), np.float32), np.zeros((sizes[1], by.k), np.float32)
         if len(events) == 0:
             return vectors, contexts
+        window, max_gap = by.near
         sentences = _Sentences(events, max_gap)
         model = word2vec(
             sentences,
-            vector_size=k,
+            vector_size=by.k,
             window=sentences.longest if window is None else window,
             shrink_windows=False,
             sg=1,
-            negative=shift,
-            ns_exponent=smoothing,
+            negative=by.shift,
+            ns_exponent=by.smoothing,
             sample=0.0,
             min_count=1,
-            epochs=epochs,
-            seed=seed,
+            epochs=by.epochs,
+            seed=by.seed,
             workers=1,
         )
         known = np.array(model.wv.index_to_key, dtype=np.int64)
         vectors[known], contexts[known] = model.wv.vectors, model.syn1neg
         return vectors, contexts
-
-    def _near(self) -> tuple[int | None, int | None]:
-        return nearness(self.window, self.max_gap)
 
     def _directions(self, state: ItemEmbeddingsState) -> NDArray[np.float32]:
         return state.embeddings
@@ -231,6 +236,19 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
         parts = weights.astype(np.float64) * (vectors @ state.table[item].astype(np.float64))
         counts = parts != 0.0
         return 0.0, seen[counts], parts[counts]
+
+
+class _Checked(NamedTuple):
+    """The parameters as the solvers take them."""
+
+    k: int
+    near: tuple[int | None, int | None]
+    shift: int
+    smoothing: float
+    weight: float
+    tol: float
+    epochs: int
+    seed: int
 
 
 class _Sentences:
@@ -259,6 +277,13 @@ def _positive(events: Events) -> Events:
         return events
     kept = weights > 0.0
     return Events(events.users[kept], events.items[kept], None, None if times is None else times[kept])
+
+
+def _tolerance(value: float) -> float:
+    number = as_float("tol", value)
+    if not 0.0 < number < 1.0:
+        raise ValueError(f"tol: must be above 0 and below 1, got {value!r}")
+    return number
 
 
 def _share(name: str, value: float) -> float:

@@ -70,6 +70,7 @@ class ItemKNN(ItemNeighbors):
         k = as_int("k", self.k, minimum=1)
         one_of("measure", self.measure, _rust.measures)
         if self.weighting is not None:
+            one_of("weighting", self.weighting, _rust.weightings)
             x = as_csr(weight(x, self.weighting, axis="items", n_threads=self.n_threads))
         return _rust.top_k_similar(
             x,

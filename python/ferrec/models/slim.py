@@ -6,7 +6,7 @@ from typing import ClassVar
 from ferrec import _rust
 from ferrec._memory import free_bytes, require
 from ferrec._progress import Callback
-from ferrec.kernels import CsrParts, as_float, as_int
+from ferrec.kernels import CsrParts, as_bool, as_float, as_int
 from ferrec.models._item_neighbors import ItemNeighbors
 from ferrec.search_space import Float, SearchSpace
 
@@ -83,7 +83,7 @@ class SLIM(ItemNeighbors):
         k = n_items if self.k is None else as_int("k", self.k, minimum=1)
         passes = as_int("max_iter", self.max_iter, minimum=1)
         l1, l2, tol = as_float("l1", self.l1), as_float("l2", self.l2), as_float("tol", self.tol)
-        settings = (l1, l2, bool(self.positive), tol, passes, k)
+        settings = (l1, l2, as_bool("positive", self.positive), tol, passes, k)
         _check_memory(x, self._threads())
         near = None
         if self.candidates is not None:

@@ -85,6 +85,7 @@ class UserKNN(Recommender[UserKNNState]):
     def _weighted(self, x: _rust.Csr, reference: _rust.Csr) -> _rust.Csr:
         if self.weighting is None:
             return x
+        one_of("weighting", self.weighting, _rust.weightings)
         return as_csr(weight(x, self.weighting, reference=reference, n_threads=self.n_threads))
 
     def _near(self, x: _rust.Csr, newcomers: _rust.Csr | None, callback: Callback | None) -> _rust.Csr:

@@ -97,6 +97,5 @@ def positions(known: Labels, labels: Labels) -> NDArray[np.int32]:
 
 def refuse_other_kind(known: Labels, labels: Labels, name: str) -> None:
     """Ids of another type than fitted are all unknown, and surely a slip."""
-    kinds = ["integers" if "ints" in one.to_arrays() else "strings" for one in (known, labels)]
-    if len(known) and len(labels) and kinds[0] != kinds[1]:
-        raise DataError(f"column {name!r} holds {kinds[1]}, and held {kinds[0]} in fit: cast it")
+    if len(known) and len(labels) and known.kind != labels.kind:
+        raise DataError(f"column {name!r} holds {labels.kind}, and held {known.kind} in fit: cast it")

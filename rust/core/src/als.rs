@@ -15,7 +15,7 @@ use crate::dense::Random;
 use crate::error::{Error, Result, not_negative};
 use crate::factors::Dense;
 pub use crate::ridge::Solver;
-use crate::ridge::{Problem, Table, Terms};
+use crate::ridge::{Problem, Table, Terms, penalties_fit};
 use crate::simd::Level;
 use rayon::prelude::*;
 
@@ -65,10 +65,16 @@ impl Objective {
     fn check(&self, name: &str, x: &Csr) -> Result<()> {
         let Self { alpha, unobserved, reg, nu } = *self;
         not_negative(&[("alpha", alpha), ("unobserved", unobserved), ("reg", reg), ("nu", nu)])?;
-        match x.values().iter().find(|&&v| v < 0.0) {
-            Some(v) => Err(Error::invalid(name, format_args!("has {v}; confidences must be at least 0"))),
-            None => Ok(()),
+        if let Some(v) = x.values().iter().find(|&&v| v < 0.0) {
+            return Err(Error::invalid(name, format_args!("has {v}; confidences must be at least 0")));
         }
+        let most = f64::from(x.values().iter().copied().fold(1.0, f32::max));
+        if alpha * most > f64::from(f32::MAX) {
+            let text = format_args!("{alpha:?} times the greatest value {most:?} exceeds float32");
+            return Err(Error::invalid("alpha", text));
+        }
+        let others = x.n_rows().max(x.n_cols()) as f64;
+        penalties_fit(&[("reg", reg)], nu, others + unobserved * others)
     }
 
     /// Of the penalty of a row with so many entries.
@@ -76,14 +82,21 @@ impl Objective {
         self.reg * (entries as f64 + self.unobserved * others as f64).powf(self.nu)
     }
 
-    fn problem<'a>(&self, table: &'a Table, gram: &[f64], solver: Solver, level: Level) -> Problem<'a> {
+    fn problem<'a>(
+        &self,
+        name: &'a str,
+        table: &'a Table,
+        gram: &[f64],
+        solver: Solver,
+        level: Level,
+    ) -> Problem<'a> {
         let gram = if self.unobserved == 0.0 {
             Vec::new()
         } else {
             gram.iter().map(|&g| (self.unobserved * g) as f32).collect()
         };
         // A row without penalty stays solvable where the table is only filled up: such columns are dropped.
-        Problem { table, gram, penalties: vec![1.0; table.width()], solver, level }
+        Problem { name, table, gram, penalties: vec![1.0; table.width()], solver, level }
     }
 
     fn terms(&self, others: usize) -> impl Fn(&[i32], &[f32], &mut Terms) + Sync {
@@ -119,14 +132,14 @@ pub fn als_at(level: Level, x: &Csr, settings: Settings, control: &Control) -> R
     let mut user_gram = users.gram(level);
     let mut losses = Vec::new();
     for epoch in 1..=epochs {
-        let problem = objective.problem(&users, &user_gram, solver, level);
+        let problem = objective.problem("x", &users, &user_gram, solver, level);
         problem.solve(&by_item, &mut items, objective.terms(x.n_rows()), control)?;
         if epoch == 1 {
             balance(&mut users, &mut items);
         }
         let item_gram = items.gram(level);
         let solver = if epoch == epochs { Solver::Cholesky } else { solver };
-        let problem = objective.problem(&items, &item_gram, solver, level);
+        let problem = objective.problem("x", &items, &item_gram, solver, level);
         problem.solve(x, &mut users, objective.terms(x.n_cols()), control)?;
         if loss || epoch < epochs {
             user_gram = users.gram(level);
@@ -199,12 +212,18 @@ fn penalty(objective: &Objective, x: &Csr, table: &Table, others: usize) -> f64 
 
 /// The exact factors of new rows, given those of the columns: what [`als`] would give them next.
 ///
-/// With the factors of users and a matrix of items × users they are those of new items.
-pub fn fold_in_als(x: &Csr, factors: Dense<'_>, objective: Objective, control: &Control) -> Result<Vec<f32>> {
-    objective.check("history", x)?;
+/// With the factors of users and a matrix of items × users they are those of new items. Errors call the matrix `name`.
+pub fn fold_in_als(
+    name: &str,
+    x: &Csr,
+    factors: Dense<'_>,
+    objective: Objective,
+    control: &Control,
+) -> Result<Vec<f32>> {
+    objective.check(name, x)?;
     let (n, k) = factors.shape();
     if x.n_cols() != n {
-        let text = format!("history has {} columns, but there are factors of {n}", x.n_cols());
+        let text = format!("{name} has {} columns, but there are factors of {n}", x.n_cols());
         return Err(Error::Shape(text));
     }
     let full = x.without_zeros();
@@ -213,7 +232,7 @@ pub fn fold_in_als(x: &Csr, factors: Dense<'_>, objective: Objective, control: &
     let table = Table::filled(factors.values(), n, k);
     let mut out = Table::new(x.n_rows(), k);
     control.start(x.n_rows() as u64);
-    let problem = objective.problem(&table, &table.gram(level), Solver::Cholesky, level);
+    let problem = objective.problem(name, &table, &table.gram(level), Solver::Cholesky, level);
     problem.solve(x, &mut out, objective.terms(n), control)?;
     Ok(out.columns(k))
 }

@@ -13,7 +13,7 @@ use crate::csr::Csr;
 use crate::dense::Random;
 use crate::error::{Error, Result, not_negative};
 use crate::factors::Dense;
-use crate::ridge::{Problem, Solver, Table, Terms};
+use crate::ridge::{Problem, Solver, Table, Terms, penalties_fit};
 use crate::simd::Level;
 
 /// What is fitted, and for how long.
@@ -52,8 +52,10 @@ pub struct BiasedFactors {
 }
 
 impl Penalties {
-    fn check(&self) -> Result<()> {
-        not_negative(&[("reg", self.reg), ("reg_biases", self.reg_biases), ("nu", self.nu)])
+    fn check(&self, x: &Csr) -> Result<()> {
+        let Self { reg, reg_biases, nu } = *self;
+        not_negative(&[("reg", reg), ("reg_biases", reg_biases), ("nu", nu)])?;
+        penalties_fit(&[("reg", reg), ("reg_biases", reg_biases)], nu, x.n_rows().max(x.n_cols()) as f64)
     }
 }
 
@@ -71,9 +73,11 @@ impl Side {
         side
     }
 
-    /// Fits this side, whose ratings are the rows of `x`.
+    /// Fits this side, whose ratings are the rows of `x`, which errors call `name`.
+    #[expect(clippy::too_many_arguments)]
     fn fit(
         &mut self,
+        name: &str,
         x: &Csr,
         mean: f64,
         other: &Self,
@@ -84,8 +88,8 @@ impl Side {
         let mut penalties = vec![by.reg as f32; other.table.width()];
         penalties[k] = by.reg_biases as f32;
         let level = Level::current();
-        let problem =
-            Problem { table: &other.table, gram: Vec::new(), penalties, solver: Solver::Cholesky, level };
+        let (table, gram, solver) = (&other.table, Vec::new(), Solver::Cholesky);
+        let problem = Problem { name, table, gram, penalties, solver, level };
         let terms = |cols: &[i32], values: &[f32], terms: &mut Terms| {
             let rest = |(&c, &v): (&i32, &f32)| (f64::from(v) - mean) as f32 - other.biases[c as usize];
             terms.weights.resize(cols.len(), 1.0);
@@ -115,7 +119,7 @@ impl Side {
 /// Fits items, then users, in turn; the users' are exact given the items'.
 pub fn biased_factors(x: &Csr, settings: Settings, control: &Control) -> Result<BiasedFactors> {
     let Settings { k, penalties, epochs, seed } = settings;
-    penalties.check()?;
+    penalties.check(x)?;
     if epochs == 0 {
         return Err(Error::invalid("epochs", "must be at least 1, got 0"));
     }
@@ -132,8 +136,8 @@ pub fn biased_factors(x: &Csr, settings: Settings, control: &Control) -> Result<
     }
     control.start((epochs * (x.n_rows() + x.n_cols())) as u64);
     for _ in 0..epochs {
-        items.fit(&by_item, mean, &users, k, penalties, control)?;
-        users.fit(x, mean, &items, k, penalties, control)?;
+        items.fit("x", &by_item, mean, &users, k, penalties, control)?;
+        users.fit("x", x, mean, &items, k, penalties, control)?;
     }
     Ok(BiasedFactors { mean, users: users.with_biases(k), items: items.with_biases(k) })
 }
@@ -146,7 +150,7 @@ pub fn fold_in_biased(
     penalties: Penalties,
     control: &Control,
 ) -> Result<Vec<f32>> {
-    penalties.check()?;
+    penalties.check(x)?;
     let (n, width) = items.shape();
     if x.n_cols() != n || width == 0 {
         let text = format!("history has {} columns, but items has shape {:?}", x.n_cols(), (n, width));
@@ -157,6 +161,6 @@ pub fn fold_in_biased(
     side.take_biases(k);
     let mut users = Side::new(x.n_rows(), k);
     control.start(x.n_rows() as u64);
-    users.fit(x, mean, &side, k, penalties, control)?;
+    users.fit("history", x, mean, &side, k, penalties, control)?;
     Ok(users.with_biases(k))
 }

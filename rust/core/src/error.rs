@@ -12,6 +12,8 @@ pub enum Error {
     InvalidArgument(String),
     /// Two arguments do not fit together in shape.
     Shape(String),
+    /// There is no room for an array; the text says for what, and how much it needs.
+    Memory(String),
     /// The same (user, item) pair came more than once where that is an error.
     Duplicates {
         /// How many events repeat an earlier pair.
@@ -45,7 +47,7 @@ pub(crate) fn not_negative(arguments: &[(&str, f64)]) -> Result<()> {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InvalidArgument(text) | Self::Shape(text) => f.write_str(text),
+            Self::InvalidArgument(text) | Self::Shape(text) | Self::Memory(text) => f.write_str(text),
             Self::Duplicates { count, user, item } => write!(f, "duplicates:{count}:{user}:{item}"),
             Self::Interrupted => f.write_str("interrupted"),
         }

@@ -2,7 +2,8 @@
 
 use crate::control::Control;
 use crate::csr::Csr;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::pages::zeros;
 use rayon::prelude::*;
 
 /// The lower triangle of `XᵀX`, row after row, summed in f64 and then `cast`; the other half is 0.
@@ -13,7 +14,7 @@ pub fn gram<T: Copy + Default + Send>(
 ) -> Result<Vec<T>> {
     let n = x.n_cols();
     let items = x.transpose();
-    let mut out = zeros(n)?;
+    let mut out = zeros(&format!("the Gram matrix of {n} columns"), n.saturating_mul(n))?;
     control.start(n as u64);
     // From the last row: the longest come first and leave no thread alone at the end.
     let rows = out.par_chunks_mut(n.max(1)).enumerate().rev().with_max_len(1);
@@ -40,15 +41,6 @@ pub fn gram<T: Copy + Default + Send>(
         },
     )?;
     Ok(out)
-}
-
-fn zeros<T: Copy + Default>(n: usize) -> Result<Vec<T>> {
-    let room = n.checked_mul(n).filter(|&len| Vec::<T>::new().try_reserve_exact(len).is_ok());
-    let len = room.ok_or_else(|| {
-        let gib = (n as f64).powi(2) * size_of::<T>() as f64 / f64::from(1 << 30);
-        Error::invalid("x", format_args!("its Gram matrix of {n} columns needs {gib:.1} GiB"))
-    })?;
-    Ok(vec![T::default(); len])
 }
 
 /// A row of `XᵀX` in f32, in the form that suits it: few of its entries, or all of them.

@@ -1,10 +1,21 @@
-//! Large arrays on huge pages: loops that read at random places spend a quarter of their time on the tables of
-//! ordinary ones (measured on the pairs of a 138,493 × 26,744 matrix; Linux leaves the choice to the program).
+//! Large arrays: refused where there is no room, and on huge pages where it pays. Loops that read at random places
+//! spend a quarter of their time on the tables of ordinary ones (measured on the pairs of a 138,493 × 26,744 matrix;
+//! Linux leaves the choice to the program).
 
+use crate::error::{Error, Result};
 use bytemuck::Pod;
 use memmap2::MmapMut;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
+
+/// Zeros that cost nothing until they are written; an error where the system has no room for so many.
+pub(crate) fn zeros<T: Copy + Default>(what: &str, len: usize) -> Result<Vec<T>> {
+    if Vec::<T>::new().try_reserve_exact(len).is_ok() {
+        return Ok(vec![T::default(); len]);
+    }
+    let gib = len as f64 * size_of::<T>() as f64 / f64::from(1 << 30);
+    Err(Error::Memory(format!("{what} needs {gib:.1} GiB, which the system does not give")))
+}
 
 /// From here on an array is worth pages of its own.
 const LARGE: usize = 4 << 20;

@@ -144,8 +144,25 @@ impl Solver {
     }
 }
 
+/// Refuses regularisation that, grown with up to so many entries, exceeds float32; names what is to blame.
+pub(crate) fn penalties_fit(regs: &[(&str, f64)], nu: f64, entries: f64) -> Result<()> {
+    let (growth, most) = (entries.max(1.0).powf(nu), f64::from(f32::MAX));
+    if growth > most {
+        return Err(Error::invalid("nu", format_args!("{entries} to the power of {nu:?} exceeds float32")));
+    }
+    for &(name, reg) in regs {
+        if reg * growth > most {
+            let text = format_args!("{reg:?} times {entries} to the power of {nu:?} exceeds float32");
+            return Err(Error::invalid(name, text));
+        }
+    }
+    Ok(())
+}
+
 /// What the regressions of one side share.
 pub(crate) struct Problem<'a> {
+    /// Of the data, in errors.
+    pub(crate) name: &'a str,
     pub(crate) table: &'a Table,
     /// Width × width, symmetric; empty stands for 0.
     pub(crate) gram: Vec<f32>,
@@ -204,8 +221,10 @@ impl Problem<'_> {
                     own.pulls.resize(cols.len().next_multiple_of(4), 0.0);
                     self.solve_row(cols, own, w.as_chunks_mut().0, scratch);
                     if let Some(bad) = w.iter().find(|v| !v.is_finite()) {
-                        let text = format_args!("the factors of row {row} come to {bad} in float32");
-                        return Err(Error::invalid("x", text));
+                        let text = format_args!(
+                            "the factors of row {row} come to {bad} in float32; its values or the settings are too large"
+                        );
+                        return Err(Error::invalid(self.name, text));
                     }
                 }
                 control.advance((rows.len() / width) as u64);

@@ -224,6 +224,7 @@ impl<'a> Problem<'a> {
             passes -= rest;
             while rest > 0 {
                 rest -= 1;
+                control.check()?;
                 scratch.set.shuffle((item as u64) << 32 | (passes + rest) as u64);
                 let Working { order, weights, left, squares, gram, stride, .. } = &mut scratch.set;
                 let pass = Pass { step: self.step, order, weights, left, squares, gram, stride: *stride };

@@ -6,6 +6,7 @@
 use crate::control::Control;
 use crate::csr::Csr;
 use crate::error::{Error, Result};
+use crate::pages::zeros;
 use crate::simd::{Isa, Job, Level, dispatch, prefetch};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -574,6 +575,12 @@ pub fn top_k_at<S: RowScorer>(
     )
 }
 
+/// Columns and scores of an answer of at most so many entries.
+fn room_for(n_rows: usize, capacity: usize) -> Result<(Vec<i32>, Vec<f32>)> {
+    let what = format!("k: the answer of {n_rows} rows, up to {capacity} entries,");
+    Ok((zeros(&what, capacity)?, zeros(&what, capacity)?))
+}
+
 /// Shares out rows, gives each a place for its at most `k` results, and joins the results.
 pub(crate) fn drive<X>(
     n_rows: usize,
@@ -593,7 +600,7 @@ pub(crate) fn drive<X>(
     control.start(total);
 
     // Zeroed pages cost nothing until they are written, and every chunk writes its own part of the result.
-    let (mut indices, mut values) = (vec![0_i32; capacity], vec![0.0_f32; capacity]);
+    let (mut indices, mut values) = room_for(n_rows, capacity)?;
     let mut counts = vec![0_u32; n_rows];
     let mut jobs = Vec::new();
     let (mut rest_i, mut rest_v, mut rest_n) = (&mut indices[..], &mut values[..], &mut counts[..]);
@@ -679,7 +686,7 @@ pub(crate) fn in_any_order(
 ) -> Result<Ranked> {
     let capacity = (0..n_rows).map(&room).sum();
     // Zeroed pages cost nothing until they are written.
-    let (mut indices, mut values) = (vec![0_i32; capacity], vec![0.0_f32; capacity]);
+    let (mut indices, mut values) = room_for(n_rows, capacity)?;
     let (mut rest_i, mut rest_v) = (&mut indices[..], &mut values[..]);
     let mut slots = Vec::with_capacity(n_rows);
     for row in 0..n_rows {

@@ -44,6 +44,10 @@ pub enum Weighting {
 }
 
 impl Weighting {
+    /// The public names.
+    pub const NAMES: [&'static str; 9] =
+        ["tfidf", "bm25", "bm25+", "log", "sqrt", "binary", "l1", "l2", "max"];
+
     /// By its public name; the parameters matter to BM25 alone.
     pub fn parse(name: &str, k1: f64, b: f64, delta: f64) -> Result<Self> {
         Ok(match name {
@@ -57,13 +61,20 @@ impl Weighting {
             "l2" => Self::L2,
             "max" => Self::Max,
             _ => {
-                let known = "tfidf, bm25, bm25+, log, sqrt, binary, l1, l2, max";
-                return Err(Error::invalid(
-                    "kind",
-                    format_args!("unknown weighting {name:?}; there are {known}"),
-                ));
+                let text = format!("unknown weighting {name:?}; there are {}", Self::NAMES.join(", "));
+                return Err(Error::invalid("kind", text));
             }
         })
+    }
+
+    /// What goes wrong below 0.
+    fn needs_positive(self) -> Option<&'static str> {
+        match self {
+            Self::Bm25 { .. } => Some("BM25"),
+            Self::Log => Some("the logarithm"),
+            Self::Sqrt => Some("the square root"),
+            _ => None,
+        }
     }
 }
 
@@ -83,9 +94,10 @@ pub fn weight(x: &Csr, weighting: Weighting, side: Side, reference: Option<&Csr>
         }
     }
     let base = reference.unwrap_or(x);
-    let needs_non_negative = matches!(weighting, Weighting::Bm25 { .. } | Weighting::Log | Weighting::Sqrt);
-    if needs_non_negative && let Some(v) = x.values().iter().find(|v| **v < 0.0) {
-        return Err(Error::invalid("x", format_args!("{weighting:?} needs values of at least 0, got {v}")));
+    if let Some(formula) = weighting.needs_positive()
+        && let Some(v) = x.values().iter().find(|v| **v < 0.0)
+    {
+        return Err(Error::invalid("x", format_args!("{formula} needs values of at least 0, got {v}")));
     }
     if let Weighting::Bm25 { k1, b, delta } = weighting {
         let good =

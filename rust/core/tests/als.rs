@@ -121,7 +121,7 @@ fn check(rows: &[Vec<f32>], n: usize, k: usize, o: Objective, solver: Solver) {
     let falls = found.losses.windows(2).all(|w| w[1] <= w[0] * (1.0 + 1e-5) + 1e-6);
     assert!(falls, "{name}: {:?}", found.losses);
     let items = Dense::new("items", &found.items, n, k).unwrap();
-    let again = fold_in_als(&x, items, o, &Control::new()).unwrap();
+    let again = fold_in_als("history", &x, items, o, &Control::new()).unwrap();
     assert_eq!(again, found.users, "{name}: folding in the known users gives other bits");
 }
 
@@ -232,6 +232,13 @@ fn errors_name_the_argument() {
         let text = biased_factors(&x, s, &Control::new()).unwrap_err().to_string();
         assert!(text.starts_with("reg_biases: "));
     }
+    let huge = |objective| error(Settings { objective, ..plain });
+    assert!(huge(Objective { alpha: 1e300, ..PLAIN }).starts_with("alpha: 1e300 times the greatest value"));
+    assert!(huge(Objective { reg: 1e300, ..PLAIN }).starts_with("reg: "));
+    assert!(huge(Objective { nu: 100.0, ..PLAIN }).starts_with("nu: "));
+    let penalties = Penalties { nu: 1000.0, ..HALF };
+    let s = biased::Settings { k: 2, penalties, epochs: 1, seed: 0 };
+    assert!(biased_factors(&x, s, &Control::new()).unwrap_err().to_string().starts_with("nu: "));
     let negative = csr(&[vec![1.0, -2.0]], 2);
     let text = als(&negative, plain, &Control::new()).unwrap_err().to_string();
     assert_eq!(text, "x: has -2; confidences must be at least 0");
@@ -239,7 +246,7 @@ fn errors_name_the_argument() {
     let text = als(&huge, Settings { objective: PLAIN, ..plain }, &Control::new()).unwrap_err().to_string();
     assert!(text.contains("in float32"), "{text}");
     let items = Dense::new("items", &[1.0, 2.0], 1, 2).unwrap();
-    let text = fold_in_als(&x, items, PLAIN, &Control::new()).unwrap_err().to_string();
+    let text = fold_in_als("history", &x, items, PLAIN, &Control::new()).unwrap_err().to_string();
     assert!(text.contains("5 columns"), "{text}");
     assert!(
         fold_in_biased(&x, items, 0.0, HALF, &Control::new()).unwrap_err().to_string().contains("5 columns")

@@ -711,13 +711,14 @@ fn als<'py>(
 #[pyfunction]
 fn fold_in_als<'py>(
     py: Python<'py>,
+    name: &str,
     x: &Csr,
     factors: Dense<'py>,
     objective: Objective,
     n_threads: usize,
 ) -> PyResult<Bound<'py, PyArray1<f32>>> {
     let factors = factors.borrow("factors")?;
-    let work = |control: &_| core_als::fold_in_als(&x.inner, factors, objective.into(), control);
+    let work = |control: &_| core_als::fold_in_als(name, &x.inner, factors, objective.into(), control);
     Ok(give(py, run(py, n_threads, None, work)?))
 }
 
@@ -829,6 +830,7 @@ mod _rust {
         m.add("__version__", env!("CARGO_PKG_VERSION"))?;
         m.add("build_profile", if cfg!(debug_assertions) { "debug" } else { "release" })?;
         m.add("measures", ferrec_core::similarity::Measure::NAMES)?;
-        m.add("metrics", ferrec_core::metrics::NAMES)
+        m.add("metrics", ferrec_core::metrics::NAMES)?;
+        m.add("weightings", ferrec_core::weight::Weighting::NAMES)
     }
 }

@@ -88,7 +88,13 @@ pub(crate) fn run<R: Send>(
     });
     stopped?;
     let result = result.ok_or_else(|| PyRuntimeError::new_err("the kernel ended without a result"))?;
-    result.map_err(to_python)
+    let result = result.map_err(to_python)?;
+    // Whoever watches sees the end as well.
+    let (_, total) = control.progress();
+    if let Some(progress) = progress.filter(|_| total > 0) {
+        progress.call1(py, (total, total))?;
+    }
+    Ok(result)
 }
 
 /// [`run`] for work that may be too small for a pool: then on the calling thread, without the GIL. Such work must
