@@ -457,3 +457,9 @@ def test_memory_is_given_back():
     one = near.data.nbytes + near.indices.nbytes
     assert resident() - before < 30 * one, (resident() - before, one)
     assert np.isfinite(near.data).all()
+
+
+def test_an_answer_that_no_machine_holds_is_refused():
+    keys = np.arange(1_000_000, dtype=np.uint64)
+    with pytest.raises(MemoryError, match=r"k: the answer of 1000000 rows, .* needs .* GiB"):
+        _rust.top_k_random(0, keys, 2**31 - 1, 2**31 - 1, ferrec.kernels.Filter(), 1, None)

@@ -13,6 +13,7 @@ from ferrec.models._item_neighbors import ItemNeighbors
 from ferrec.search_space import Float, SearchSpace
 
 _BLOCK = 512
+_DEEPEST = 512  # as in rust/core/src/inverse.rs
 _BYTES = {"float64": 8, "float32": 4}
 
 
@@ -95,8 +96,9 @@ class EASE(ItemNeighbors):
 
 def _check_memory(n: int, k: int, dtype: str) -> None:
     in_place = dtype == "float32" and k == n  # the values of the weights; their indices never are
-    across = min(n, _BLOCK)  # columns that the inversion copies
-    size = n * ((n + across) * _BYTES[dtype] + k * (4 if in_place else 8))
+    # The columns that the inversion copies are gone before there are weights.
+    beside = max(min(n, _DEEPEST) * _BYTES[dtype], k * (4 if in_place else 8))
+    size = n * (n * _BYTES[dtype] + beside)
     smaller = "" if dtype == "float32" else 'take dtype="float32", '
     advice = "leave out rare items, or take SLIM or PureSVD, whose memory grows with the data"
     require(f"EASE of {n} items (k={k}, dtype={dtype})", size, f"{smaller}set k, {advice}")
