@@ -92,9 +92,13 @@ def test_als_of_nothing():
         ({"solver": "lu"}, "solver: .* got 'lu'"),
         ({"cg_steps": 0}, "cg_steps: must be at least 1, got 0"),
         ({"subspace_size": 0}, "subspace_size: must be at least 1, got 0"),
-        ({"alpha": 1e300}, "alpha: 1e300 times the greatest value .* exceeds float32"),
+        ({"alpha": 1e300}, r"alpha: 1e300 exceeds float32"),
+        ({"unobserved": 1e39, "nu": 1}, r"unobserved: 1e39 exceeds float32"),
+        ({"alpha": 1e38}, r"x: has 4.0, whose weight exceeds float32 with alpha=1e38"),
+        ({"reg": 10**400}, "reg: exceeds float64"),
+        ({"nu": True}, "nu: expected a number, got True"),
         ({"reg": 1e300}, "reg: 1e300 times"),
-        ({"nu": 100}, "nu: 10 to the power of 100"),
+        ({"nu": 100}, "nu: .* to the power of 100.0 exceeds float32"),
         ({"loss": "yes"}, "loss: expected True or False, got 'yes'"),
         ({"x": sp.csr_array([[1.0, -2.0]])}, "x: has -2; confidences"),
         ({"x": sp.csr_array([[1.0, np.nan]])}, "x: .*NaN"),
@@ -216,7 +220,7 @@ def test_new_items_are_learnt_without_a_fit():
     ],
 )
 def test_bad_parameters_are_named_at_fit(model, parameter, value):
-    with pytest.raises(ValueError, match=f"{parameter}: "):
+    with pytest.raises((ValueError, TypeError), match=f"{parameter}: "):
         model(**{parameter: value}).fit(checkerboard())
 
 
@@ -232,8 +236,27 @@ def test_negative_values_are_no_confidences():
 @pytest.mark.parametrize("model", [ferrec.ALS(k=2), ferrec.BiasedMF(k=2)])
 def test_a_history_too_large_for_float32_is_named(model):
     history = sp.csr_array(np.full((1, 12), 3e38, np.float32))
-    with pytest.raises(ValueError, match="history: the factors of row 0 come to"):
+    with pytest.raises(ValueError, match=r"history: (the factors of row 0 come to|has 3e.38, whose weight)"):
         model.fit(checkerboard()).recommend(history=history)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_values_too_large_for_the_solver_are_refused_and_not_taken_for_nothing(solver):
+    x = random(30, 20, 0.3)
+    x.data[:] = 1e30
+    try:
+        found = als(x, 4, **solver, epochs=3)
+    except ValueError as error:
+        assert "in float32" in str(error)
+    else:
+        assert (found.users @ found.items.T)[x.nonzero()].min() > 0.5
+
+
+@pytest.mark.parametrize("model", [ferrec.ALS(k=2, nu=30, reg=1e-30), ferrec.BiasedMF(k=2, nu=30, reg=1e-30)])
+def test_how_many_are_served_at_once_does_not_matter_to_the_penalty(model):
+    model.fit(checkerboard())
+    many = model.recommend(history=[[0, 2]] * 40, n=1)
+    assert [many[row] for row in range(40)] == [model.recommend(history=[[0, 2]], n=1)[0]] * 40
 
 
 def test_learnt_items_survive_saving(tmp_path):

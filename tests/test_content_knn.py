@@ -301,7 +301,7 @@ def test_columns_that_say_nothing():
             "encoder: column 'text'",
         ),
         ({"half_life": 0}, ValueError, "half_life: must be a positive number of seconds, got 0"),
-        ({"half_life": "day"}, ValueError, "half_life: expected a number, got 'day'"),
+        ({"half_life": "day"}, TypeError, "half_life: expected a number, got 'day'"),
         ({"k": 0}, ValueError, "k: must be at least 1, got 0"),
     ],
 )

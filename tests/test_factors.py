@@ -262,9 +262,9 @@ def test_factor_errors_name_the_argument(queries, items, match):
 
 
 def test_a_threshold_that_is_no_number_is_named():
-    with pytest.raises(ValueError, match="threshold: expected a number, got 'a'"):
+    with pytest.raises(TypeError, match="threshold: expected a number, got 'a'"):
         top_k_factors(np.eye(2), np.eye(2), 1, threshold="a")
-    with pytest.raises(ValueError, match="threshold: expected a number, got 'a'"):
+    with pytest.raises(TypeError, match="threshold: expected a number, got 'a'"):
         ferrec.kernels.top_k_product(sp.csr_array(np.eye(2)), sp.csr_array(np.eye(2)), 1, threshold="a")
 
 

@@ -77,6 +77,11 @@ def test_counts_of_whole_histories_are_a_product():
         (lambda: cooccurrence([0, 1], [3]), ValueError, "2 users but another column of 1"),
         (lambda: cooccurrence([0], [3], [1, 2]), ValueError, "1 users but another column of 2"),
         (lambda: cooccurrence([0], [3], [0.1]), TypeError, "times"),
+        (
+            lambda: cooccurrence([0], [3], np.array([2**63 + 5], np.uint64)),
+            ValueError,
+            r"times: must be below 2\*\*63",
+        ),
         (lambda: cooccurrence([0], [3], window=0), ValueError, "window: .*got 0"),
         (lambda: cooccurrence([0], [3], [1], max_gap=-1), ValueError, "max_gap: .*got -1"),
         (lambda: cooccurrence([0], [3], max_gap=1), ValueError, "max_gap: needs times"),

@@ -817,7 +817,7 @@ def test_shapes_that_do_not_multiply_are_named():
 BAD_WEIGHT = [
     ({"kind": "tf"}, ValueError, "kind: must be one of 'tfidf', 'bm25', .* got 'tf'"),
     ({"kind": 3}, ValueError, "kind: must be one of .* got 3"),
-    ({"kind": "bm25", "k1": "much"}, ValueError, "k1: expected a number, got 'much'"),
+    ({"kind": "bm25", "k1": "much"}, TypeError, "k1: expected a number, got 'much'"),
     ({"kind": "l2", "axis": "rows"}, ValueError, "axis: must be one of 'users', 'items', got 'rows'"),
     ({"kind": "bm25", "k1": -1.0}, ValueError, "k1.*-1"),
     ({"kind": "bm25", "k1": np.nan}, ValueError, "k1.*NaN"),

@@ -78,6 +78,7 @@ def test_scikit_learn_clones_a_model():
         ({"k": 2.5}, "k"),
         ({"measure": "cosinus"}, "measure"),
         ({"shrink": -1.0}, "shrink"),
+        ({"shrink": "much"}, "shrink: expected a number, got 'much'"),
         ({"weighting": "bm26"}, "weighting: .*'bm26'"),
         ({"weighting": 3}, "weighting: .*3"),
         ({"alpha": 2.0}, "alpha"),

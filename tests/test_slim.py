@@ -70,12 +70,14 @@ def test_slim_says_what_is_wrong():
         ({"l1": -1.0}, "l1"),
         ({"l2": np.nan}, "l2"),
         ({"tol": 0.0}, "tol"),
-        ({"l1": "much"}, "l1: expected a number"),
+        ({"l1": 1e300}, "l1: must be at least 0 and finite in float32, got 1e300"),
         ({"k": 0}, "k"),
         ({"candidates": 0}, "candidates"),
     ):
         with pytest.raises(ValueError, match=name):
             ferrec.SLIM(**params).fit(checkerboard())
+    with pytest.raises(TypeError, match="l1: expected a number, got 'much'"):
+        ferrec.SLIM(l1="much").fit(checkerboard())
     with pytest.raises(TypeError, match="positive: expected True or False, got 'no'"):
         ferrec.SLIM(positive="no").fit(checkerboard())
     with pytest.warns(UserWarning, match="max_iter=1"):

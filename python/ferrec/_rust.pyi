@@ -193,7 +193,13 @@ def top_k_random(
 ) -> _CsrParts: ...
 def score_random(seed: int, keys: _U64, pairs: Csr, n_threads: int) -> _F32: ...
 def weight(
-    x: Csr, kind: str, by_items: bool, bm25: tuple[float, float, float], reference: Csr | None, n_threads: int
+    name: str,
+    x: Csr,
+    kind: str,
+    by_items: bool,
+    bm25: tuple[float, float, float],
+    reference: Csr | None,
+    n_threads: int,
 ) -> _F32: ...
 def biases(
     x: Csr, reg_users: float, reg_items: float, epochs: int, n_threads: int

@@ -46,6 +46,8 @@ CsrParts: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.flo
 Lists: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int32], int]
 """Ranked lists: `(indptr, columns best first, number of columns there are)`."""
 
+_BM25 = (1.2, 0.75, 1.0)
+"""k1, b, delta."""
 _INT32_MAX = np.iinfo(np.int32).max
 _MOST_THREADS = 4096  # each has a stack and a row of scores; more is a slip, not a machine
 
@@ -143,9 +145,13 @@ def as_int(name: str, value: object, *, minimum: int, maximum: int = 2**63 - 1) 
 def as_float(name: str, value: Any) -> float:
     """The value as a float; TypeError or ValueError names the argument and the value."""
     try:
+        if isinstance(value, str | bytes | bool):  # float would take them
+            raise TypeError
         return float(value)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{name}: expected a number, got {value!r}") from None
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: expected a number, got {value!r}") from None
+    except OverflowError:
+        raise ValueError(f"{name}: exceeds float64, got {value!r}") from None
 
 
 def as_bool(name: str, value: Any) -> bool:
@@ -186,11 +192,11 @@ def column_filter(
         else:
             mask = _mask("allow", allow, n_cols)
             allowed = mask if allowed is None else allowed & mask
-    return Filter(lists, allow_rows, allowed, _threshold(threshold))
+    return Filter(lists, allow_rows, allowed, _optional("threshold", threshold))
 
 
-def _threshold(value: float | None) -> float | None:
-    return None if value is None else as_float("threshold", value)
+def _optional(name: str, value: float | None) -> float | None:
+    return None if value is None else as_float(name, value)
 
 
 def _mask(name: str, columns: "ArrayLike", n_cols: int) -> NDArray[np.bool_]:
@@ -268,7 +274,8 @@ def top_k_similar(
     n_threads
         Threads; by default what CPU affinity and cgroup quota allow.
     progress
-        True draws a bar (extra ``progress``); a callable gets ``(done, total)`` a few times a second.
+        True draws a bar (extra ``progress``); a callable gets ``(done, total)`` a few times a second, and at the
+        end.
 
     Returns
     -------
@@ -289,17 +296,36 @@ def top_k_similar(
     >>> near.indices.tolist(), near.data.round(3).tolist()
     ([1, 0, 0], [1.0, 1.0, 0.5])
     """
-    k = as_int("k", k, minimum=1)
     one_of("axis", axis, ("items", "users"))
-    one_of("measure", measure, _rust.measures)
     handle = as_csr(x)
     others = None if queries is None else as_csr(queries, "queries")
+    numbers = {"shrink": shrink, "alpha": alpha, "beta": beta, "threshold": threshold}
     with bar(progress, "similar") as callback:
-        parts = _rust.top_k_similar(
-            handle, others, k, measure, axis, shrink, alpha, beta, threshold, threads(n_threads), callback
-        )
+        parts = similar_parts(handle, others, k, measure, axis, threads(n_threads), callback, **numbers)
     n = handle.shape[1] if axis == "items" else handle.shape[0]
     return to_scipy(parts, (n if others is None else others.shape[0], n))
+
+
+def similar_parts(
+    x: _rust.Csr,
+    queries: _rust.Csr | None,
+    k: int,
+    measure: str,
+    axis: Literal["items", "users"],
+    n_threads: int,
+    callback: Callback | None,
+    *,
+    shrink: float | None = 0.0,
+    alpha: float | None = None,
+    beta: float | None = None,
+    threshold: float | None = None,
+) -> CsrParts:
+    """What `top_k_similar` and the models ask of the compiled kernel, every argument checked."""
+    k = as_int("k", k, minimum=1)
+    one_of("measure", measure, _rust.measures)
+    damping, least = as_float("shrink", shrink), _optional("threshold", threshold)
+    parameters = _optional("alpha", alpha), _optional("beta", beta)
+    return _rust.top_k_similar(x, queries, k, measure, axis, damping, *parameters, least, n_threads, callback)
 
 
 def top_k_product(
@@ -348,7 +374,7 @@ def top_k_product(
     """
     k = as_int("k", k, minimum=1)
     left, right = as_csr(a, "a"), as_csr(b, "b")
-    chosen = Filter(threshold=_threshold(threshold))
+    chosen = Filter(threshold=_optional("threshold", threshold))
     with bar(progress, "product") as callback:
         parts = _rust.top_k_product(left, right, k, chosen, ("a", "b"), threads(n_threads), callback)
     return to_scipy(parts, (left.shape[0], right.shape[1]))
@@ -507,9 +533,9 @@ def weight(
     kind: str,
     *,
     axis: Literal["users", "items"] = "users",
-    k1: float = 1.2,
-    b: float = 0.75,
-    delta: float = 1.0,
+    k1: float = _BM25[0],
+    b: float = _BM25[1],
+    delta: float = _BM25[2],
     reference: Matrix | None = None,
     n_threads: int | None = None,
 ) -> Csr:
@@ -567,9 +593,27 @@ def weight(
     handle = as_csr(x)
     base = None if reference is None else as_csr(reference, "reference")
     bm25 = (as_float("k1", k1), as_float("b", b), as_float("delta", delta))
-    values = _rust.weight(handle, kind, axis == "items", bm25, base, threads(n_threads))
+    values = _rust.weight("x", handle, kind, axis == "items", bm25, base, threads(n_threads))
     indptr, indices, _ = handle.parts()
     return to_scipy((indptr, indices.copy(), values), handle.shape)
+
+
+def weighted(
+    name: str,
+    x: _rust.Csr,
+    weighting: str | None,
+    n_threads: int,
+    *,
+    axis: Literal["users", "items"] = "users",
+    reference: _rust.Csr | None = None,
+) -> _rust.Csr:
+    """A model's matrix, which errors call `name`, by its `weighting`, if it has one."""
+    if weighting is None:
+        return x
+    one_of("weighting", weighting, _rust.weightings)
+    values = _rust.weight(name, x, weighting, axis == "items", _BM25, reference, n_threads)
+    indptr, indices, _ = x.parts()
+    return _rust.Csr(indptr, indices, values, x.shape[1], name=name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -1026,6 +1070,8 @@ def _integers(name: str, values: "ArrayLike") -> NDArray[np.int64]:
         raise TypeError(
             f"{name}: expected integers in one dimension, got {array.dtype} of shape {array.shape}"
         )
+    if array.dtype == np.uint64 and array.size and array.max() >= 2**63:
+        raise ValueError(f"{name}: must be below 2**63, got {array.max()}")
     return np.ascontiguousarray(array, dtype=np.int64)
 
 

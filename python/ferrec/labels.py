@@ -96,7 +96,7 @@ class Labels:
 
     @property
     def kind(self) -> Literal["integers", "strings"]:
-        """What the labels are; no labels at all are of either kind.
+        """What the labels are. Of no labels at all it says nothing: look at the length first.
 
         Examples
         --------

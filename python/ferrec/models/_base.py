@@ -217,7 +217,7 @@ class Recommender(Estimator[StateT], ABC):
         data : Interactions
             Users × items.
         progress : bool or callable
-            True draws a bar (extra ``progress``); a callable gets ``(done, total)``.
+            True draws a bar (extra ``progress``); a callable gets ``(done, total)`` of each part of the work.
 
         Returns
         -------

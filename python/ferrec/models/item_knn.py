@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from ferrec import _rust
 from ferrec._progress import Callback
-from ferrec.kernels import CsrParts, as_csr, as_int, one_of, weight
+from ferrec.kernels import CsrParts, similar_parts, weighted
 from ferrec.models._item_neighbors import ItemNeighbors
 from ferrec.search_space import Choice, Float, Int, SearchSpace
 
@@ -67,21 +67,6 @@ class ItemKNN(ItemNeighbors):
         self.n_threads = n_threads
 
     def _similarity(self, x: _rust.Csr, callback: Callback | None) -> CsrParts:
-        k = as_int("k", self.k, minimum=1)
-        one_of("measure", self.measure, _rust.measures)
-        if self.weighting is not None:
-            one_of("weighting", self.weighting, _rust.weightings)
-            x = as_csr(weight(x, self.weighting, axis="items", n_threads=self.n_threads))
-        return _rust.top_k_similar(
-            x,
-            None,
-            k,
-            self.measure,
-            "items",
-            self.shrink,
-            self.alpha,
-            self.beta,
-            None,
-            self._threads(),
-            callback,
-        )
+        x = weighted("data", x, self.weighting, self._threads(), axis="items")
+        numbers = {"shrink": self.shrink, "alpha": self.alpha, "beta": self.beta}
+        return similar_parts(x, None, self.k, self.measure, "items", self._threads(), callback, **numbers)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.interactions import Interactions
-from ferrec.kernels import CsrParts, Filter
+from ferrec.kernels import CsrParts, Filter, as_float, similar_parts
 from ferrec.models._base import ItemItem, Parts, unit_rows
 from ferrec.models._ratings import NeighborRatings, RatingState, deviations
 from ferrec.queries import Queries
@@ -97,19 +97,8 @@ class ItemKNNRegressor(NeighborRatings[ItemKNNRegressorState]):
     def _fit(self, data: Interactions, callback: Callback | None) -> ItemKNNRegressorState:
         k, fields = self._check(), self._baseline(data)
         off = deviations(data.csr, fields["user_base"], fields["item_base"])
-        parts = _rust.top_k_similar(
-            off,
-            None,
-            k,
-            self.measure,
-            "items",
-            self.shrink,
-            None,
-            None,
-            self.min_similarity,
-            self._threads(),
-            callback,
-        )
+        numbers = {"shrink": self.shrink, "threshold": as_float("min_similarity", self.min_similarity)}
+        parts = similar_parts(off, None, k, self.measure, "items", self._threads(), callback, **numbers)
         voters = _rust.Csr(*parts, data.n_items, name="similarity").transpose()
         return ItemKNNRegressorState(**fields, voters=voters)
 

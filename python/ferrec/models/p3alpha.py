@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from ferrec import _rust
 from ferrec._progress import Callback
-from ferrec.kernels import CsrParts, as_int
+from ferrec.kernels import CsrParts, similar_parts
 from ferrec.models._item_neighbors import ItemNeighbors
 from ferrec.search_space import Float, Int, SearchSpace
 
@@ -37,7 +37,4 @@ class P3Alpha(ItemNeighbors):
         self.n_threads = n_threads
 
     def _similarity(self, x: _rust.Csr, callback: Callback | None) -> CsrParts:
-        k = as_int("k", self.k, minimum=1)
-        return _rust.top_k_similar(
-            x, None, k, "p3alpha", "items", 0.0, self.alpha, None, None, self._threads(), callback
-        )
+        return similar_parts(x, None, self.k, "p3alpha", "items", self._threads(), callback, alpha=self.alpha)

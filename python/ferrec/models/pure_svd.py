@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.interactions import Interactions
-from ferrec.kernels import DenseParts, as_csr, as_float, as_int, one_of, weight
+from ferrec.kernels import DenseParts, as_float, as_int, weighted
 from ferrec.models._base import Parts
 from ferrec.models._factors import FactorModel, FactorState
 from ferrec.queries import Queries
@@ -70,10 +70,7 @@ class PureSVD(FactorModel[FactorState]):
     def _fit(self, data: Interactions, callback: Callback | None) -> FactorState:
         k, seed = as_int("k", self.k, minimum=1), as_int("seed", self.seed, minimum=0)
         tol = as_float("tol", self.tol)
-        x = data.csr
-        if self.weighting is not None:
-            one_of("weighting", self.weighting, _rust.weightings)
-            x = as_csr(weight(x, self.weighting, n_threads=self.n_threads))
+        x = weighted("data", data.csr, self.weighting, self._threads())
         _, s, vt, _ = _rust.truncated_svd(x, k, tol, False, seed, self._threads(), callback)
         factors = np.ascontiguousarray(vt.reshape(len(s), data.n_items).T).reshape(-1)
         return FactorState(data.users, data.items, data.csr, factors)

@@ -6,7 +6,7 @@ from typing import ClassVar
 from ferrec import _rust
 from ferrec._memory import free_bytes, require
 from ferrec._progress import Callback
-from ferrec.kernels import CsrParts, as_bool, as_float, as_int
+from ferrec.kernels import CsrParts, as_bool, as_float, as_int, similar_parts
 from ferrec.models._item_neighbors import ItemNeighbors
 from ferrec.search_space import Float, SearchSpace
 
@@ -88,9 +88,7 @@ class SLIM(ItemNeighbors):
         near = None
         if self.candidates is not None:
             wanted = as_int("candidates", self.candidates, minimum=1)
-            parts = _rust.top_k_similar(
-                x, None, wanted, "cosine", "items", 0.0, None, None, None, self._threads(), callback
-            )
+            parts = similar_parts(x, None, wanted, "cosine", "items", self._threads(), callback)
             near = _rust.Csr(*parts, n_items, name="candidates")
         weights, unfinished = _rust.slim(x, near, settings, self._threads(), callback)
         if unfinished:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.interactions import Interactions
-from ferrec.kernels import CsrParts, Filter, as_csr, as_int, one_of, to_scipy, weight
+from ferrec.kernels import CsrParts, Filter, similar_parts, to_scipy, weighted
 from ferrec.models._base import Parts, Recommender, State, UserUser, unit_rows
 from ferrec.queries import Queries, rows_of
 from ferrec.search_space import Choice, Float, Int, SearchSpace
@@ -82,31 +82,18 @@ class UserKNN(Recommender[UserKNNState]):
         self.weighting = weighting
         self.n_threads = n_threads
 
-    def _weighted(self, x: _rust.Csr, reference: _rust.Csr) -> _rust.Csr:
-        if self.weighting is None:
-            return x
-        one_of("weighting", self.weighting, _rust.weightings)
-        return as_csr(weight(x, self.weighting, reference=reference, n_threads=self.n_threads))
+    def _weighted(self, name: str, x: _rust.Csr, reference: _rust.Csr | None = None) -> _rust.Csr:
+        return weighted(name, x, self.weighting, self._threads(), reference=reference)
 
     def _near(self, x: _rust.Csr, newcomers: _rust.Csr | None, callback: Callback | None) -> _rust.Csr:
         """The most similar of the fitted users, of each of them or of each newcomer."""
-        k = as_int("k", self.k, minimum=1)
-        one_of("measure", self.measure, _rust.measures)
-        queries = None if newcomers is None else self._weighted(newcomers, x)
-        indptr, indices, values = _rust.top_k_similar(
-            self._weighted(x, x),
-            queries,
-            k,
-            self.measure,
-            "users",
-            self.shrink,
-            self.alpha,
-            self.beta,
-            None,
-            self._threads(),
-            callback,
-        )
-        return _rust.Csr(indptr, indices, values, x.shape[0], name="similarity")
+        queries, n_threads = None, self._threads()
+        if newcomers is not None:
+            queries = self._weighted("history", newcomers, x)
+        numbers = {"shrink": self.shrink, "alpha": self.alpha, "beta": self.beta}
+        known = self._weighted("data", x)
+        parts = similar_parts(known, queries, self.k, self.measure, "users", n_threads, callback, **numbers)
+        return _rust.Csr(*parts, x.shape[0], name="similarity")
 
     def _fit(self, data: Interactions, callback: Callback | None) -> UserKNNState:
         return UserKNNState(data.users, data.items, data.csr, self._near(data.csr, None, callback))
@@ -145,8 +132,8 @@ class UserKNN(Recommender[UserKNNState]):
 
     def _terms(self, state: UserKNNState, history: _rust.Csr, users: NDArray[np.int32]) -> tuple[Any, Any]:
         """Rows whose products are the terms of the similarity: the query's, and those of some users."""
-        own: Any = to_scipy(self._weighted(history, state.seen)).astype(np.float64)
-        x: Any = to_scipy(self._weighted(state.seen, state.seen))
+        own: Any = to_scipy(self._weighted("history", history, state.seen)).astype(np.float64)
+        x: Any = to_scipy(self._weighted("data", state.seen))
         theirs: Any = x[users].astype(np.float64)
         if self.measure in _SETS:
             own.data, theirs.data = np.sign(np.abs(own.data)), np.sign(np.abs(theirs.data))

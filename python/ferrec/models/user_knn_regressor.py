@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec._progress import Callback
 from ferrec.interactions import Interactions
-from ferrec.kernels import CsrParts, Filter, to_scipy
+from ferrec.kernels import CsrParts, Filter, as_float, similar_parts, to_scipy
 from ferrec.models._base import Parts, UserItem, UserUser, unit_rows
 from ferrec.models._ratings import NeighborRatings, RatingState, deviations
 from ferrec.queries import Queries, rows_of
@@ -95,19 +95,9 @@ class UserKNNRegressor(NeighborRatings[UserKNNRegressorState]):
         self.n_threads = n_threads
 
     def _near(self, off: _rust.Csr, newcomers: _rust.Csr | None, callback: Callback | None) -> _rust.Csr:
-        parts = _rust.top_k_similar(
-            off,
-            newcomers,
-            self._check(),
-            self.measure,
-            "users",
-            self.shrink,
-            None,
-            None,
-            self.min_similarity,
-            self._threads(),
-            callback,
-        )
+        k, least = self._check(), as_float("min_similarity", self.min_similarity)
+        numbers = {"shrink": self.shrink, "threshold": least}
+        parts = similar_parts(off, newcomers, k, self.measure, "users", self._threads(), callback, **numbers)
         return _rust.Csr(*parts, off.shape[0], name="similarity")
 
     def _fit(self, data: Interactions, callback: Callback | None) -> UserKNNRegressorState:

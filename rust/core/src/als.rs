@@ -68,13 +68,17 @@ impl Objective {
         if let Some(v) = x.values().iter().find(|&&v| v < 0.0) {
             return Err(Error::invalid(name, format_args!("has {v}; confidences must be at least 0")));
         }
-        let most = f64::from(x.values().iter().copied().fold(1.0, f32::max));
-        if alpha * most > f64::from(f32::MAX) {
-            let text = format_args!("{alpha:?} times the greatest value {most:?} exceeds float32");
-            return Err(Error::invalid("alpha", text));
+        for (argument, weight) in [("alpha", alpha), ("unobserved", unobserved)] {
+            if weight > f64::from(f32::MAX) {
+                return Err(Error::invalid(argument, format_args!("{weight:?} exceeds float32")));
+            }
         }
-        let others = x.n_rows().max(x.n_cols()) as f64;
-        penalties_fit(&[("reg", reg)], nu, others + unobserved * others)
+        let most = x.values().iter().copied().fold(0.0, f32::max);
+        if !(alpha as f32 * most + unobserved as f32).is_finite() {
+            let text = format_args!("has {most:?}, whose weight exceeds float32 with alpha={alpha:?}");
+            return Err(Error::invalid(name, text));
+        }
+        penalties_fit(x, unobserved * x.n_cols() as f64, &[("reg", reg)], nu)
     }
 
     /// Of the penalty of a row with so many entries.
@@ -126,6 +130,7 @@ pub fn als_at(level: Level, x: &Csr, settings: Settings, control: &Control) -> R
     let full = x.without_zeros();
     let x = full.as_ref().unwrap_or(x);
     let by_item = x.transpose();
+    objective.check("x", &by_item)?;
     let mut items = Table::new(x.n_cols(), k);
     let mut users = sketch(x, k, seed);
     control.start((epochs * (x.n_rows() + x.n_cols())) as u64);

@@ -34,11 +34,19 @@ impl Error {
     }
 }
 
+impl Error {
+    /// An [`Error::Memory`].
+    pub(crate) fn no_room(what: impl fmt::Display, bytes: f64) -> Self {
+        let gib = bytes / f64::from(1 << 30);
+        Self::Memory(format!("{what} needs {gib:.1} GiB, which the system does not give"))
+    }
+}
+
 /// An error that names the first of these arguments that is below 0 or not finite.
 pub(crate) fn not_negative(arguments: &[(&str, f64)]) -> Result<()> {
     for &(name, v) in arguments {
         if !(v.is_finite() && v >= 0.0) {
-            return Err(Error::invalid(name, format_args!("must be at least 0 and finite, got {v}")));
+            return Err(Error::invalid(name, format_args!("must be at least 0 and finite, got {v:?}")));
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use crate::control::Control;
 use crate::csr::Csr;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pages::zeros;
 use rayon::prelude::*;
 
@@ -14,7 +14,13 @@ pub fn gram<T: Copy + Default + Send>(
 ) -> Result<Vec<T>> {
     let n = x.n_cols();
     let items = x.transpose();
-    let mut out = zeros(&format!("the Gram matrix of {n} columns"), n.saturating_mul(n))?;
+    let room = || {
+        Error::no_room(
+            format_args!("the Gram matrix of {n} columns"),
+            size_of::<T>() as f64 * (n as f64).powi(2),
+        )
+    };
+    let mut out = zeros(n.saturating_mul(n)).ok_or_else(room)?;
     control.start(n as u64);
     // From the last row: the longest come first and leave no thread alone at the end.
     let rows = out.par_chunks_mut(n.max(1)).enumerate().rev().with_max_len(1);

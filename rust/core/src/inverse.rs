@@ -192,7 +192,9 @@ mod tests {
             for i in 0..n {
                 p[i * n + i + 1..(i + 1) * n].fill(f64::NAN);
             }
-            invert(&mut p, n, &Control::new()).expect("positive definite");
+            let control = Control::new();
+            invert(&mut p, n, &control).expect("positive definite");
+            assert_eq!(control.progress(), (n as u64, n as u64));
             for i in 0..n {
                 for j in 0..n {
                     let a = |k: usize| whole[i.max(k) * n + i.min(k)];

@@ -2,19 +2,14 @@
 //! spend a quarter of their time on the tables of ordinary ones (measured on the pairs of a 138,493 × 26,744 matrix;
 //! Linux leaves the choice to the program).
 
-use crate::error::{Error, Result};
 use bytemuck::Pod;
 use memmap2::MmapMut;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
-/// Zeros that cost nothing until they are written; an error where the system has no room for so many.
-pub(crate) fn zeros<T: Copy + Default>(what: &str, len: usize) -> Result<Vec<T>> {
-    if Vec::<T>::new().try_reserve_exact(len).is_ok() {
-        return Ok(vec![T::default(); len]);
-    }
-    let gib = len as f64 * size_of::<T>() as f64 / f64::from(1 << 30);
-    Err(Error::Memory(format!("{what} needs {gib:.1} GiB, which the system does not give")))
+/// Zeros that cost nothing until they are written; none where the system has no room for so many.
+pub(crate) fn zeros<T: Copy + Default>(len: usize) -> Option<Vec<T>> {
+    Vec::<T>::new().try_reserve_exact(len).is_ok().then(|| vec![T::default(); len])
 }
 
 /// From here on an array is worth pages of its own.

@@ -144,15 +144,18 @@ impl Solver {
     }
 }
 
-/// Refuses regularisation that, grown with up to so many entries, exceeds float32; names what is to blame.
-pub(crate) fn penalties_fit(regs: &[(&str, f64)], nu: f64, entries: f64) -> Result<()> {
+/// Refuses regularisation that exceeds float32 once it has grown with the entries of a row of `x`, of which there are
+/// `more` than it stores; names what is to blame.
+pub(crate) fn penalties_fit(x: &Csr, more: f64, regs: &[(&str, f64)], nu: f64) -> Result<()> {
+    let longest = (0..x.n_rows()).map(|row| x.row_len(row)).max().unwrap_or(0);
+    let entries = longest as f64 + more;
     let (growth, most) = (entries.max(1.0).powf(nu), f64::from(f32::MAX));
     if growth > most {
-        return Err(Error::invalid("nu", format_args!("{entries} to the power of {nu:?} exceeds float32")));
+        return Err(Error::invalid("nu", format_args!("{entries:?} to the power of {nu:?} exceeds float32")));
     }
     for &(name, reg) in regs {
         if reg * growth > most {
-            let text = format_args!("{reg:?} times {entries} to the power of {nu:?} exceeds float32");
+            let text = format_args!("{reg:?} times {entries:?} to the power of {nu:?} exceeds float32");
             return Err(Error::invalid(name, text));
         }
     }
@@ -449,7 +452,13 @@ impl Work for Gradients<'_> {
             q.fill([0.0; LANES]);
             row.pull::<L>(p, 0.0, q);
             row.hold::<L>(p, 0, q);
-            let by = -length / dot::<L>(p, q);
+            let curvature = -dot::<L>(p, q);
+            if !(length.is_finite() && curvature.is_finite()) {
+                // Too large for float32, which must not pass for nothing left to do.
+                w.fill([f32::NAN; LANES]);
+                break;
+            }
+            let by = length / curvature;
             // Nothing is left to do where the residual is 0, or cannot be told from it.
             if !(by > 0.0 && by.is_finite()) {
                 break;

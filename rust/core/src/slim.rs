@@ -91,11 +91,15 @@ pub fn slim(x: &Csr, candidates: Option<&Csr>, settings: Settings, control: &Con
 fn check(settings: Settings) -> Result<()> {
     for (name, value) in [("l1", settings.l1), ("l2", settings.l2)] {
         if !(value >= 0.0 && value <= f64::from(f32::MAX)) {
-            return Err(Error::invalid(name, format_args!("must be at least 0 and finite, got {value}")));
+            let text = format_args!("must be at least 0 and finite in float32, got {value:?}");
+            return Err(Error::invalid(name, text));
         }
     }
     if !(settings.tol > 0.0 && settings.tol.is_finite()) {
-        return Err(Error::invalid("tol", format_args!("must be above 0 and finite, got {}", settings.tol)));
+        return Err(Error::invalid(
+            "tol",
+            format_args!("must be above 0 and finite, got {:?}", settings.tol),
+        ));
     }
     Ok(())
 }

@@ -577,8 +577,11 @@ pub fn top_k_at<S: RowScorer>(
 
 /// Columns and scores of an answer of at most so many entries.
 fn room_for(n_rows: usize, capacity: usize) -> Result<(Vec<i32>, Vec<f32>)> {
-    let what = format!("k: the answer of {n_rows} rows, up to {capacity} entries,");
-    Ok((zeros(&what, capacity)?, zeros(&what, capacity)?))
+    let room = || {
+        let what = format_args!("the answer of {n_rows} rows, up to {capacity} entries,").to_string();
+        Error::no_room(what, 8.0 * capacity as f64)
+    };
+    Ok((zeros(capacity).ok_or_else(room)?, zeros(capacity).ok_or_else(room)?))
 }
 
 /// Shares out rows, gives each a place for its at most `k` results, and joins the results.

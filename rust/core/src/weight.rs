@@ -80,14 +80,21 @@ impl Weighting {
 
 /// The new values of `x`, aligned with the old ones. With a `reference` (of the same columns) the frequencies
 /// and the mean length are taken from it instead, so that new users are weighted as the known ones were.
-pub fn weight(x: &Csr, weighting: Weighting, side: Side, reference: Option<&Csr>) -> Result<Vec<f32>> {
+/// Errors call the matrix `name`.
+pub fn weight(
+    name: &str,
+    x: &Csr,
+    weighting: Weighting,
+    side: Side,
+    reference: Option<&Csr>,
+) -> Result<Vec<f32>> {
     if let Some(r) = reference {
         if side == Side::Items {
             return Err(Error::invalid("reference", "only goes with users as documents"));
         }
         if r.n_cols() != x.n_cols() {
             return Err(Error::Shape(format!(
-                "reference has {} columns but x has {}",
+                "reference has {} columns but {name} has {}",
                 r.n_cols(),
                 x.n_cols()
             )));
@@ -97,7 +104,7 @@ pub fn weight(x: &Csr, weighting: Weighting, side: Side, reference: Option<&Csr>
     if let Some(formula) = weighting.needs_positive()
         && let Some(v) = x.values().iter().find(|v| **v < 0.0)
     {
-        return Err(Error::invalid("x", format_args!("{formula} needs values of at least 0, got {v}")));
+        return Err(Error::invalid(name, format_args!("{formula} needs values of at least 0, got {v}")));
     }
     if let Weighting::Bm25 { k1, b, delta } = weighting {
         let good =
@@ -171,7 +178,7 @@ pub fn weight(x: &Csr, weighting: Weighting, side: Side, reference: Option<&Csr>
         }
     };
     if weighted.iter().any(|v| !v.is_finite()) {
-        return Err(Error::invalid("x", "values too large: weighted they exceed float32"));
+        return Err(Error::invalid(name, "values too large: weighted they exceed float32"));
     }
     Ok(weighted)
 }

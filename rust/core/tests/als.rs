@@ -215,6 +215,21 @@ fn stops_when_it_is_asked_to() {
 }
 
 #[test]
+fn progress_ends_at_its_total() {
+    let x = csr(&scattered(50, 30), 30);
+    for solver in [Solver::Cholesky, Solver::Cg(2), Solver::Subspaces(16)] {
+        let control = Control::new();
+        als(&x, settings(4, PLAIN, solver), &control).unwrap();
+        let (done, total) = control.progress();
+        assert!(done == total && total > 0, "{done} of {total}");
+    }
+    let control = Control::new();
+    let s = biased::Settings { k: 2, penalties: HALF, epochs: 3, seed: 0 };
+    biased_factors(&x, s, &control).unwrap();
+    assert_eq!(control.progress(), (3 * 80, 3 * 80));
+}
+
+#[test]
 fn errors_name_the_argument() {
     let x = csr(&scattered(6, 5), 5);
     let error = |s: Settings| als(&x, s, &Control::new()).unwrap_err().to_string();
@@ -233,7 +248,8 @@ fn errors_name_the_argument() {
         assert!(text.starts_with("reg_biases: "));
     }
     let huge = |objective| error(Settings { objective, ..plain });
-    assert!(huge(Objective { alpha: 1e300, ..PLAIN }).starts_with("alpha: 1e300 times the greatest value"));
+    assert!(huge(Objective { alpha: 1e300, ..PLAIN }).starts_with("alpha: 1e300 exceeds float32"));
+    assert!(huge(Objective { unobserved: 1e300, ..PLAIN }).starts_with("unobserved: 1e300 exceeds float32"));
     assert!(huge(Objective { reg: 1e300, ..PLAIN }).starts_with("reg: "));
     assert!(huge(Objective { nu: 100.0, ..PLAIN }).starts_with("nu: "));
     let penalties = Penalties { nu: 1000.0, ..HALF };

@@ -40,8 +40,10 @@ fn no_step_would_move_a_weight() {
         [(random(60, 300, 30), true), (random(150, 200, 3), true), (random(60, 300, 30), false)]
     {
         let settings = Settings { positive, ..SETTINGS };
-        let fitted = slim(&x, None, settings, &Control::new()).unwrap();
+        let control = Control::new();
+        let fitted = slim(&x, None, settings, &control).unwrap();
         assert_eq!(fitted.unfinished, 0);
+        assert_eq!(control.progress(), (x.n_cols() as u64, x.n_cols() as u64));
         let (rows, w, n) = (dense(&x), dense(&fitted.weights), x.n_cols());
         for j in 0..n {
             assert_eq!(w[j][j], 0.0);

@@ -391,9 +391,11 @@ fn score_random<'py>(
 }
 
 #[pyfunction]
-#[pyo3(signature = (x, kind, by_items, bm25, reference, n_threads))]
+#[pyo3(signature = (name, x, kind, by_items, bm25, reference, n_threads))]
+#[expect(clippy::too_many_arguments)]
 fn weight<'py>(
     py: Python<'py>,
+    name: &str,
     x: &Csr,
     kind: &str,
     by_items: bool,
@@ -405,8 +407,8 @@ fn weight<'py>(
     let weighting = Weighting::parse(kind, k1, b, delta).map_err(error::to_python)?;
     let side = if by_items { Side::Items } else { Side::Users };
     let reference = reference.map(|r| &r.inner);
-    let values = run(py, n_threads, None, |_| core_weight::weight(&x.inner, weighting, side, reference))?;
-    Ok(give(py, values))
+    let work = |_: &_| core_weight::weight(name, &x.inner, weighting, side, reference);
+    Ok(give(py, run(py, n_threads, None, work)?))
 }
 
 type Biases<'py> = (f64, Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<f32>>);
