@@ -237,9 +237,10 @@ class Recommender(Estimator[StateT], ABC):
             try:
                 self._state = self._fit(data, callback)
             except ValueError as error:
-                # The kernels' name for what is `data` here.
-                if str(error).startswith("x: "):
-                    raise DataError(f"data: {str(error)[3:]}") from error
+                # Of what is `data` here; some kernels call it x.
+                name, _, what = str(error).partition(": ")
+                if name in ("x", "data") and not isinstance(error, DataError):
+                    raise DataError(f"data: {what}") from error
                 raise
         return self
 
