@@ -74,8 +74,8 @@ LIMITS: dict[tuple[str, str], str] = {
         " factors is four registers, and sums wait for each other"
     ),
     ("factors", "20m"): (
-        "the tile of products, as in the row that leaves out what was seen; with AVX2 it is at three quarters of the"
-        " peak (make bench-peak), and half as fast again as faiss would be more than nine tenths of it"
+        "the tile of products, as in the row that leaves out what was seen; with AVX2 it is at three quarters of"
+        " the peak (make bench-peak), and half as fast again as faiss would be more than nine tenths of it"
     ),
     ("factors-unseen", "20m"): (
         "87 % of the kernel's samples (perf) are in the tile of products, which reaches 69 % of the peak of"
