@@ -286,6 +286,8 @@ def top_k_similar(
     ------
     ValueError, TypeError
         An argument makes no sense, `x` has non-finite values, or the shapes do not fit; the text says which.
+    MemoryError
+        There is no room for an answer of so many entries.
 
     Examples
     --------
@@ -359,6 +361,8 @@ def top_k_product(
     ------
     ValueError, TypeError
         The shapes do not fit, or an argument makes no sense.
+    MemoryError
+        There is no room for an answer of so many entries.
 
     Examples
     --------
@@ -417,6 +421,8 @@ def top_k_neighbors(
     ------
     ValueError, TypeError
         The shapes do not fit, or an argument makes no sense.
+    MemoryError
+        There is no room for an answer of so many entries.
 
     Examples
     --------

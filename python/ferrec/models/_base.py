@@ -301,6 +301,8 @@ class Recommender(Estimator[StateT], ABC):
             Before `fit`.
         ValueError, TypeError
             An argument makes no sense.
+        MemoryError
+            There is no room for so many lists of `n`.
         """
         state = self._fitted()
         n = as_int("n", n, minimum=1)

@@ -128,10 +128,6 @@ class NeighborRatings(RatingModel[StateT]):
     def _factors(self, state: StateT, queries: Queries) -> tuple[_rust.Csr, _rust.Csr]:
         """The two factors: queries × neighbours, neighbours × items."""
 
-    def _check(self) -> int:
-        one_of("measure", self.measure, _rust.measures)
-        return as_int("k", self.k, minimum=1)
-
     k: int
     measure: str
 

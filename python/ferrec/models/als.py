@@ -163,6 +163,8 @@ class ALS(FactorModel[UserFactorState]):
             Before `fit`.
         TypeError, DataError
             `data` is no `Interactions`, or its ids are of another kind than the model's.
+        ValueError
+            `data` has negative values.
 
         Examples
         --------

@@ -95,10 +95,10 @@ class ItemKNNRegressor(NeighborRatings[ItemKNNRegressorState]):
         self.n_threads = n_threads
 
     def _fit(self, data: Interactions, callback: Callback | None) -> ItemKNNRegressorState:
-        k, fields = self._check(), self._baseline(data)
+        fields = self._baseline(data)
         off = deviations(data.csr, fields["user_base"], fields["item_base"])
         numbers = {"shrink": self.shrink, "threshold": as_float("min_similarity", self.min_similarity)}
-        parts = similar_parts(off, None, k, self.measure, "items", self._threads(), callback, **numbers)
+        parts = similar_parts(off, None, self.k, self.measure, "items", self._threads(), callback, **numbers)
         voters = _rust.Csr(*parts, data.n_items, name="similarity").transpose()
         return ItemKNNRegressorState(**fields, voters=voters)
 

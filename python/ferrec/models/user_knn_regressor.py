@@ -95,9 +95,9 @@ class UserKNNRegressor(NeighborRatings[UserKNNRegressorState]):
         self.n_threads = n_threads
 
     def _near(self, off: _rust.Csr, newcomers: _rust.Csr | None, callback: Callback | None) -> _rust.Csr:
-        k, least = self._check(), as_float("min_similarity", self.min_similarity)
-        numbers = {"shrink": self.shrink, "threshold": least}
-        parts = similar_parts(off, newcomers, k, self.measure, "users", self._threads(), callback, **numbers)
+        numbers = {"shrink": self.shrink, "threshold": as_float("min_similarity", self.min_similarity)}
+        threads = self._threads()
+        parts = similar_parts(off, newcomers, self.k, self.measure, "users", threads, callback, **numbers)
         return _rust.Csr(*parts, off.shape[0], name="similarity")
 
     def _fit(self, data: Interactions, callback: Callback | None) -> UserKNNRegressorState:

@@ -78,7 +78,12 @@ impl Objective {
             let text = format_args!("has {most:?}, whose weight exceeds float32 with alpha={alpha:?}");
             return Err(Error::invalid(name, text));
         }
-        penalties_fit(x, unobserved * x.n_cols() as f64, &[("reg", reg)], nu)
+        self.check_growth(x)
+    }
+
+    /// Of the penalties, with the rows of `x`.
+    fn check_growth(&self, x: &Csr) -> Result<()> {
+        penalties_fit(x, self.unobserved * x.n_cols() as f64, &[("reg", self.reg)], self.nu)
     }
 
     /// Of the penalty of a row with so many entries.
@@ -130,7 +135,7 @@ pub fn als_at(level: Level, x: &Csr, settings: Settings, control: &Control) -> R
     let full = x.without_zeros();
     let x = full.as_ref().unwrap_or(x);
     let by_item = x.transpose();
-    objective.check("x", &by_item)?;
+    objective.check_growth(&by_item)?;
     let mut items = Table::new(x.n_cols(), k);
     let mut users = sketch(x, k, seed);
     control.start((epochs * (x.n_rows() + x.n_cols())) as u64);

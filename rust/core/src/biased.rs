@@ -53,9 +53,13 @@ pub struct BiasedFactors {
 
 impl Penalties {
     fn check(&self, x: &Csr) -> Result<()> {
-        let Self { reg, reg_biases, nu } = *self;
-        not_negative(&[("reg", reg), ("reg_biases", reg_biases), ("nu", nu)])?;
-        penalties_fit(x, 0.0, &[("reg", reg), ("reg_biases", reg_biases)], nu)
+        not_negative(&[("reg", self.reg), ("reg_biases", self.reg_biases), ("nu", self.nu)])?;
+        self.check_growth(x)
+    }
+
+    /// Of the penalties, with the rows of `x`.
+    fn check_growth(&self, x: &Csr) -> Result<()> {
+        penalties_fit(x, 0.0, &[("reg", self.reg), ("reg_biases", self.reg_biases)], self.nu)
     }
 }
 
@@ -127,7 +131,7 @@ pub fn biased_factors(x: &Csr, settings: Settings, control: &Control) -> Result<
     let alone = BiasSettings { reg_users: 10.0, reg_items: 10.0, epochs: 5 };
     let Biases { mean, users: user_biases, .. } = biases(x, alone, control)?;
     let by_item = x.transpose();
-    penalties.check(&by_item)?;
+    penalties.check_growth(&by_item)?;
     let (mut users, mut items) = (Side::new(x.n_rows(), k), Side::new(x.n_cols(), k));
     users.biases = user_biases;
     let mut random = Random::new(seed);

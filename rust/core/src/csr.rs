@@ -287,6 +287,11 @@ impl Csr {
         self.range(row).len()
     }
 
+    /// Entries of the row that has most.
+    pub(crate) fn longest_row(&self) -> usize {
+        (0..self.n_rows()).map(|row| self.row_len(row)).max().unwrap_or(0)
+    }
+
     /// A view whose slices are resolved once, for inner loops.
     pub(crate) fn view(&self) -> View<'_> {
         View { indptr: self.indptr(), indices: self.indices(), values: self.values() }

@@ -32,9 +32,7 @@ impl Error {
     pub fn invalid(name: &str, problem: impl fmt::Display) -> Self {
         Self::InvalidArgument(format!("{name}: {problem}"))
     }
-}
 
-impl Error {
     /// An [`Error::Memory`].
     pub(crate) fn no_room(what: impl fmt::Display, bytes: f64) -> Self {
         let gib = bytes / f64::from(1 << 30);

@@ -91,8 +91,7 @@ impl<'a> Pruned<'a> {
     /// Prepares `b`; `None` where the bounds would not hold.
     fn new(a: &'a Csr, b: &Csr, threshold: f32) -> Option<Self> {
         let none_negative = |m: &Csr| m.values().par_iter().with_min_len(1 << 14).all(|&v| v >= 0.0);
-        let longest = (0..a.n_rows()).map(|row| a.row_len(row)).max().unwrap_or(0);
-        if longest > LONGEST || !none_negative(a) || !none_negative(b) {
+        if a.longest_row() > LONGEST || !none_negative(a) || !none_negative(b) {
             return None;
         }
         let mut order: Vec<u32> = (0..b.n_rows() as u32).collect();

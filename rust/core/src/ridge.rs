@@ -147,8 +147,7 @@ impl Solver {
 /// Refuses regularisation that exceeds float32 once it has grown with the entries of a row of `x`, of which there are
 /// `more` than it stores; names what is to blame.
 pub(crate) fn penalties_fit(x: &Csr, more: f64, regs: &[(&str, f64)], nu: f64) -> Result<()> {
-    let longest = (0..x.n_rows()).map(|row| x.row_len(row)).max().unwrap_or(0);
-    let entries = longest as f64 + more;
+    let entries = x.longest_row() as f64 + more;
     let (growth, most) = (entries.max(1.0).powf(nu), f64::from(f32::MAX));
     if growth > most {
         return Err(Error::invalid("nu", format_args!("{entries:?} to the power of {nu:?} exceeds float32")));

@@ -578,8 +578,8 @@ pub fn top_k_at<S: RowScorer>(
 /// Columns and scores of an answer of at most so many entries.
 fn room_for(n_rows: usize, capacity: usize) -> Result<(Vec<i32>, Vec<f32>)> {
     let room = || {
-        let what = format_args!("the answer of {n_rows} rows, up to {capacity} entries,").to_string();
-        Error::no_room(what, 8.0 * capacity as f64)
+        let entries = format_args!("the answer of {n_rows} rows, up to {capacity} entries,");
+        Error::no_room(entries, 8.0 * capacity as f64)
     };
     Ok((zeros(capacity).ok_or_else(room)?, zeros(capacity).ok_or_else(room)?))
 }
