@@ -7,6 +7,9 @@ SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.
 # The kernels against their oracles once more, for items, without vector instructions.
 PORTABLE := 'equals_the_definition and not many_columns and not users'
 
+# Processes that run the tests; the kernels in them use two threads or more.
+WORKERS ?= 2
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -30,7 +33,7 @@ demo: $(VENV)/.installed-demo ## Install and run the main job on a year of groce
 	$(BIN)/ferrec demo
 
 .PHONY: test
-test: setup test-rust test-python ## Install and run every test
+test: setup test-rust test-python ## Install and run every test but those of time and of clusters
 
 .PHONY: test-rust
 test-rust: ## Tests of the Rust core
@@ -38,8 +41,16 @@ test-rust: ## Tests of the Rust core
 
 .PHONY: test-python
 test-python: setup ## Tests of the Python package, its docstrings, and the README
-	$(BIN)/python -m pytest -q --doctest-modules python/ferrec tests
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --doctest-modules python/ferrec tests
 	FERREC_SIMD=portable $(BIN)/python -m pytest -q tests/test_kernels.py -k $(PORTABLE)
+
+.PHONY: test-timing
+test-timing: setup ## Tests that measure time, one after the other, on a quiet machine
+	$(BIN)/python -m pytest -q -m timing tests
+
+.PHONY: test-cluster
+test-cluster: setup ## Tests that start Ray and Spark on this machine
+	$(BIN)/python -m pytest -q -m cluster tests
 
 .PHONY: lint
 lint: setup ## Formatting, types, stubs, clippy; warnings are errors

@@ -1,0 +1,24 @@
+"""What every test may use; the helpers in `oracles.py` and `scripts.py` are imported where they are used."""
+
+import time
+
+import pytest
+
+
+@pytest.fixture
+def pace():
+    """Measures what a bound of time is a multiple of: `pace()` is the seconds that a fixed piece of work takes now.
+
+    About 20 ms of one core on a machine of 2020. The bound of a `timing` test is written as `time < 50 * pace()`, so
+    that a slow machine, or one that is busy, moves the bound as it moves the time.
+    """
+
+    def seconds():
+        start = time.perf_counter()
+        total = 0
+        for number in range(400_000):
+            total += number
+        assert total
+        return time.perf_counter() - start
+
+    return lambda: max(seconds() for _ in range(3))
