@@ -60,6 +60,7 @@ lint: setup ## Formatting, types, stubs, clippy; warnings are errors
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	MYPYPATH=python $(BIN)/python -m mypy.stubtest ferrec._rust --mypy-config-file pyproject.toml
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tests/house_rules.py
 
 .PHONY: format

@@ -6,9 +6,9 @@ python docs/pictures.py
 from pathlib import Path
 
 from ferrec import describe
-from ferrec._html import svg
 from ferrec.datasets import complete_journey
 from ferrec.description._page import figures
+from ferrec.io.html import svg
 
 IMAGES = Path(__file__).parent / "img"
 

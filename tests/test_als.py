@@ -185,7 +185,7 @@ def test_new_items_are_learnt_without_a_fit():
         model.add_items(data)
     state = model._fitted()
     assert np.array_equal(state.items.values, data.items.values)
-    assert np.array_equal(ferrec.kernels.to_scipy(state.seen).toarray(), data.matrix.toarray())
+    assert np.array_equal(ferrec.kernels.handles.to_scipy(state.seen).toarray(), data.matrix.toarray())
     dense, oracle = data.matrix.toarray().astype(np.float64), Alternating(1.0, 0.03, 0.003, 1.0)
     at = np.delete(np.arange(data.n_items), [3, 20, 39])
     assert np.array_equal(state.table[at], before.table)

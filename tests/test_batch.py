@@ -16,10 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ferrec
-from ferrec.batch import _job, _sink, _source, _store
-from ferrec.batch._memory import blocks_within
+from ferrec.batch import _job, _source, _store
+from ferrec.batch import sink as sinks
+from ferrec.batch._block_sizes import blocks_within
 from ferrec.batch._source import Size
-from ferrec.batch._table import Scorer
+from ferrec.batch.table import Scorer
 from ferrec.testing._checks import sample
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -489,7 +490,7 @@ def test_bad_sources(model, users, tmp_path):
 
 @pytest.mark.parametrize("sink", ["out", "out.parquet"])
 def test_a_writer_that_stops(plain, sink, tmp_path, monkeypatch):
-    kind = _sink._OneFile if sink.endswith("parquet") else _sink._Parts
+    kind = sinks._OneFile if sink.endswith("parquet") else sinks._Parts
     real, entered = kind.write, threading.Event()
 
     def dies(self, scored):
@@ -518,7 +519,7 @@ def test_a_writer_that_stops(plain, sink, tmp_path, monkeypatch):
 def test_reading_scoring_and_writing_go_on_at_once(plain, users, tmp_path, monkeypatch):
     """While one block is scored, the next is read and the last is written."""
     meeting = threading.Barrier(3, timeout=30)
-    blocks, rank, write = _source._Users.blocks, Scorer.rank, _sink._Parts.write
+    blocks, rank, write = _source._Users.blocks, Scorer.rank, sinks._Parts.write
 
     def reading(self, start, size):
         for at, block in enumerate(blocks(self, start, size)):
@@ -538,7 +539,7 @@ def test_reading_scoring_and_writing_go_on_at_once(plain, users, tmp_path, monke
 
     monkeypatch.setattr(_source._Users, "blocks", reading)
     monkeypatch.setattr(Scorer, "rank", scoring)
-    monkeypatch.setattr(_sink._Parts, "write", writing)
+    monkeypatch.setattr(sinks._Parts, "write", writing)
     ferrec.score_batch(plain, None, tmp_path / "out", block_size=9)
     assert parquet.read_table(tmp_path / "out").equals(plain.recommend().to_arrow())
 

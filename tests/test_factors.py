@@ -312,14 +312,16 @@ def test_ease_is_the_formula_of_the_paper(dtype):
     for row, all_of_it in zip(kept, weights, strict=True):
         best = np.argsort(-np.abs(all_of_it))[:5]
         row[best] = all_of_it[best]
-    assert np.allclose(ferrec.kernels.to_scipy(few).toarray(), kept, rtol=1e-4, atol=1e-6)
+    assert np.allclose(ferrec.kernels.handles.to_scipy(few).toarray(), kept, rtol=1e-4, atol=1e-6)
 
 
 def test_ease_inverts_more_items_than_a_block():
     x = random(700, 1100, 0.02)
     data = ferrec.Interactions.from_csr(x)
     exact, single = (
-        ferrec.kernels.to_scipy(ferrec.EASE(reg=5.0, dtype=d).fit(data)._fitted().similarity).toarray()
+        ferrec.kernels.handles.to_scipy(
+            ferrec.EASE(reg=5.0, dtype=d).fit(data)._fitted().similarity
+        ).toarray()
         for d in ("float64", "float32")
     )
     inverse = np.linalg.inv((x.T @ x).toarray().astype(np.float64) + 5.0 * np.eye(1100))

@@ -30,9 +30,9 @@ from ferrec.features import (
     UserNumber,
     UserRecency,
     UserStatistics,
-    training_pairs,
 )
 from ferrec.testing import check_no_leak
+from ferrec.two_stage import training_pairs
 
 DAY = 86400
 AISLES = ["bread", None, "dairy", "fruit", "bread"]

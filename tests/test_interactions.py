@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from ferrec import _tables
+from ferrec.data.ids import Ids
+from ferrec.data.interactions import Events, Interactions
 from ferrec.errors import DataError, MissingExtraError
-from ferrec.interactions import Events, Interactions
-from ferrec.labels import Labels
+from ferrec.io import columns
 
 POLICIES = ["sum", "last", "max", "count"]
 BERLIN = timezone(timedelta(hours=2))
@@ -198,7 +198,7 @@ def test_the_same_from_every_table(tmp_path, policy):
 
 def test_tables_without_pyarrow(monkeypatch):
     pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
-    monkeypatch.setattr(_tables, "_pyarrow", lambda: None)
+    monkeypatch.setattr(columns, "pyarrow_if_there", lambda: None)
     expected = Interactions.from_arrays(USERS, ITEMS, RATINGS, SECONDS)
     for table in (COLUMNS, pandas.DataFrame(COLUMNS), polars.DataFrame(COLUMNS)):
         data = Interactions.from_table(table, **NAMED)
@@ -252,7 +252,7 @@ def test_times_of_any_unit_zone_and_library():
 
 
 def test_python_times_without_pyarrow(monkeypatch):
-    monkeypatch.setattr(_tables, "_pyarrow", lambda: None)
+    monkeypatch.setattr(columns, "pyarrow_if_there", lambda: None)
     assert times_of(TIMES) == SECONDS
     assert times_of([datetime(1970, 1, 2), datetime(1970, 1, 1)]) == [86400, 0]
     assert times_of([date(1970, 1, 2)]) == [86400]
@@ -481,7 +481,7 @@ def test_events_check_their_arrays():
         Events(codes, codes[:1])
     with pytest.raises(DataError, match=r"events.times must be int64"):
         Events(codes, codes, times=codes)
-    labels = Labels.from_values([1, 2])
+    labels = Ids.from_values([1, 2])
     with pytest.raises(DataError):
         Interactions(labels, labels, Events(codes + 1, codes))
     with pytest.raises(DataError):

@@ -192,7 +192,7 @@ def test_long_sequences_are_read_whole_by_word2vec():
     items[-1] = 7  # the last event of all
     data = ferrec.Interactions.from_arrays(np.zeros(n, int), items, times=np.arange(n))
     model = ferrec.ItemEmbeddings(k=4, window=2, solver="word2vec", epochs=1).fit(data)
-    from ferrec.models.item_embeddings import _Sentences
+    from ferrec.models.factors.item_embeddings import _Sentences
 
     sentences = list(_Sentences(data.events, None))
     assert max(map(len, sentences)) <= 10_000

@@ -15,15 +15,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from ferrec import _rust
-from ferrec.kernels import (
-    as_csr,
-    ranking_metrics,
-    to_scipy,
-    top_k_neighbors,
-    top_k_product,
-    top_k_similar,
-    weight,
-)
+from ferrec.kernels import ranking_metrics, top_k_neighbors, top_k_product, top_k_similar, weight
+from ferrec.kernels.handles import as_csr, to_scipy
 
 properties = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 AXES = ("items", "users")

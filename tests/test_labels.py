@@ -1,4 +1,4 @@
-"""Labels against sorted(set(…)) and a dictionary; hostile columns and hostile stored arrays."""
+"""Ids against sorted(set(…)) and a dictionary; hostile columns and hostile stored arrays."""
 
 import pickle
 import sys
@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ferrec import _tables
+from ferrec.data.ids import Ids
 from ferrec.errors import DataError, MissingExtraError, UnknownIdError, require
-from ferrec.labels import Labels
+from ferrec.io import columns
 
 DTYPES = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
@@ -22,7 +22,7 @@ def arrow(request, monkeypatch):
     """Strings go through pyarrow where it is installed; both ways must agree."""
     if request.param == "pyarrow":
         return pytest.importorskip("pyarrow")
-    monkeypatch.setattr(_tables, "_pyarrow", lambda: None)
+    monkeypatch.setattr(columns, "pyarrow_if_there", lambda: None)
     return None
 
 
@@ -45,7 +45,7 @@ def test_integers_of_any_width(dtype, data):
     limits = np.iinfo(dtype)
     values = data.draw(st.lists(st.integers(int(limits.min), int(limits.max)), max_size=40))
     array = np.array(values, dtype)
-    labels = Labels.from_values(array)
+    labels = Ids.from_values(array)
     check_against_oracle(labels, array)
     assert labels.values.dtype == np.dtype(dtype)
     assert not labels.values.flags.writeable
@@ -54,12 +54,12 @@ def test_integers_of_any_width(dtype, data):
 @settings(deadline=None)
 @given(values=st.lists(TEXT, max_size=40))
 def test_strings_by_either_way(values):
-    check_against_oracle(Labels.from_values(values), values)
+    check_against_oracle(Ids.from_values(values), values)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_tables, "_pyarrow", lambda: None)
-        plain = Labels.from_values(values)
+        patch.setattr(columns, "pyarrow_if_there", lambda: None)
+        plain = Ids.from_values(values)
         check_against_oracle(plain, values)
-    assert plain == Labels.from_values(values)
+    assert plain == Ids.from_values(values)
 
 
 @settings(deadline=None)
@@ -69,7 +69,7 @@ def test_strings_by_either_way(values):
     many=st.booleans(),
 )
 def test_encode_compares_integers_by_value(known, asked, many):
-    labels = Labels.from_values(np.array(known, np.int64))
+    labels = Ids.from_values(np.array(known, np.int64))
     position = {value: code for code, value in enumerate(sorted(set(known)))}
     for dtype in (np.int64, np.uint64, np.int32):
         limits = np.iinfo(dtype)
@@ -82,13 +82,13 @@ def test_encode_compares_integers_by_value(known, asked, many):
 @settings(deadline=None)
 @given(known=st.lists(TEXT, max_size=20), asked=st.lists(TEXT, max_size=20))
 def test_encode_strings_that_may_be_unknown(known, asked):
-    labels = Labels.from_values(known)
+    labels = Ids.from_values(known)
     position = {value: code for code, value in enumerate(sorted(set(known)))}
     assert labels.encode(asked, missing="ignore").tolist() == [position.get(v, -1) for v in asked]
 
 
 def test_many_strings_take_the_way_by_index(arrow):
-    labels = Labels.from_values([f"u{i}" for i in range(0, 2000, 2)])
+    labels = Ids.from_values([f"u{i}" for i in range(0, 2000, 2)])
     asked = [f"u{i}" for i in range(2000)]
     position = {value: code for code, value in enumerate(labels.values.tolist())}
     assert labels.encode(asked, missing="ignore").tolist() == [position.get(v, -1) for v in asked]
@@ -96,7 +96,7 @@ def test_many_strings_take_the_way_by_index(arrow):
 
 def test_few_codes_of_many_strings_decode_the_same():
     names = [f"é{i}" for i in range(1000)]
-    fresh, whole = Labels.from_values(names), Labels.from_values(names).values
+    fresh, whole = Ids.from_values(names), Ids.from_values(names).values
     assert fresh.decode([999, 0, 999]).tolist() == [whole[999], whole[0], whole[999]]
 
 
@@ -104,7 +104,7 @@ def test_order_of_rows_does_not_matter(arrow):
     rng = np.random.default_rng(0)
     names = [f"n{i % 37}" for i in range(200)]
     shuffled = [names[i] for i in rng.permutation(len(names))]
-    assert Labels.from_values(names) == Labels.from_values(shuffled)
+    assert Ids.from_values(names) == Ids.from_values(shuffled)
 
 
 def test_the_same_from_every_container(arrow):
@@ -137,7 +137,7 @@ def test_the_same_from_every_container(arrow):
             arrow.array(["x", *names, "y"]).slice(1, len(names)),
         ]
     for column in columns:
-        check_against_oracle(Labels.from_values(column), names)
+        check_against_oracle(Ids.from_values(column), names)
 
 
 def test_integers_from_every_container(arrow):
@@ -160,12 +160,12 @@ def test_integers_from_every_container(arrow):
         columns += [arrow.array(ids), arrow.chunked_array([ids[:1], [], ids[1:]])]
         columns += [arrow.array(ids).dictionary_encode(), arrow.chunked_array([ids]).dictionary_encode()]
     for column in columns:
-        check_against_oracle(Labels.from_values(column), ids)
+        check_against_oracle(Ids.from_values(column), ids)
 
 
 def test_ids_above_int64():
     for values in ([2**63, 1, 2**64 - 1], np.array([2**63, 1, 2**64 - 1], np.uint64)):
-        labels = Labels.from_values(values)
+        labels = Ids.from_values(values)
         assert labels.values.tolist() == [1, 2**63, 2**64 - 1]
         assert labels.values.dtype == np.uint64
         assert labels.encode(np.array([-1, 1]), missing="ignore").tolist() == [-1, 0]
@@ -174,10 +174,10 @@ def test_ids_above_int64():
 def test_read_only_and_reused_arrays_are_left_alone():
     array = np.array([3, 1, 2])
     array.flags.writeable = False
-    labels = Labels.from_values(array)
+    labels = Ids.from_values(array)
     assert labels.values.tolist() == [1, 2, 3]
     mine = np.array([3, 1])
-    labels = Labels.from_values(mine)
+    labels = Ids.from_values(mine)
     mine[:] = 9
     assert labels.values.tolist() == [1, 3]
 
@@ -186,31 +186,31 @@ def test_dictionary_with_repeats_nulls_and_unused_values():
     pa = pytest.importorskip("pyarrow")
     indices = pa.array([0, 2, 3, 0], pa.int8())
     repeats = pa.DictionaryArray.from_arrays(indices, pa.array(["b", "unused", "b", "a"]))
-    check_against_oracle(Labels.from_values(repeats), ["b", "b", "a", "b"])
+    check_against_oracle(Ids.from_values(repeats), ["b", "b", "a", "b"])
     with_null = pa.array(["b", None, "c", "a"])
     used = pa.DictionaryArray.from_arrays(pa.array([0, 1, 1, 3]), with_null)
     with pytest.raises(DataError, match=r"2 of 4 rows are null; the first is row 1 \(None\)"):
-        Labels.from_values(used)
+        Ids.from_values(used)
     unused = pa.DictionaryArray.from_arrays(pa.array([0, 2, 3]), with_null)
-    check_against_oracle(Labels.from_values(unused), ["b", "c", "a"])
+    check_against_oracle(Ids.from_values(unused), ["b", "c", "a"])
     numbers = pa.DictionaryArray.from_arrays(pa.array([0, 2]), pa.array([7, None, 5]))
-    check_against_oracle(Labels.from_values(numbers), [7, 5])
+    check_against_oracle(Ids.from_values(numbers), [7, 5])
     parts = pa.chunked_array(
         [pa.array(["b", "a"]).dictionary_encode(), pa.array(["c", "a", "a"]).dictionary_encode()]
     )
-    check_against_oracle(Labels.from_values(parts), ["b", "a", "c", "a", "a"])
+    check_against_oracle(Ids.from_values(parts), ["b", "a", "c", "a", "a"])
 
 
 def test_empty(arrow):
     for empty in ([], np.empty(0, np.int64), np.empty(0, object), np.empty(0, "U3")):
-        labels = Labels.from_values(empty)
+        labels = Ids.from_values(empty)
         assert len(labels) == 0
         assert labels.values.tolist() == []
         assert labels.encode([]).tolist() == []
         assert labels.decode([]).tolist() == []
         assert labels.encode([1, 2], missing="ignore").tolist() == [-1, -1]
         assert labels.encode(["a"], missing="ignore").tolist() == [-1]
-        assert Labels.from_arrays(labels.to_arrays()) == labels
+        assert Ids.from_arrays(labels.to_arrays()) == labels
     if arrow is not None:
         for kind in (
             arrow.null(),
@@ -218,9 +218,9 @@ def test_empty(arrow):
             arrow.int32(),
             arrow.dictionary(arrow.int32(), arrow.string()),
         ):
-            assert len(Labels.from_values(arrow.array([], kind))) == 0
-            assert len(Labels.from_values(arrow.chunked_array([], kind))) == 0
-    assert Labels.from_values([]) == Labels.from_values(np.empty(0, "U1"))
+            assert len(Ids.from_values(arrow.array([], kind))) == 0
+            assert len(Ids.from_values(arrow.chunked_array([], kind))) == 0
+    assert Ids.from_values([]) == Ids.from_values(np.empty(0, "U1"))
 
 
 @pytest.mark.parametrize(
@@ -257,9 +257,9 @@ def test_empty(arrow):
 )
 def test_what_is_refused_and_why(values, message, arrow):
     with pytest.raises(DataError, match=message):
-        Labels.from_values(values)
+        Ids.from_values(values)
     with pytest.raises(DataError, match=r"^users"):
-        Labels.from_values(["a"]).encode(values)
+        Ids.from_values(["a"]).encode(values)
 
 
 def test_nulls_of_every_library(arrow):
@@ -277,11 +277,11 @@ def test_nulls_of_every_library(arrow):
     ]
     for column in columns:
         with pytest.raises(DataError, match=r"values: 1 of 2 rows are null; the first is row 1 \(None\)"):
-            Labels.from_values(column)
+            Ids.from_values(column)
 
 
 def test_unknown_ids_say_how_many_and_which_first():
-    labels = Labels.from_values(["a", "b"])
+    labels = Ids.from_values(["a", "b"])
     with pytest.raises(UnknownIdError) as caught:
         labels.encode(["a", "x", "y", "x"], name="items")
     assert str(caught.value) == "items: 3 of 4 ids are unknown: the first is 'x', at position 1"
@@ -289,7 +289,7 @@ def test_unknown_ids_say_how_many_and_which_first():
     with pytest.raises(
         UnknownIdError, match=r"the first is 'a', .* The known ids are integers and these are str"
     ):
-        Labels.from_values([1, 2]).encode(["a"])
+        Ids.from_values([1, 2]).encode(["a"])
     with pytest.raises(UnknownIdError, match="The known ids are strings and these are integers"):
         labels.encode([1])
     with pytest.raises(ValueError, match="missing='skip': expected 'error' or 'ignore'"):
@@ -297,7 +297,7 @@ def test_unknown_ids_say_how_many_and_which_first():
 
 
 def test_decode_and_take_check_their_codes():
-    for labels in (Labels.from_values(["a", "b", "ü"]), Labels.from_values([10, 20, 30])):
+    for labels in (Ids.from_values(["a", "b", "ü"]), Ids.from_values([10, 20, 30])):
         assert labels.take([0, 2]).values.tolist() == labels.decode([0, 2]).tolist()
         assert len(labels.take([])) == 0
         for wrong in ([3], [-1]):
@@ -314,20 +314,20 @@ def test_decode_and_take_check_their_codes():
 @settings(deadline=None)
 @given(values=st.lists(TEXT, max_size=20) | st.lists(st.integers(-(2**63), 2**63 - 1), max_size=20))
 def test_arrays_and_pickle_give_the_labels_back(values):
-    labels = Labels.from_values(values)
+    labels = Ids.from_values(values)
     arrays = labels.to_arrays()
     assert all(not array.flags.writeable for array in arrays.values())
-    assert Labels.from_arrays(arrays) == labels
+    assert Ids.from_arrays(arrays) == labels
     assert pickle.loads(pickle.dumps(labels)) == labels
 
 
 def test_memory_mapped_arrays_are_not_copied(tmp_path):
-    labels = Labels.from_values([f"größe {i}" for i in range(500)])
+    labels = Ids.from_values([f"größe {i}" for i in range(500)])
     mapped = {}
     for name, array in labels.to_arrays().items():
         np.save(tmp_path / f"{name}.npy", array)
         mapped[name] = np.load(tmp_path / f"{name}.npy", mmap_mode="r")
-    again = Labels.from_arrays(mapped)
+    again = Ids.from_arrays(mapped)
     assert again == labels
     assert np.shares_memory(again.to_arrays()["bytes"], mapped["bytes"])
     assert again.encode(["größe 7"]).tolist() == labels.encode(["größe 7"]).tolist()
@@ -362,33 +362,33 @@ def strings(offsets, data):
 )
 def test_hostile_arrays_are_refused(arrays, message):
     with pytest.raises(DataError, match=message):
-        Labels.from_arrays(arrays)
+        Ids.from_arrays(arrays)
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 9)), st.lists(st.integers(0, 9)), st.booleans())
 def test_union(mine, theirs, text):
     a, b = ([str(v) for v in values] if text else values for values in (mine, theirs))
-    union = Labels.from_values(a).union(Labels.from_values(b))
+    union = Ids.from_values(a).union(Ids.from_values(b))
     assert union.values.tolist() == sorted({*a, *b})
-    assert union == Labels.from_values([*a, *b])
+    assert union == Ids.from_values([*a, *b])
 
 
 def test_union_of_other_kinds():
-    numbers, texts = Labels.from_values([1]), Labels.from_values(["a"])
+    numbers, texts = Ids.from_values([1]), Ids.from_values(["a"])
     with pytest.raises(DataError, match="mix"):
         numbers.union(texts)
     assert numbers.union(numbers) is numbers
-    assert Labels.from_values([]).union(texts) is texts
+    assert Ids.from_values([]).union(texts) is texts
 
 
 def test_equality_and_repr():
-    assert Labels.from_values(np.array([1, 2], np.int8)) == Labels.from_values(np.array([1, 2], np.uint64))
-    assert Labels.from_values([1, 2]) != Labels.from_values([1, 3])
-    assert Labels.from_values(["1"]) != Labels.from_values([1])
-    assert Labels.from_values([1]) != [1]
-    assert repr(Labels.from_values(range(9))) == "Labels(9 int64: 0, 1, 2, 3, 4, …)"
-    assert repr(Labels.from_values([])) == "Labels(0 int64)"
+    assert Ids.from_values(np.array([1, 2], np.int8)) == Ids.from_values(np.array([1, 2], np.uint64))
+    assert Ids.from_values([1, 2]) != Ids.from_values([1, 3])
+    assert Ids.from_values(["1"]) != Ids.from_values([1])
+    assert Ids.from_values([1]) != [1]
+    assert repr(Ids.from_values(range(9))) == "Ids(9 int64: 0, 1, 2, 3, 4, …)"
+    assert repr(Ids.from_values([])) == "Ids(0 int64)"
 
 
 def test_a_missing_package_names_the_extra(monkeypatch):

@@ -5,9 +5,10 @@ import pytest
 import scipy.sparse as sp
 
 import ferrec
-from ferrec import _memory, _rust
-from ferrec._memory import free_bytes
-from ferrec.kernels import as_csr
+from ferrec import _rust
+from ferrec.io import memory
+from ferrec.io.memory import free_bytes
+from ferrec.kernels.handles import as_csr
 from ferrec.testing import checkerboard
 
 MIB = 1 << 20
@@ -64,8 +65,8 @@ def test_the_first_version_of_groups_and_the_path_of_a_host(proc, tmp_path):
 
 
 def only(monkeypatch, free):
-    monkeypatch.setattr(_memory, "free_bytes", lambda: free)
-    monkeypatch.setattr("ferrec.models.slim.free_bytes", lambda: free)
+    monkeypatch.setattr(memory, "free_bytes", lambda: free)
+    monkeypatch.setattr("ferrec.models.linear.slim.free_bytes", lambda: free)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from scipy import sparse
 import ferrec
 from ferrec import DataError, Interactions, _rust, split
 from ferrec.evaluation import Calibration, evaluate, probability_metrics, rating_metrics
-from ferrec.evaluation._metrics import gini
-from ferrec.kernels import as_csr, ranking_metrics
+from ferrec.evaluation.metrics import gini
+from ferrec.kernels import ranking_metrics
+from ferrec.kernels.handles import as_csr
 
 sk = pytest.importorskip("sklearn.metrics")
 
@@ -184,7 +185,7 @@ def test_lists_that_cannot_be_judged_have_no_value() -> None:
 @pytest.mark.parametrize("exclude_seen", [True, False])
 @pytest.mark.parametrize("pairs", [40, 1 << 22])
 def test_auc_equals_scikit_learn(exclude_seen: bool, pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ferrec.evaluation._metrics._PAIRS", pairs)
+    monkeypatch.setattr("ferrec.evaluation.metrics._PAIRS", pairs)
     train, test = trained()
     model = ferrec.PureSVD(k=3).fit(train)
     result = evaluate(model, test, ["auc", "sampled_auc@1000"], exclude_seen=exclude_seen)

@@ -49,7 +49,9 @@ def test_contract(model, check):
 def test_a_model_that_breaks_the_contract_is_caught():
     class Padding(ferrec.Popularity):
         def _rank(self, state, queries, n, chosen, callback):
-            indptr, items, scores = super()._rank(state, queries, n, ferrec.kernels.Filter(), callback)
+            indptr, items, scores = super()._rank(
+                state, queries, n, ferrec.kernels.filters.Filter(), callback
+            )
             return indptr, items, scores
 
     with pytest.raises(AssertionError):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import ferrec
-from ferrec import _pipeline, cli
-from ferrec.datasets.synthetic import synthetic
+from ferrec.cli import main as cli
+from ferrec.cli import pipeline
+from ferrec.datasets import synthetic
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def test_everything_is_written_and_the_model_is_the_best_one(events, tmp_path):
     said = []
     prepare = ferrec.Prepare(time="ts", k_core=3)
     models = {"item-knn": ferrec.ItemKNN(), "ease": ferrec.EASE()}
-    summary = _pipeline.run(events, tmp_path, models, prepare, trials=3, say=said.append)
+    summary = pipeline.run(events, tmp_path, models, prepare, trials=3, say=said.append)
     assert summary == json.loads((tmp_path / "summary.json").read_text())
     assert set(summary["test"]) == {*models, "popularity"}
     validation = {name: one["validation"] for name, one in summary["tuned"].items()}
@@ -53,9 +54,9 @@ def test_the_test_part_chooses_nothing(events, tmp_path, monkeypatch):
                 found.evaluations.update(zip(models, (other, one), strict=True))
             return found
 
-        monkeypatch.setattr(_pipeline, "compare", judge)
+        monkeypatch.setattr(pipeline, "compare", judge)
         prepare = ferrec.Prepare(time="ts")
-        summary = _pipeline.run(events, tmp_path / folder, models, prepare, trials=1, say=str)
+        summary = pipeline.run(events, tmp_path / folder, models, prepare, trials=1, say=str)
         best.append(summary["best"])
     assert best[0] == best[1]
 
@@ -70,7 +71,7 @@ def test_the_test_part_chooses_nothing(events, tmp_path, monkeypatch):
 )
 def test_metrics_are_refused_before_any_work(metrics, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        _pipeline.run({}, tmp_path / "out", {"ease": ferrec.EASE()}, ferrec.Prepare(), metrics=metrics)
+        pipeline.run({}, tmp_path / "out", {"ease": ferrec.EASE()}, ferrec.Prepare(), metrics=metrics)
     assert not (tmp_path / "out").exists()
 
 
@@ -83,10 +84,10 @@ def test_a_repeated_column_is_named(tmp_path, capsys):
 
 def test_the_test_part_is_later_and_its_users_are_known(events):
     data = ferrec.Interactions.from_table(events, time="ts")
-    past, future = _pipeline._split(data, 0)
+    past, future = pipeline._split(data, 0)
     assert past.events.times.max() < future.events.times.min()
     assert set(future.events.users.tolist()) <= set(past.events.users.tolist())
-    past, future = _pipeline._split(ferrec.Interactions.from_table(events), 0)
+    past, future = pipeline._split(ferrec.Interactions.from_table(events), 0)
     assert len(past) + len(future) == len(data)
 
 

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 import ferrec
-from ferrec.datasets.synthetic import synthetic
+from ferrec.datasets import synthetic
 
 
 @pytest.mark.parametrize("axis", ["items", "users"])
@@ -55,7 +55,7 @@ MEASURED = """
 import re, sys
 from pathlib import Path
 import ferrec
-from ferrec.datasets.synthetic import synthetic
+from ferrec.datasets import synthetic
 from ferrec.kernels import top_k_similar
 
 def peak():

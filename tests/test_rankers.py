@@ -9,13 +9,13 @@ import pytest
 from scipy.sparse import csr_array
 
 import ferrec
-from ferrec.candidates import Candidates
-from ferrec.kernels import as_csr
-from ferrec.labels import Labels
-from ferrec.queries import Queries
+from ferrec.data.candidates import Candidates
+from ferrec.data.ids import Ids
+from ferrec.data.queries import Queries
+from ferrec.kernels.handles import as_csr
 from ferrec.rankers import MLPRanker
-from ferrec.rankers._contributions import contributions
 from ferrec.rankers.blend import FusionState
+from ferrec.rankers.contributions import contributions
 
 pytest.importorskip("tensorflow", reason="needs the extra tensorflow")
 
@@ -37,7 +37,7 @@ def pairs(n_queries=80, each=12, seed=0, n_items=40, columns=3, missing=False):
         np.arange(n_queries), as_csr(csr_array((n_queries, n_items))), np.arange(n_queries, dtype=np.int32)
     )
     indptr = np.arange(n_queries + 1, dtype=np.int64) * each
-    catalogue = Labels.from_values(range(n_items))
+    catalogue = Ids.from_values(range(n_items))
     return Candidates(queries, catalogue, indptr, items.ravel(), named), labels
 
 
@@ -56,7 +56,7 @@ def auc(labels, scores):
 def by_keras(model, candidates):
     state = model._fitted()
     at = np.arange(len(candidates))[:, None]
-    from ferrec.rankers._base import Labelled
+    from ferrec.rankers.base import Labelled
 
     labelled = Labelled(candidates, np.zeros(len(at), np.float32), None)
     ((inputs, _, _),) = state.batches(labelled, at, len(at))
@@ -165,12 +165,12 @@ def test_files_give_it_back(tmp_path):
     ],
 )
 def test_a_strange_file_is_an_error(saved, tmp_path, name, change):
-    from ferrec.storage import _write
+    from ferrec.storage.folders import write_array
 
     folder = Path(shutil.copytree(saved, tmp_path / "copy"))
     index = json.loads((folder / "model.json").read_text())
     array = change(np.load(folder / f"{name}.npy"))
-    index["files"][name] = _write(folder / f"{name}.npy", array)
+    index["files"][name] = write_array(folder / f"{name}.npy", array)
     (folder / "model.json").write_text(json.dumps(index))
     with pytest.raises(ferrec.ModelFileError):
         ferrec.load(folder)
@@ -219,7 +219,7 @@ def test_unknown_items_and_users_score_as_unknown():
     assert not np.array_equal(model.score(unknown), model.score(candidates))
     other = Candidates(
         candidates.queries,
-        Labels.from_values(range(41)),
+        Ids.from_values(range(41)),
         candidates.indptr,
         candidates.codes,
         candidates.columns,

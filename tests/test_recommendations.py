@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ferrec import DataError, Labels, Recommendations, UnknownIdError
-from ferrec.recommendations import parquet_writer
+from ferrec import DataError, Ids, Recommendations, UnknownIdError
+from ferrec.io.files import parquet_writer
 
 pyarrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -24,7 +24,7 @@ ROWS = [
 
 def strings() -> Recommendations:
     """Two users with answers, and one between them without."""
-    items = Labels.from_values(["jam", "milk", "tea"])
+    items = Ids.from_values(["jam", "milk", "tea"])
     queries = np.array(["bob", "çé", "ann"], dtype=object)
     scores = np.array([3, 2, 5, 4, -1], np.float32)
     return Recommendations(
@@ -33,7 +33,7 @@ def strings() -> Recommendations:
 
 
 def integers(dtype: type[np.integer]) -> Recommendations:
-    items = Labels.from_values(np.array([100, 120], dtype))
+    items = Ids.from_values(np.array([100, 120], dtype))
     indptr = np.array([0, 1, 3])
     return Recommendations(
         np.array([9, 7], dtype), items, indptr, [1, 0, 1], np.array([1, 2, 1.5], np.float32)
@@ -63,13 +63,13 @@ def test_access_by_any_integer_type() -> None:
 
 def test_iteration_crosses_blocks() -> None:
     n = 10_000
-    items = Labels.from_values(np.arange(5))
+    items = Ids.from_values(np.arange(5))
     recs = Recommendations(np.arange(n), items, np.arange(n + 1), np.arange(n) % 5, np.ones(n))
     assert [(query, answers[0][0]) for query, answers in recs] == [(q, q % 5) for q in range(n)]
 
 
 def test_a_query_asked_twice() -> None:
-    recs = Recommendations(np.array([3, 3]), Labels.from_values([1]), [0, 1, 2], [0, 0], [2.0, 2.0])
+    recs = Recommendations(np.array([3, 3]), Ids.from_values([1]), [0, 1, 2], [0, 0], [2.0, 2.0])
     assert recs[3] == [(1, 2.0)] and len(recs) == 2 and len(list(recs)) == 2
 
 
@@ -92,9 +92,7 @@ def test_repr() -> None:
         "  'ann': 'milk' 5, 'tea' 4, 'jam' -1"
     )
     n = 1_000
-    many = Recommendations(
-        np.arange(n), Labels.from_values([5]), np.arange(n + 1), np.zeros(n, int), np.ones(n)
-    )
+    many = Recommendations(np.arange(n), Ids.from_values([5]), np.arange(n + 1), np.zeros(n, int), np.ones(n))
     assert len(repr(many).splitlines()) == 7 and "1,000 queries" in repr(many)
 
 
@@ -136,7 +134,7 @@ def test_pandas_and_polars() -> None:
 @pytest.mark.parametrize("to", ["to_arrow", "to_pandas", "to_polars"])
 def test_empty_and_clashing_names(to: str) -> None:
     pytest.importorskip(to[3:] if to != "to_arrow" else "pyarrow")
-    none = Recommendations(np.empty(0, np.int64), Labels.from_values(["a"]), [0], [], [])
+    none = Recommendations(np.empty(0, np.int64), Ids.from_values(["a"]), [0], [], [])
     assert len(none) == 0 and len(getattr(none, to)()) == 0 and repr(none)
     with pytest.raises(ValueError, match="one name"):
         getattr(none, to)("same", "same")

@@ -8,7 +8,7 @@ import pytest
 
 import ferrec
 from ferrec import cli
-from ferrec.datasets.synthetic import synthetic
+from ferrec.datasets import synthetic
 
 METRICS = ["ndcg@10", "recall@10", "coverage@10", "novelty@10"]
 

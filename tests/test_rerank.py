@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ferrec
-from ferrec import _rust, rerank
-from ferrec.candidates import Candidates
+from ferrec import _rust
+from ferrec.data.attributes import Categories
+from ferrec.data.candidates import Candidates
+from ferrec.data.ids import Ids
+from ferrec.data.queries import Queries
 from ferrec.errors import DataError
-from ferrec.labels import Labels
-from ferrec.queries import Queries
 from ferrec.rankers import ReciprocalRankFusion, WeightedBlend
-from ferrec.tables import Categories
+from ferrec.two_stage import rerank
 
 properties = settings(deadline=None, max_examples=60)
 N_ITEMS = 8
@@ -32,7 +33,7 @@ def candidates(rows, columns=None, histories=None):
     indptr, codes = csr(rows)
     past, touched = csr(histories or [[]] * len(rows))
     history = _rust.Csr(past, touched, np.ones(len(touched), np.float32), N_ITEMS)
-    items = Labels.from_values(np.arange(N_ITEMS) * 10)
+    items = Ids.from_values(np.arange(N_ITEMS) * 10)
     return Candidates(Queries(np.arange(len(rows)), history, None), items, indptr, codes, columns or {})
 
 
@@ -150,7 +151,7 @@ def test_calibration(problem, histories, seed, n_threads):
 
 
 def test_calibration_gives_each_interest_its_share():
-    kinds = Categories(np.array([0, 0, 0, 0, 1, 1, 1, 1], np.int32), Labels.from_values(["drama", "comedy"]))
+    kinds = Categories(np.array([0, 0, 0, 0, 1, 1, 1, 1], np.int32), Ids.from_values(["drama", "comedy"]))
     pairs = candidates([[1, 2, 3, 5, 6]], histories=[[0, 4]])
     scores = [0.9, 0.8, 0.7, 0.1, 0.0]
     for strength, expected in ((0.0, [10, 20, 30, 50]), (0.9, [10, 50, 20, 60])):
@@ -274,7 +275,7 @@ def test_blends_are_rankers(ranker, tmp_path):
     data = ferrec.testing._checks.sample()
     past, future = ferrec.split.leave_last_out(data, 2)
     retrieval = ferrec.Retrieval([ferrec.ItemKNN(), ferrec.Popularity()], n=10)
-    pairs, labels = ferrec.features.training_pairs(retrieval, None, past, future)
+    pairs, labels = ferrec.two_stage.training_pairs(retrieval, None, past, future)
     scores = ranker.fit(pairs, labels).score(pairs)
     assert scores.shape == (len(pairs),)
     assert np.isfinite(scores).all()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ferrec
-from ferrec.kernels import to_scipy
+from ferrec.kernels.handles import to_scipy
 from ferrec.testing import checkerboard
 
 

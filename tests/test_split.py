@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferrec import split
+from ferrec.data.interactions import Interactions
 from ferrec.errors import DataError
-from ferrec.interactions import Interactions
 
 
 @st.composite

@@ -12,10 +12,10 @@ from scipy import stats
 
 import ferrec
 from ferrec import DataError, Interactions, _rust, split
+from ferrec.data.ids import Ids
 from ferrec.evaluation import Comparison, Evaluation, Hits, compare, evaluate
 from ferrec.evaluation._segments import by_count
 from ferrec.evaluation._statistics import holm, intervals, mean, p_value
-from ferrec.labels import Labels
 
 METHODS = ("permutation", "t", "wilcoxon")
 
@@ -24,7 +24,7 @@ def evaluation(users: list[Any], **per_user: list[float]) -> Evaluation:
     """An evaluation that only has values per user."""
     values = {f"{name}@1": np.array(column, np.float64) for name, column in per_user.items()}
     n, none = len(users), np.empty(0, np.int32)
-    hits = Hits(Labels.from_values([1]), np.zeros(1, np.int64), np.zeros(n + 1, np.int64), none, none, none)
+    hits = Hits(Ids.from_values([1]), np.zeros(1, np.int64), np.zeros(n + 1, np.int64), none, none, none)
     means = {name: mean(column) for name, column in values.items()}
     return Evaluation(means, values, np.array(users), np.zeros(n, np.int64), hits)
 

@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ferrec
-from ferrec import _mapped, _rust, storage
+from ferrec import _rust
 from ferrec.models import MODELS
+from ferrec.storage import folders, mapped
 from ferrec.testing._checks import sample
 
 linux = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs /proc")
@@ -115,9 +116,9 @@ def test_an_index_that_is_none_is_an_error(copy, text):
 
 def replace(folder, name, array):
     """Write another array with the right checksum, as an attacker would."""
-    from ferrec.storage import _write
+    from ferrec.storage.folders import write_array
 
-    edit(folder, lambda index: index["files"].update({name: _write(folder / f"{name}.npy", array)}))
+    edit(folder, lambda index: index["files"].update({name: write_array(folder / f"{name}.npy", array)}))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ def test_consistent_checksums_do_not_make_a_file_right(copy, name, spoil, verify
     with pytest.raises(ferrec.ModelFileError):
         use(ferrec.load(copy, verify=verify))
     with pytest.raises(ferrec.ModelFileError):
-        storage.describe(copy, verify=True)
+        folders.describe(copy, verify=True)
 
 
 def test_a_pickle_is_never_opened(copy, tmp_path):
@@ -238,7 +239,7 @@ def test_any_value_in_the_index_is_an_error_or_harmless(saved, tmp_path, value, 
             where = where[key]
 
     edit(copy, change)
-    for open_model in (ferrec.load, lambda path: storage.describe(path, verify=True)):
+    for open_model in (ferrec.load, lambda path: folders.describe(path, verify=True)):
         try:
             open_model(copy)
         except ferrec.ModelFileError:
@@ -312,7 +313,7 @@ def test_processes_share_the_memory_of_a_model(tmp_path):
     similarity = _rust.Csr(np.arange(0, n * k + 1, k), columns, np.ones(n * k, np.float32), n)
     model._state = dataclasses.replace(model._fitted(), similarity=similarity)
     model.save(tmp_path / "model")
-    size = storage.describe(tmp_path / "model")["bytes"]
+    size = folders.describe(tmp_path / "model")["bytes"]
     command = [sys.executable, "-c", SHARED, str(tmp_path / "model")]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     workers = [subprocess.Popen(command, **pipes) for _ in range(4)]
@@ -353,7 +354,7 @@ def test_saving_over_something_else_is_refused(tmp_path):
 
 
 def test_a_model_is_described(saved):
-    info = storage.describe(saved, verify=True)
+    info = folders.describe(saved, verify=True)
     model = ferrec.load(saved)
     assert (info["model"], info["params"]["k"], info["verified"]) == ("ItemKNN", 10, True)
     assert (info["users"], info["items"]) == (len(model.users), len(model.items))
@@ -367,20 +368,20 @@ def test_the_checksum_tells_models_apart(name, tmp_path):
     one, other = MODELS[name]().fit(sample()), MODELS[name]().fit(sample(seed=1))
     one.save(tmp_path / "model")
     again = ferrec.load(tmp_path / "model")
-    assert storage.checksum(one) == storage.checksum(again) != storage.checksum(other)
+    assert folders.checksum(one) == folders.checksum(again) != folders.checksum(other)
     again.set_params(n_threads=1)
-    assert storage.checksum(again) == storage.checksum(one)
+    assert folders.checksum(again) == folders.checksum(one)
 
 
 def test_parameters_belong_to_the_checksum(saved):
     model = ferrec.load(saved)
-    before = storage.checksum(model)
-    assert storage.checksum(model.set_params(k=11)) != before
+    before = folders.checksum(model)
+    assert folders.checksum(model.set_params(k=11)) != before
 
 
 @pytest.mark.parametrize("span", [8, 100, 1 << 25])
 def test_histories_from_all_over_a_file_are_the_same(saved, span, monkeypatch):
-    monkeypatch.setattr(_mapped, "SPAN", span)
+    monkeypatch.setattr(mapped, "SPAN", span)
     state = ferrec.load(saved)._fitted()
     whole = ferrec.load(saved)._fitted()
     assert whole.seen.nnz > 100
@@ -396,15 +397,15 @@ def test_histories_from_all_over_a_file_are_the_same(saved, span, monkeypatch):
 def test_what_may_be_in_memory_is_counted(saved):
     """Of a loaded model what belongs to items, and what users are looked up in; of one in memory all."""
     model = ferrec.load(saved)
-    files = {name: entry["bytes"] for name, entry in storage.describe(saved)["files"].items()}
+    files = {name: entry["bytes"] for name, entry in folders.describe(saved)["files"].items()}
     of_items = sum(size for name, size in files.items() if name.startswith(("items.", "similarity.")))
     of_users = sum(size for name, size in files.items() if name.startswith(("users.", "seen.")))
-    assert abs(storage.resident_bytes(model) - of_items) < 1 << 10  # but for the headers
-    looked_up = of_users - files["seen.indices"] - files["seen.data"] + _mapped.SPAN
-    assert abs(storage.looked_up_bytes(model) - looked_up) < 1 << 10
+    assert abs(folders.resident_bytes(model) - of_items) < 1 << 10  # but for the headers
+    looked_up = of_users - files["seen.indices"] - files["seen.data"] + mapped.SPAN
+    assert abs(folders.looked_up_bytes(model) - looked_up) < 1 << 10
     fitted = ferrec.ItemKNN(k=10).fit(sample(text=True))
     assert (
-        storage.looked_up_bytes(fitted) == 0 < storage.resident_bytes(model) < storage.resident_bytes(fitted)
+        folders.looked_up_bytes(fitted) == 0 < folders.resident_bytes(model) < folders.resident_bytes(fitted)
     )
 
 
@@ -412,21 +413,21 @@ def test_releasing_changes_nothing(saved):
     model = ferrec.load(saved)
     before = model.recommend(n=5)
     for _ in range(3):
-        storage.release(model)
+        folders.release(model)
         after = model.recommend(n=5)
         assert after.scores.tobytes() == before.scores.tobytes()
-    storage.release(ferrec.Popularity().fit(sample()))  # one that lies in no file
+    folders.release(ferrec.Popularity().fit(sample()))  # one that lies in no file
 
 
 def test_a_failed_save_leaves_the_old_model(tmp_path, monkeypatch):
     path = tmp_path / "model"
     ferrec.Popularity().fit(sample()).save(path)
-    from ferrec import storage
+    from ferrec.storage import folders
 
     def broken(path, array):
         raise OSError("disk full")
 
-    monkeypatch.setattr(storage, "_write", broken)
+    monkeypatch.setattr(folders, "write_array", broken)
     with pytest.raises(OSError, match="disk full"):
         ferrec.ItemKNN().fit(sample()).save(path)
     monkeypatch.undo()

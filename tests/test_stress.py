@@ -462,4 +462,4 @@ def test_memory_is_given_back():
 def test_an_answer_that_no_machine_holds_is_refused():
     keys = np.arange(1_000_000, dtype=np.uint64)
     with pytest.raises(MemoryError, match=r"the answer of 1000000 rows, .* needs 16000000\.0 GiB"):
-        _rust.top_k_random(0, keys, 2**31 - 1, 2**31 - 1, ferrec.kernels.Filter(), 1, None)
+        _rust.top_k_random(0, keys, 2**31 - 1, 2**31 - 1, ferrec.kernels.filters.Filter(), 1, None)

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from ferrec import _tables, split
-from ferrec.errors import DataError, UnknownIdError
-from ferrec.interactions import Interactions
-from ferrec.labels import Labels
-from ferrec.tables import Categories, Columns, Lists, Numbers
+from ferrec import split
+from ferrec.data.attributes import Categories, Columns, Lists, Numbers
+from ferrec.data.ids import Ids
+from ferrec.data.interactions import Interactions
+from ferrec.errors import DataError, MissingExtraError, UnknownIdError
+from ferrec.io import tables
 
 IDS = ["tea", "cocoa", "milk"]
 DATA = Interactions.from_arrays([1, 1, 2], ["tea", "milk", "tea"], times=[10, 20, 30])
@@ -78,9 +79,9 @@ def test_the_same_from_every_table(tmp_path):
 
 def test_without_pyarrow(monkeypatch):
     def missing(module, extra):
-        raise _tables.MissingExtraError(module)
+        raise MissingExtraError(module)
 
-    monkeypatch.setattr(_tables, "require", missing)
+    monkeypatch.setattr(tables, "require", missing)
     data = DATA.with_items(TABLE, split={"genres": "|"})
     assert {name: column.tolist() for name, column in data.item_table.items()} == EXPECTED
     structured = np.array([("tea", 1.5)], [("item_id", "U3"), ("price", "f4")])
@@ -119,7 +120,7 @@ def test_rows_find_their_labels(events, table, extend, users_too):
 @given(at=st.lists(st.integers(-1, 3), max_size=8))
 @settings(max_examples=30, deadline=None)
 def test_take(kind, at):
-    labels = Labels.from_values(["x", "y"])
+    labels = Ids.from_values(["x", "y"])
     column = {
         "numbers": Numbers(np.array([1, np.nan, 3, 4], np.float32)),
         "categories": Categories(np.array([1, -1, 0, 0], np.int32), labels),
@@ -270,7 +271,7 @@ def test_dates_and_numpy_types():
 
 
 def test_columns_check_their_parts():
-    labels = Labels.from_values(["a"])
+    labels = Ids.from_values(["a"])
     for make, message in (
         (lambda: Numbers(np.array([1])), "must be 1-d float32 or float64"),
         (lambda: Numbers(np.array([np.inf])), "row 0 is infinite"),

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import ferrec
-from ferrec import DataError, Interactions, cli, split
+from ferrec import DataError, Interactions, split
+from ferrec.cli import main as cli
 from ferrec.evaluation import evaluate, evaluate_ratings
 from ferrec.models import MODELS
-from ferrec.search_space import Choice, Float, Int
+from ferrec.models.search_space import Choice, Float, Int
 from ferrec.testing import checkerboard
 from ferrec.testing._checks import sample
 

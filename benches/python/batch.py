@@ -40,7 +40,7 @@ from results import DRIFT, differing_rows, ranking
 from shapes import load as load_matrix
 from shapes import path_of
 
-from ferrec.datasets.synthetic import synthetic
+from ferrec.datasets import synthetic
 
 RECORD = REPOSITORY / "benches" / "record" / "batch"
 N = 10
@@ -110,7 +110,8 @@ Engine = Callable[[Path, Path, Json], Callable[[], Any]]
 def run_kernel(model: Path, out: Path, job: Json) -> Callable[[], Any]:
     """The row `recommend` of the other benchmarks: matrices in, a matrix out."""
     import ferrec
-    from ferrec.kernels import to_scipy, top_k_neighbors
+    from ferrec.kernels import top_k_neighbors
+    from ferrec.kernels.handles import to_scipy
 
     state = ferrec.load(model)._fitted()
     x, similarity = to_scipy(state.seen), to_scipy(state.similarity)
@@ -143,7 +144,7 @@ def run_implicit(model: Path, out: Path, job: Json) -> Callable[[], Any]:
     from implicit.nearest_neighbours import CosineRecommender, NearestNeighboursScorer
 
     import ferrec
-    from ferrec.kernels import to_scipy
+    from ferrec.kernels.handles import to_scipy
 
     state = ferrec.load(model)._fitted()
     x, similarity = (sp.csr_matrix(to_scipy(one)) for one in (state.seen, state.similarity))
@@ -194,10 +195,10 @@ def time_engine(job: Json) -> Json:
 
 def keep_answers(result: Any, out: Path) -> None:
     """What a job would have written, as one file."""
-    from ferrec import Labels, Recommendations
+    from ferrec import Ids, Recommendations
 
     if sp.issparse(result):
-        users, items = (Labels(np.arange(size)) for size in result.shape)
+        users, items = (Ids(np.arange(size)) for size in result.shape)
         result = Recommendations(users.values, items, result.indptr, result.indices, result.data)
     out.mkdir(exist_ok=True)
     result.to_parquet(out / "part-000000.parquet")
@@ -517,7 +518,7 @@ def apart(function: str, **arguments: Any) -> Any:
 
 def peak_bytes() -> int:
     """The most memory that this process has had."""
-    from ferrec.batch._memory import in_use
+    from ferrec.batch._block_sizes import in_use
 
     return in_use()[1]
 
@@ -560,7 +561,7 @@ COMMANDS = {
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    from ferrec.cli import _bytes
+    from ferrec.cli.main import _bytes
 
     about = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=about)

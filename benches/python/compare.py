@@ -40,7 +40,7 @@ from rows import ROWS
 from shapes import NAMES, load, matrix, names_of, path_of, save
 from tables import others_busy, tables
 
-from ferrec.datasets.synthetic import synthetic
+from ferrec.datasets import synthetic
 
 MAX_RUNS = 7
 UNTIMED_UNDER = 2.0  # seconds: a first run this quick is warm-up

@@ -272,8 +272,8 @@ def _some_users(x: sp.csr_array) -> list[int]:
 
 def ferrec_one(inputs: Inputs, threads: int) -> Run:
     import ferrec
-    from ferrec.kernels import as_csr
-    from ferrec.models._item_neighbors import ItemNeighborsState
+    from ferrec.kernels.handles import as_csr
+    from ferrec.models.item_neighbors import ItemNeighborsState
 
     data = ferrec.Interactions.from_csr(inputs.x)
     model = ferrec.ItemKNN(k=NEIGHBORS, n_threads=threads)
@@ -290,7 +290,8 @@ def ferrec_one(inputs: Inputs, threads: int) -> Run:
 
 
 def ferrec_one_row(inputs: Inputs, threads: int) -> Run:
-    from ferrec.kernels import as_csr, top_k_neighbors
+    from ferrec.kernels import top_k_neighbors
+    from ferrec.kernels.handles import as_csr
 
     similarity = as_csr(inputs.similarity)
     rows = [inputs.x[[user]] for user in _some_users(inputs.x)]

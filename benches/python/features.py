@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import ferrec
-from ferrec.datasets.synthetic import synthetic
+from ferrec.datasets import synthetic
 from ferrec.features import (
     CategoryAffinity,
     EmbeddingSimilarity,

@@ -33,8 +33,8 @@ from tables import markdown
 
 import ferrec
 from ferrec import rankers
-from ferrec._estimator import clone
-from ferrec.hybrid import HybridState, default_ranker
+from ferrec.models.estimator import clone
+from ferrec.two_stage.hybrid import HybridState, default_ranker
 
 Json = dict[str, Any]
 METRIC = "ndcg@10"

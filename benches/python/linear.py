@@ -46,7 +46,7 @@ def judge_ease(shape: str, ours: Result, answer: Result) -> tuple[str, bool]:
 
 def ferrec_slim(inputs: Inputs, threads: int) -> Run:
     import ferrec
-    from ferrec.kernels import to_scipy
+    from ferrec.kernels.handles import to_scipy
 
     data = ferrec.Interactions.from_csr(inputs.x)
     model = ferrec.SLIM(l1=L1, l2=L2, n_threads=threads)

@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from ferrec import MLPRanker
-from ferrec.candidates import Candidates
-from ferrec.kernels import as_csr
-from ferrec.labels import Labels
-from ferrec.queries import Queries
-from ferrec.rankers._base import Labelled
+from ferrec.data.candidates import Candidates
+from ferrec.data.ids import Ids
+from ferrec.data.queries import Queries
+from ferrec.kernels.handles import as_csr
+from ferrec.rankers.base import Labelled
 
 COLUMNS = 32
 EACH = 200
@@ -55,7 +55,7 @@ def candidates(n_pairs: int, seed: int, missing: bool) -> Candidates:
     history = as_csr(csr_array((n_queries, ITEMS), dtype=np.float32))
     queries = Queries(np.arange(n_queries), history, np.arange(n_queries, dtype=np.int32))
     indptr = np.arange(n_queries + 1, dtype=np.int64) * EACH
-    return Candidates(queries, Labels.from_values(np.arange(ITEMS)), indptr, codes, columns)
+    return Candidates(queries, Ids.from_values(np.arange(ITEMS)), indptr, codes, columns)
 
 
 def trained(variant: dict[str, Any], missing: bool) -> MLPRanker:

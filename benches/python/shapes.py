@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from names import string_matching
 
-from ferrec.datasets.synthetic import synthetic
+from ferrec.datasets import synthetic
 
 # name: users, items, interactions
 SHAPES = {

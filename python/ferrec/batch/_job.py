@@ -11,15 +11,16 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from ferrec import _rust, storage
-from ferrec._progress import Callback, bar
-from ferrec.batch._memory import blocks_within, in_use, tidy
-from ferrec.batch._sink import Sink, open_sink
+from ferrec import _rust
+from ferrec.batch._block_sizes import blocks_within, in_use, tidy
 from ferrec.batch._source import Source, open_source
-from ferrec.batch._table import EXTRA, Model, Scorer, Unknown
+from ferrec.batch.sink import Sink, open_sink
+from ferrec.batch.table import EXTRA, Model, Scorer, Unknown
 from ferrec.errors import require
-from ferrec.kernels import Progress, as_int
+from ferrec.io.progress import Callback, bar
+from ferrec.kernels.arguments import Progress, as_int
 from ferrec.models import Recommender
+from ferrec.storage import folders
 
 __all__ = ["BatchSummary", "score_batch"]
 
@@ -151,7 +152,7 @@ def score_batch(
     if block_size is not None and memory_limit is not None:
         raise ValueError("block_size and memory_limit: give one; a limit chooses the size of blocks")
     if not isinstance(model, Recommender):
-        model = storage.load(model, verify=True)
+        model = folders.load(model, verify=True)
     scorer = Scorer(
         model,
         n=n,
@@ -195,7 +196,7 @@ def _job(scorer: Scorer, source: Source, compression: str) -> dict[str, Any]:
         "ferrec": _rust.__version__,
         "pyarrow": require("pyarrow", EXTRA).__version__,
         "model": type(scorer.model).__name__,
-        "model_checksum": storage.checksum(scorer.model),
+        "model_checksum": folders.checksum(scorer.model),
         "source": source.identity(),
         "n": scorer.n,
         "user": scorer.user,

@@ -16,10 +16,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ferrec._tables import _expand
-from ferrec.batch._store import open_url
-from ferrec.batch._table import EXTRA, Block, Scorer, Table, list_lengths
+from ferrec.batch.table import EXTRA, Block, Scorer, Table, list_lengths
 from ferrec.errors import DataError, require
+from ferrec.io.files import expand
+from ferrec.io.locations import open_url
 
 __all__ = ["Size", "Source", "open_source"]
 
@@ -275,7 +275,7 @@ def _places(path: str) -> list[tuple[Any, str]]:
     """The file system and the paths of a local path or pattern, or of a URL that pyarrow or fsspec knows."""
     fs = require("pyarrow.fs", EXTRA)
     if "://" not in path:
-        return [(fs.LocalFileSystem(), file) for file in _expand(path, _SUFFIXES, "Parquet")[0]]
+        return [(fs.LocalFileSystem(), file) for file in expand(path, _SUFFIXES, "Parquet")[0]]
     filesystem, root = open_url(path)
     info = filesystem.get_file_info(root)
     if info.type == fs.FileType.NotFound:

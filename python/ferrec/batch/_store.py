@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ferrec.errors import require
-from ferrec.recommendations import sync_folder
+from ferrec.io.atomic import sync_folder
+from ferrec.io.locations import open_url
 
-__all__ = ["Store", "open_store", "open_url"]
+__all__ = ["Store", "open_store"]
 
-_EXTRA, _REMOTE = "parquet", "remote"
+_EXTRA = "parquet"
 
 
 class Store(ABC):
@@ -127,15 +128,3 @@ class _Remote(Store):
 
 def open_store(place: str) -> Store:
     return _Remote(place) if "://" in place else _Folder(Path(place))
-
-
-def open_url(url: str) -> tuple[Any, str]:
-    """The file system of a URL, pyarrow's own or fsspec's, and the path in it."""
-    pyarrow, fs = require("pyarrow", _EXTRA), require("pyarrow.fs", _EXTRA)
-    try:
-        filesystem, path = fs.FileSystem.from_uri(url)
-    except pyarrow.ArrowInvalid:  # not one of its own schemes
-        fsspec = require("fsspec", _REMOTE)
-        other, path = fsspec.core.url_to_fs(url)
-        filesystem = fs.PyFileSystem(fs.FSSpecHandler(other))
-    return filesystem, path

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, TypeAlias
 
+from ferrec.data.interactions import Duplicates, Interactions
 from ferrec.errors import require
-from ferrec.interactions import Duplicates, Interactions
 
 __all__ = ["CompleteJourney", "complete_journey"]
 

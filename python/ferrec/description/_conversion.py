@@ -4,7 +4,7 @@ import numpy as np
 
 from ferrec import _rust
 from ferrec.description._counts import Facts
-from ferrec.preparation._log import ANY_GAP, Log
+from ferrec.preparation.log import ANY_GAP, Log
 
 MOST = 8
 """Types that are told apart: the most frequent ones."""

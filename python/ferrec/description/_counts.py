@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
-from ferrec.preparation._log import Log
+from ferrec.preparation.log import Log
 
 Facts = dict[str, Any]
 Counts = NDArray[np.int64]

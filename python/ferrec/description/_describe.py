@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from ferrec import _tables
-from ferrec._tables import PathLike
+from ferrec.data.interactions import Interactions
 from ferrec.description import _text
 from ferrec.description._conversion import conversion
 from ferrec.description._counts import Facts, counts
 from ferrec.description._times import times
-from ferrec.interactions import Interactions
+from ferrec.io.files import csv_delimiter, open_csv
+from ferrec.io.tables import PathLike
 from ferrec.preparation import Prepare
-from ferrec.preparation._frames import Columns, ParquetSource, is_path, open_frame
-from ferrec.preparation._log import Log, read_log
-from ferrec.preparation._settings import Settings
+from ferrec.preparation.frames import Columns, ParquetSource, is_path, open_frame
+from ferrec.preparation.log import Log, read_log
+from ferrec.preparation.settings import Settings
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -186,9 +186,9 @@ def _of_table(data: object, user: str, item: str, time: str | None, event: str |
 def _open(data: Any, settings: Settings) -> Columns:
     if not is_path(data):
         return open_frame(data)
-    delimiter = _tables.csv_delimiter(data)
+    delimiter = csv_delimiter(data)
     if delimiter is None:
         return ParquetSource.open(data)
     ids = [name for name in (settings.user, settings.item, settings.event) if name is not None]
     numbers = [] if settings.time is None else [settings.time]
-    return _tables.open_csv(data, ids=ids, others=numbers, delimiter=delimiter)
+    return open_csv(data, ids=ids, others=numbers, delimiter=delimiter)

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
-from ferrec import _html
-from ferrec._html import ACCENTS, card
 from ferrec._rust import __version__
 from ferrec.description import _plots, _text
 from ferrec.description._counts import Facts
 from ferrec.description._text import duration, number, percent
+from ferrec.io import html
+from ferrec.io.html import ACCENTS, card
 
 Drawn = tuple[str, str, str, Any]
 """A name for files, a heading, a sentence, a figure."""
@@ -29,12 +29,12 @@ def page(facts: Facts, title: str) -> str:
     ]
     if facts["events"]:
         numbers.append((number(facts["per_user"]["median"]), "events of the median user"))
-    inner = [card(heading, text, _html.svg(figure, heading)) for _, heading, text, figure in figures(facts)]
+    inner = [card(heading, text, html.svg(figure, heading)) for _, heading, text, figure in figures(facts)]
     if types is not None:
         inner.append(card("Conversion", _conversion_text(when), _conversion_table(types), wide=True))
-    words = _html.table((), _text.lines(facts), words=True)
+    words = html.table((), _text.lines(facts), words=True)
     inner.append(card("In words", "The same as text.", words, wide=True))
-    return _html.page(title, under, _html.tiles(numbers), _html.cards(*inner), foot=f"ferrec {__version__}")
+    return html.page(title, under, html.tiles(numbers), html.cards(*inner), foot=f"ferrec {__version__}")
 
 
 def figures(facts: Facts) -> Iterator[Drawn]:
@@ -123,4 +123,4 @@ def _conversion_table(types: Facts) -> str:
     for name, facts in types["types"].items():
         shares = ["" if other == name else percent(types["to"][name][other]) for other in names]
         rows.append((name, f"{facts['events']:,}", f"{facts['pairs']:,}", *shares))
-    return _html.table(("", "events", "pairs", *(f"→ {name}" for name in names)), rows)
+    return html.table(("", "events", "pairs", *(f"→ {name}" for name in names)), rows)

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from ferrec._html import ACCENTS, INK, drawn
 from ferrec.description._counts import Facts
 from ferrec.description._text import WEEKDAYS, number, percent
 from ferrec.errors import require
+from ferrec.io.html import ACCENTS, INK, drawn
 
 Axes = Any
 

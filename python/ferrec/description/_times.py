@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from ferrec import _rust
 from ferrec.description._counts import Facts, spread
-from ferrec.preparation._log import ANY_GAP, Log
+from ferrec.preparation.log import ANY_GAP, Log
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ferrec.batch import score_table
-from ferrec.batch._table import Table
+from ferrec.batch.table import Table
 from ferrec.errors import ModelFileError
 from ferrec.models import Recommender
-from ferrec.storage import checksum, load
+from ferrec.storage.folders import checksum, load
 
 __all__ = ["Job"]
 

@@ -3,7 +3,7 @@
 import os
 from typing import Any, TypeAlias
 
-from ferrec.batch._table import Table, Unknown
+from ferrec.batch.table import Table, Unknown
 from ferrec.distributed._worker import Job
 from ferrec.errors import require
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
-from ferrec.batch._table import EXTRA, Scorer, Unknown
+from ferrec.batch.table import EXTRA, Scorer, Unknown
 from ferrec.distributed._worker import Job
 from ferrec.errors import DataError, require
 

@@ -1,13 +1,13 @@
 """Evaluation: how good a fitted model's recommendations and ratings are on events that it has not seen."""
 
-from ferrec.evaluation._comparison import Comparison, Difference, Significance
 from ferrec.evaluation._cross_validation import CrossValidation, Fold, cross_validate
-from ferrec.evaluation._evaluation import Evaluation, Hits
 from ferrec.evaluation._predictions import Calibration, probability_metrics, rating_metrics
 from ferrec.evaluation._ranking import compare, evaluate
 from ferrec.evaluation._ratings import evaluate_ratings
 from ferrec.evaluation._report import report
-from ferrec.evaluation._tuning import Trial, Tuning, tune
+from ferrec.evaluation._results import Comparison, Evaluation, Hits
+from ferrec.evaluation._significance import Difference, Significance
+from ferrec.evaluation.tuning import Trial, Tuning, tune
 
 __all__ = [
     "Calibration",

@@ -7,9 +7,9 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from ferrec.interactions import Interactions
-from ferrec.labels import Labels
-from ferrec.models._base import Recommender
+from ferrec.data.ids import Ids
+from ferrec.data.interactions import Interactions
+from ferrec.models.base import Recommender
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ def align(model: Recommender[Any], test: Interactions) -> Aligned:
     )
 
 
-def _codes(labels: Labels, known: Labels, occurs: NDArray[np.bool_]) -> NDArray[np.int32]:
+def _codes(labels: Ids, known: Ids, occurs: NDArray[np.bool_]) -> NDArray[np.int32]:
     """The other side's code of each label that occurs; -1 where it is unknown, -2 where it does not occur."""
     codes = np.full(len(labels), -2, np.int32)
     if labels == known:  # parts of one split share their labels

@@ -8,15 +8,15 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 
-from ferrec import split
-from ferrec.evaluation._comparison import table
-from ferrec.evaluation._evaluation import Evaluation
-from ferrec.evaluation._metrics import METRICS, RATINGS, parse_metrics
+from ferrec.data.interactions import Interactions
+from ferrec.data.splits import k_fold
 from ferrec.evaluation._ranking import evaluate
 from ferrec.evaluation._ratings import evaluate_ratings
-from ferrec.interactions import Interactions
-from ferrec.kernels import Progress
-from ferrec.models._base import Recommender
+from ferrec.evaluation._results import Evaluation
+from ferrec.evaluation._significance import table
+from ferrec.evaluation.metrics import METRICS, RATINGS, parse_metrics
+from ferrec.kernels.arguments import Progress
+from ferrec.models.base import Recommender
 
 __all__ = ["CrossValidation", "Fold", "Splits", "cross_validate"]
 
@@ -199,7 +199,7 @@ def each_split(data: Interactions, splits: Splits) -> Iterator[Pair]:
     if not isinstance(data, Interactions):
         raise TypeError(f"data: expected Interactions, got {type(data).__name__}")
     if isinstance(splits, int | np.integer):
-        pairs: Any = split.k_fold(data, int(splits))
+        pairs: Any = k_fold(data, int(splits))
     else:
         pairs = splits(data) if callable(splits) else splits
     if _is_pair(pairs):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ferrec.errors import DataError
-from ferrec.kernels import as_float, as_int
+from ferrec.kernels.arguments import as_float, as_int
 
 __all__ = ["Calibration", "probability_metrics", "rating_metrics"]
 

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
-from ferrec._progress import bar
+from ferrec.data.interactions import Interactions
 from ferrec.errors import DataError
 from ferrec.evaluation._align import align, without
-from ferrec.evaluation._comparison import Comparison
-from ferrec.evaluation._evaluation import Evaluation, Hits
-from ferrec.evaluation._metrics import (
+from ferrec.evaluation._results import Comparison, Evaluation, Hits
+from ferrec.evaluation._statistics import mean
+from ferrec.evaluation.metrics import (
     HITS,
     METRICS,
     PER_LIST,
@@ -27,11 +27,10 @@ from ferrec.evaluation._metrics import (
     measure,
     parse_metrics,
 )
-from ferrec.evaluation._statistics import mean
-from ferrec.interactions import Interactions
-from ferrec.kernels import Lists, Progress, as_csr, as_int, to_scipy
-from ferrec.models._base import Recommender
-from ferrec.queries import rows_of
+from ferrec.io.progress import bar
+from ferrec.kernels.arguments import Progress, as_int
+from ferrec.kernels.handles import Lists, as_csr, rows_of, to_scipy
+from ferrec.models.base import Recommender
 
 __all__ = ["compare", "evaluate"]
 

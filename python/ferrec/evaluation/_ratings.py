@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from ferrec._progress import bar
+from ferrec.data.interactions import Interactions
 from ferrec.errors import DataError
 from ferrec.evaluation._align import align
-from ferrec.interactions import Interactions
-from ferrec.kernels import Progress
-from ferrec.models._base import Recommender
+from ferrec.io.progress import bar
+from ferrec.kernels.arguments import Progress
+from ferrec.models.base import Recommender
 
 __all__ = ["evaluate_ratings"]
 

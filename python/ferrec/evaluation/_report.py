@@ -7,13 +7,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ferrec import _html
-from ferrec._html import ACCENTS, INK, card, drawn
 from ferrec._rust import __version__
-from ferrec.evaluation._comparison import Comparison, shown_p
-from ferrec.evaluation._evaluation import Evaluation
-from ferrec.evaluation._metrics import HITS
-from ferrec.recommendations import Recommendations
+from ferrec.data.recommendations import Recommendations
+from ferrec.evaluation._results import Comparison, Evaluation
+from ferrec.evaluation._significance import shown_p
+from ferrec.evaluation.metrics import HITS
+from ferrec.io import html
+from ferrec.io.html import ACCENTS, INK, card, drawn
 
 __all__ = ["report"]
 
@@ -96,8 +96,8 @@ def report(
         *_left_out(results),
     ]
     foot = f"ferrec {__version__}; intervals: {_LEVEL:.0%}, bootstrap over users"
-    page = _html.page(
-        title, _under(results), _html.tiles(_key_numbers(results, main)), _html.cards(*inner), foot=foot
+    page = html.page(
+        title, _under(results), html.tiles(_key_numbers(results, main)), html.cards(*inner), foot=foot
     )
     if path is not None:
         Path(path).write_text(page, encoding="utf-8")
@@ -160,14 +160,14 @@ def _metrics_table(results: Comparison, every: Intervals) -> str:
             )
             row.append(f"{_value(value)}{star}{_range(every[name].get(metric))}")
         rows.append(row)
-    return _html.table(("", *metrics), rows)
+    return html.table(("", *metrics), rows)
 
 
 def _pictures(results: Comparison, every: Intervals, main: str) -> Iterator[str]:
     values = {name: one.metrics[main] for name, one in results.evaluations.items()}
     if len(values) > 1:
         figure = _bars(values, {name: every[name][main] for name in values}, main)
-        yield card(f"{main} by model", "Lines are the intervals.", _html.svg(figure, f"{main} by model"))
+        yield card(f"{main} by model", "Lines are the intervals.", html.svg(figure, f"{main} by model"))
     metrics = next(iter(results.evaluations.values())).metrics
     for kind, text in (
         ("coverage", "The share of the catalogue that the lists reach."),
@@ -179,7 +179,7 @@ def _pictures(results: Comparison, every: Intervals, main: str) -> Iterator[str]
             points = {name: (one.metrics[other], values[name]) for name, one in results.evaluations.items()}
             heading = f"{main} against {other}"
             yield card(
-                heading, f"{text} Up and right is better.", _html.svg(_scatter(points, other, main), heading)
+                heading, f"{text} Up and right is better.", html.svg(_scatter(points, other, main), heading)
             )
 
 
@@ -202,7 +202,7 @@ def _tests(results: Comparison, main: str) -> Iterator[str]:
         f"{main} of each model less that of the best, user by user: a randomisation test, corrected by Holm."
     )
     header = ("", "difference", "interval", "p", "more than chance")
-    yield card("Is the best one better?", text, _html.table(header, rows), wide=True)
+    yield card("Is the best one better?", text, html.table(header, rows), wide=True)
 
 
 def _groups(results: Comparison, main: str) -> Iterator[str]:
@@ -229,7 +229,7 @@ def _grouped(heading: str, text: str, by_model: dict[str, Comparison], main: str
         (group, users[group], *(_value(line[at]) for line in lines.values()))
         for at, group in enumerate(groups)
     ]
-    body = _html.svg(_lines(groups, lines, main), heading) + _html.table(("", "users", *lines), rows)
+    body = html.svg(_lines(groups, lines, main), heading) + html.table(("", "users", *lines), rows)
     yield card(heading, text, body, wide=True)
 
 
@@ -245,7 +245,7 @@ def _examples(
             for user, best in islice(iter(recs), _USERS)
         ]
         heading = f"Examples of {name}" if name else "Examples"
-        yield card(heading, "Best first.", _html.table(("user", "items"), rows, words=True), wide=True)
+        yield card(heading, "Best first.", html.table(("user", "items"), rows, words=True), wide=True)
 
 
 def _left_out(results: Comparison) -> Iterator[str]:
@@ -254,7 +254,7 @@ def _left_out(results: Comparison) -> Iterator[str]:
     ]
     if rows:
         text = "What of the test data no model could have found."
-        yield card("Not counted", text, _html.table(("model", "what"), rows, words=True), wide=True)
+        yield card("Not counted", text, html.table(("model", "what"), rows, words=True), wide=True)
 
 
 # --- Pictures --------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import scipy
 from numpy.typing import NDArray
 
 from ferrec import _rust
-from ferrec.kernels import as_float, as_int, one_of, threads
+from ferrec.kernels.arguments import as_float, as_int, one_of, threads
 
 Test: TypeAlias = Literal["permutation", "t", "wilcoxon"]
 

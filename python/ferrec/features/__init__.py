@@ -15,16 +15,15 @@ array([0.693, 0.693, 0.693, 0.693], dtype=float32)
 
 from typing import Any
 
-from ferrec._estimator import Estimator
-from ferrec.features._base import Feature, ItemFeature, UserFeature
 from ferrec.features._defaults import defaults
-from ferrec.features._set import FeatureSet
-from ferrec.features._training import training_pairs
 from ferrec.features.activity import ItemPopularity, ItemStatistics, UserActivity, UserStatistics
 from ferrec.features.affinity import CategoryAffinity, NumberAffinity
 from ferrec.features.attributes import ItemCategory, ItemNumber, UserCategory, UserNumber
+from ferrec.features.base import Feature, ItemFeature, UserFeature
+from ferrec.features.feature_set import FeatureSet
 from ferrec.features.recency import ItemRecency, PairHistory, UserRecency
 from ferrec.features.similarity import EmbeddingSimilarity, ItemSimilarity, ModelScore
+from ferrec.models.estimator import Estimator
 
 __all__ = [
     "CategoryAffinity",
@@ -48,7 +47,6 @@ __all__ = [
     "UserRecency",
     "UserStatistics",
     "defaults",
-    "training_pairs",
 ]
 
 _BASES = (Feature, ItemFeature, UserFeature)

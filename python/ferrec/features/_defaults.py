@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from ferrec.features._base import Feature
-from ferrec.features._set import FeatureSet
+from ferrec.data.attributes import Categories, Columns, Lists, Numbers
+from ferrec.data.interactions import Interactions
 from ferrec.features.activity import ItemPopularity, ItemStatistics, UserActivity, UserStatistics
 from ferrec.features.affinity import CategoryAffinity, NumberAffinity
 from ferrec.features.attributes import ItemCategory, ItemNumber, UserCategory, UserNumber
+from ferrec.features.base import Feature
+from ferrec.features.feature_set import FeatureSet
 from ferrec.features.recency import ItemRecency, PairHistory, UserRecency
 from ferrec.features.similarity import ItemSimilarity
-from ferrec.interactions import Interactions
-from ferrec.tables import Categories, Columns, Lists, Numbers
 
 _DAY = 86400.0
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
-from ferrec.features._base import ItemFeature, UserFeature, duration, times_of
-from ferrec.interactions import Interactions
+from ferrec.data.interactions import Interactions
+from ferrec.features.base import ItemFeature, UserFeature, duration, times_of
 
 
 class ItemPopularity(ItemFeature):

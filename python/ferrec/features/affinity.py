@@ -7,14 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
-from ferrec.candidates import Candidates
+from ferrec.data.attributes import Numbers, shares
+from ferrec.data.candidates import Candidates
+from ferrec.data.interactions import Interactions
 from ferrec.errors import DataError
-from ferrec.features._base import Column, Feature, FeatureState
 from ferrec.features.attributes import numbers_of, standardised
-from ferrec.interactions import Interactions
-from ferrec.models._base import PerItem
-from ferrec.rerank import shares
-from ferrec.tables import Numbers
+from ferrec.features.base import Column, Feature, FeatureState
+from ferrec.models.state import PerItem
 
 
 @dataclass(frozen=True, eq=False)

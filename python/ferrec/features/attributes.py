@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
+from ferrec.data.attributes import Categories, Columns, Numbers
+from ferrec.data.interactions import Interactions
 from ferrec.errors import DataError
-from ferrec.features._base import ItemFeature, UserFeature
-from ferrec.interactions import Interactions
-from ferrec.kernels import as_int, one_of
-from ferrec.tables import Categories, Columns, Numbers
+from ferrec.features.base import ItemFeature, UserFeature
+from ferrec.kernels.arguments import as_int, one_of
 
 Scale: TypeAlias = Literal["standard", "log", "quantile"]
 SCALES = ("standard", "log", "quantile")

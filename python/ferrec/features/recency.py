@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
-from ferrec.candidates import Candidates
-from ferrec.features._base import Column, Feature, FeatureState, ItemFeature, UserFeature, times_of
-from ferrec.interactions import Interactions
-from ferrec.models._base import UserItem
+from ferrec.data.candidates import Candidates
+from ferrec.data.interactions import Interactions
+from ferrec.features.base import Column, Feature, FeatureState, ItemFeature, UserFeature, times_of
+from ferrec.models.state import UserItem
 
 _DAY = 86400.0
 

@@ -7,17 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
-from ferrec._estimator import clone, snake_name
-from ferrec.candidates import Candidates
+from ferrec.data.candidates import Candidates
+from ferrec.data.interactions import Interactions
+from ferrec.data.queries import Queries
 from ferrec.errors import DataError
-from ferrec.features._base import Column, Feature, FeatureState
-from ferrec.interactions import Interactions
-from ferrec.kernels import as_int
+from ferrec.features.base import Column, Feature, FeatureState
+from ferrec.kernels.arguments import as_int
 from ferrec.models import ItemKNN, Recommender
-from ferrec.models._base import ItemItem, UserItem
-from ferrec.models._factors import FactorModel
-from ferrec.models._item_neighbors import ItemNeighbors
-from ferrec.queries import Queries
+from ferrec.models.estimator import clone, snake_name
+from ferrec.models.factor_model import FactorModel
+from ferrec.models.item_neighbors import ItemNeighbors
+from ferrec.models.state import ItemItem, UserItem
 
 _STATISTICS = ("max", "mean", "sum", "last")
 

@@ -4,23 +4,23 @@
 
 from typing import Any
 
-from ferrec.models._base import Recommender
-from ferrec.models.als import ALS
-from ferrec.models.bias import Bias
-from ferrec.models.biased_mf import BiasedMF
-from ferrec.models.content_knn import ContentKNN
-from ferrec.models.ease import EASE
-from ferrec.models.item_embeddings import ItemEmbeddings
-from ferrec.models.item_knn import ItemKNN
-from ferrec.models.item_knn_regressor import ItemKNNRegressor
-from ferrec.models.p3alpha import P3Alpha
-from ferrec.models.popularity import Popularity
-from ferrec.models.pure_svd import PureSVD
-from ferrec.models.random import Random
-from ferrec.models.rp3beta import RP3Beta
-from ferrec.models.slim import SLIM
-from ferrec.models.user_knn import UserKNN
-from ferrec.models.user_knn_regressor import UserKNNRegressor
+from ferrec.models.base import Recommender
+from ferrec.models.baselines.bias import Bias
+from ferrec.models.baselines.popularity import Popularity
+from ferrec.models.baselines.random import Random
+from ferrec.models.content.content_knn import ContentKNN
+from ferrec.models.factors.als import ALS
+from ferrec.models.factors.biased_mf import BiasedMF
+from ferrec.models.factors.item_embeddings import ItemEmbeddings
+from ferrec.models.factors.pure_svd import PureSVD
+from ferrec.models.linear.ease import EASE
+from ferrec.models.linear.slim import SLIM
+from ferrec.models.neighbors.item_knn import ItemKNN
+from ferrec.models.neighbors.item_knn_regressor import ItemKNNRegressor
+from ferrec.models.neighbors.user_knn import UserKNN
+from ferrec.models.neighbors.user_knn_regressor import UserKNNRegressor
+from ferrec.models.walks.p3alpha import P3Alpha
+from ferrec.models.walks.rp3beta import RP3Beta
 
 __all__ = [
     "ALS",

@@ -12,14 +12,15 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ferrec import _rust, storage
+from ferrec import _rust
+from ferrec.data.ids import Ids
 from ferrec.errors import FerrecError, ModelFileError
-from ferrec.labels import Labels
 from ferrec.preparation._filters import Known
 from ferrec.preparation._report import Report
-from ferrec.preparation._settings import Settings
 from ferrec.preparation._steps import State
 from ferrec.preparation._values import Scale
+from ferrec.preparation.settings import Settings
+from ferrec.storage import folders
 
 FORMAT = 1
 INDEX = "preparation.json"
@@ -52,13 +53,15 @@ def save(state: State, target: Path) -> None:
     made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         arrays = _arrays(state)
-        index["files"] = {name: storage._write(made / f"{name}.npy", array) for name, array in arrays.items()}
+        index["files"] = {
+            name: folders.write_array(made / f"{name}.npy", array) for name, array in arrays.items()
+        }
         with (made / INDEX).open("w", encoding="utf-8") as file:
-            json.dump(index, file, indent=1, ensure_ascii=False, allow_nan=False, default=storage._plain)
+            json.dump(index, file, indent=1, ensure_ascii=False, allow_nan=False, default=folders.plain)
             file.flush()
             os.fsync(file.fileno())
         made.chmod(0o755)
-        storage._put_in_place(made, target)
+        folders.put_in_place(made, target)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
@@ -123,10 +126,12 @@ def _read_index(folder: Path) -> dict[str, Any]:
 
 
 def _known(folder: Path, index: dict[str, Any], side: str) -> Known | None:
-    def labels(part: str) -> Labels:
+    def labels(part: str) -> Ids:
         kinds = ("ints",) if f"{side}.{part}.ints" in index["files"] else ("offsets", "bytes")
-        read = {kind: storage._read(folder, index, f"{side}.{part}.{kind}", None, True) for kind in kinds}
-        return Labels.from_arrays(read)
+        read = {
+            kind: folders.read_array(folder, index, f"{side}.{part}.{kind}", None, True) for kind in kinds
+        }
+        return Ids.from_arrays(read)
 
     if not any(name.startswith(f"{side}.") for name in index["files"]):
         return None
@@ -143,7 +148,7 @@ def _scale(
         return Scale(method, float(center), float(spread))
     sides = []
     for part in ("centers", "spreads"):
-        array = storage._read(folder, index, f"scale{at}.{part}", "<f8", True)
+        array = folders.read_array(folder, index, f"scale{at}.{part}", "<f8", True)
         if len(array) != len(users.kept) or not np.isfinite(array).all():
             raise ValueError(f"the {part} of {name!r} do not fit {len(users.kept)} users")
         sides.append(array)

@@ -7,11 +7,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ferrec import _rust, _tables
+from ferrec import _rust
+from ferrec.data.ids import Ids
 from ferrec.errors import DataError
-from ferrec.labels import Labels
-from ferrec.preparation._log import ANY_GAP, Log, Mask, occurring
-from ferrec.preparation._settings import Dedup
+from ferrec.io.columns import event_weight_table
+from ferrec.preparation.log import ANY_GAP, Log, Mask, occurring
+from ferrec.preparation.settings import Dedup
 
 
 def drop_events(log: Log, weights: Mapping[Any, float | None], name: str) -> None:
@@ -20,7 +21,7 @@ def drop_events(log: Log, weights: Mapping[Any, float | None], name: str) -> Non
     numbers = {kind: np.nan if weight is None else weight for kind, weight in weights.items()}
     seen = occurring(log.kinds, len(log.kind_values))
     numbers |= {kind: np.nan for kind, occurs in zip(log.kind_values, seen, strict=True) if not occurs}
-    table = _tables.event_weight_table(log.kinds, log.kind_values, numbers, f"column {name!r}")
+    table = event_weight_table(log.kinds, log.kind_values, numbers, f"column {name!r}")
     dropped = np.isnan(table)
     if (dropped & seen).any():
         named = ", ".join(
@@ -73,16 +74,16 @@ def keep_core(log: Log, least: tuple[int, int], n_threads: int) -> None:
 class Known:
     """The ids that the filters let through, and those that they did not."""
 
-    kept: Labels
-    dropped: Labels
+    kept: Ids
+    dropped: Ids
 
     @classmethod
-    def learn(cls, labels: Labels, before: Mask, codes: NDArray[np.int32]) -> "Known":
+    def learn(cls, labels: Ids, before: Mask, codes: NDArray[np.int32]) -> "Known":
         """From the ids that occurred before the filters, and the codes of the events after them."""
         kept = occurring(codes, len(labels))
         return cls(labels.take(np.flatnonzero(kept)), labels.take(np.flatnonzero(before & ~kept)))
 
-    def passes(self, labels: Labels, unknown: Literal["drop", "keep"], name: str) -> Mask:
+    def passes(self, labels: Ids, unknown: Literal["drop", "keep"], name: str) -> Mask:
         """Which ids of new data the filters let through."""
         refuse_other_kind(self.kept if len(self.kept) else self.dropped, labels, name)
         if unknown == "drop":
@@ -90,12 +91,12 @@ class Known:
         return positions(self.dropped, labels) < 0
 
 
-def positions(known: Labels, labels: Labels) -> NDArray[np.int32]:
+def positions(known: Ids, labels: Ids) -> NDArray[np.int32]:
     """The code in `known` of each of the labels, or −1."""
     return known.encode(labels.values, missing="ignore")
 
 
-def refuse_other_kind(known: Labels, labels: Labels, name: str) -> None:
+def refuse_other_kind(known: Ids, labels: Ids, name: str) -> None:
     """Ids of another type than fitted are all unknown, and surely a slip."""
     if len(known) and len(labels) and known.kind != labels.kind:
         raise DataError(f"column {name!r} holds {labels.kind}, and held {known.kind} in fit: cast it")

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from ferrec import _tables
 from ferrec.errors import DataError, require
-from ferrec.preparation._frames import Scalar, Source
-from ferrec.preparation._settings import STATISTICS
+from ferrec.io.columns import present, read_numbers, rows_of
+from ferrec.preparation.frames import Scalar, Source
+from ferrec.preparation.settings import STATISTICS
 
 
 def learn_fills(source: Source, missing: Mapping[str, Scalar]) -> dict[str, Scalar]:
@@ -24,14 +24,14 @@ def learn_fills(source: Source, missing: Mapping[str, Scalar]) -> dict[str, Scal
 
 def _statistic(values: object, policy: str, name: str) -> Scalar:
     what = f"column {name!r}"
-    column, valid = _tables.present(values, what)
+    column, valid = present(values, what)
     if valid is not None:
-        column = _tables.rows_of(column, valid)
+        column = rows_of(column, valid)
     if not len(column):
         raise DataError(f"missing[{name!r}]={policy!r}: the column holds no value to take it from")
     if policy == "mode":
         return _mode(column, name)
-    numbers = _tables.read_numbers(column, what)
+    numbers = read_numbers(column, what)
     return float(numbers.mean() if policy == "mean" else np.median(numbers))
 
 

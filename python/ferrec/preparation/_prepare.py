@@ -5,18 +5,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
-from ferrec._estimator import Estimator
-from ferrec._progress import bar
-from ferrec._tables import PathLike
+from ferrec.data.interactions import Duplicates, Interactions
 from ferrec.errors import require
-from ferrec.interactions import Duplicates, Interactions
-from ferrec.kernels import Progress
+from ferrec.io.files import parquet_writer
+from ferrec.io.progress import bar
+from ferrec.io.tables import PathLike
+from ferrec.kernels.arguments import Progress
+from ferrec.models.estimator import Estimator
 from ferrec.preparation import _files
-from ferrec.preparation._frames import Frame, ParquetSource, Scalar, is_path, open_frame
 from ferrec.preparation._report import Report
-from ferrec.preparation._settings import WEIGHT, Dedup, Method, Settings
 from ferrec.preparation._steps import Applier, Plan, State, follow, learn
-from ferrec.recommendations import parquet_writer
+from ferrec.preparation.frames import Frame, ParquetSource, Scalar, is_path, open_frame
+from ferrec.preparation.settings import WEIGHT, Dedup, Method, Settings
 
 BATCH = 1 << 17
 """Rows that are in memory with all their columns."""

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ferrec import _tables
+from ferrec.io.columns import present, read_numbers, rows_of, whole_ids
 from ferrec.preparation import _filters, _values
 from ferrec.preparation._filters import Known
-from ferrec.preparation._frames import Frame, Scalar, Source
-from ferrec.preparation._log import Log, occurring, read_log
 from ferrec.preparation._missing import learn_fills
 from ferrec.preparation._report import Report
-from ferrec.preparation._settings import SESSION, WEIGHT, Settings
 from ferrec.preparation._values import Scale
+from ferrec.preparation.frames import Frame, Scalar, Source
+from ferrec.preparation.log import Log, occurring, read_log
+from ferrec.preparation.settings import SESSION, WEIGHT, Settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ def learn(source: Source, params: Mapping[str, Any]) -> tuple[State, Plan]:
     n_users = 0 if users is None else len(users.kept)
     scales = {}
     for name, method in settings.normalize.items():
-        numbers = _tables.read_numbers(source.read(name), f"column {name!r}")[log.alive]
+        numbers = read_numbers(source.read(name), f"column {name!r}")[log.alive]
         codes = np.empty(0, np.int32) if positions is None else positions
         scales[name] = Scale.learn(method, numbers, codes, n_users)
     latest = int(log.times.max()) if log.times is not None and len(log) else None
@@ -169,13 +169,11 @@ class Applier:
         self._row, self._event = self._row + n_rows, at.stop
         columns: dict[str, NDArray[Any]] = {}
         for name in log.floats:
-            columns[name] = _tables.whole_ids(
-                _tables.rows_of(_tables.present(frame.read(name), name)[0], alive)
-            )
+            columns[name] = whole_ids(rows_of(present(frame.read(name), name)[0], alive))
         positions = None if self.plan.positions is None else self.plan.positions[at]
         factors = [] if self.plan.weights is None else [self.plan.weights[at]]
         for name in settings.numeric:
-            numbers = _tables.read_numbers(frame.read(name), f"column {name!r}")[alive]
+            numbers = read_numbers(frame.read(name), f"column {name!r}")[alive]
             if name in self.scales:
                 columns[name] = numbers = self.scales[name].apply(numbers, positions)
             if name == settings.weight_by:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
-from ferrec.preparation._log import ANY_GAP, Log
-from ferrec.preparation._settings import Method
+from ferrec.preparation.log import ANY_GAP, Log
+from ferrec.preparation.settings import Method
 
 Floats = NDArray[np.float64]
 

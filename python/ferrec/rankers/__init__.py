@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ferrec.rankers._base import Ranker
+from ferrec.rankers.base import Ranker
 from ferrec.rankers.blend import ReciprocalRankFusion, WeightedBlend
 from ferrec.rankers.lightgbm import LightGBMRanker
 from ferrec.rankers.mlp import MLPRanker

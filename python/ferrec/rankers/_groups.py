@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec.errors import DataError
-from ferrec.rankers._base import Labelled
+from ferrec.rankers.base import Labelled
 
 
 @dataclass(frozen=True, eq=False)

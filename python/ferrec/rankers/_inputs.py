@@ -7,10 +7,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ferrec.candidates import Candidates
+from ferrec.data.candidates import Candidates
+from ferrec.data.ids import Ids
 from ferrec.errors import DataError
-from ferrec.labels import Labels
-from ferrec.rankers._base import Labelled, RankerState
+from ferrec.rankers.base import Labelled, RankerState
 
 IDS = ("user", "item")
 """What can be embedded without being a column: who asks, and what is proposed."""
@@ -38,7 +38,7 @@ class Inputs(RankerState):
     """The numbers that were missing somewhere: for them "missing" is an input of its own."""
     lookups: tuple[NDArray[np.int32], ...]
     """Of each id and category: the row of its embedding for every code; 0 for what is unknown or rare."""
-    items: Labels
+    items: Ids
     """The catalogue, where items are embedded; else nothing."""
 
     @classmethod
@@ -82,7 +82,7 @@ class Inputs(RankerState):
                     *(_whole(name, candidates.columns[name]) for name in categories),
                 )
             ),
-            items=candidates.items if "item" in ids else Labels.from_values([]),
+            items=candidates.items if "item" in ids else Ids.from_values([]),
         )
 
     def check_items(self, candidates: Candidates) -> None:

@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ferrec._progress import Callback
 from ferrec.errors import require
+from ferrec.io.progress import Callback
 from ferrec.rankers._inputs import Batch
 
 EXTRA = "tensorflow"

@@ -8,11 +8,11 @@ import scipy
 from numpy.typing import NDArray
 
 from ferrec import _rust
-from ferrec._progress import Callback
-from ferrec.candidates import Candidates
+from ferrec.data.candidates import Candidates
 from ferrec.errors import DataError
-from ferrec.kernels import as_float, threads
-from ferrec.rankers._base import Labelled, Ranker, RankerState
+from ferrec.io.progress import Callback
+from ferrec.kernels.arguments import as_float, threads
+from ferrec.rankers.base import Labelled, Ranker, RankerState
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ferrec._progress import Callback
-from ferrec.candidates import Candidates
+from ferrec.data.candidates import Candidates
 from ferrec.errors import ModelFileError, require
-from ferrec.kernels import as_float, as_int, one_of, threads
-from ferrec.rankers._base import Labelled, Ranker, RankerState
+from ferrec.io.progress import Callback
+from ferrec.kernels.arguments import as_float, as_int, one_of, threads
+from ferrec.rankers.base import Labelled, Ranker, RankerState
 
 EXTRA = "lightgbm"
 LOSSES = {"binary": "binary", "listwise": "lambdarank"}

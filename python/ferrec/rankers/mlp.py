@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
-from ferrec._progress import Callback
-from ferrec.candidates import Candidates
+from ferrec.data.candidates import Candidates
 from ferrec.errors import require
-from ferrec.kernels import as_float, as_int, one_of, threads
+from ferrec.io.progress import Callback
+from ferrec.kernels.arguments import as_float, as_int, one_of, threads
 from ferrec.rankers import _network
-from ferrec.rankers._base import Labelled, Ranker
 from ferrec.rankers._groups import Groups
 from ferrec.rankers._inputs import IDS, Batch, Inputs
 from ferrec.rankers._network import Stream
+from ferrec.rankers.base import Labelled, Ranker
 
 Loss = Literal["binary", "pairwise", "listwise"]
 LOSSES = ("binary", "pairwise", "listwise")

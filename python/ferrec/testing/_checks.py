@@ -10,11 +10,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ferrec.data.interactions import Interactions
+from ferrec.data.recommendations import Recommendations
 from ferrec.errors import NotFittedError, UnknownIdError, UnsupportedError
-from ferrec.interactions import Interactions
 from ferrec.models import Recommender
-from ferrec.recommendations import Recommendations
-from ferrec.storage import load
+from ferrec.storage.folders import load
 
 Make: TypeAlias = Callable[[], Recommender[Any]]
 

@@ -5,8 +5,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ferrec.candidates import Candidates
-from ferrec.interactions import Events, Interactions
+from ferrec.data.candidates import Candidates
+from ferrec.data.interactions import Events, Interactions
 
 Build: TypeAlias = Callable[[Interactions, Interactions], tuple[Candidates, Any]]
 
@@ -23,7 +23,7 @@ def check_no_leak(build: Build, past: Interactions, future: Interactions, *, see
     ----------
     build : callable
         Takes past and future, gives candidates and labels, as
-        [`training_pairs`][ferrec.features.training_pairs] does. Whatever it knows of the future must come from its
+        [`training_pairs`][ferrec.two_stage.training_pairs] does. Whatever it knows of the future must come from its
         second argument: what it got from elsewhere cannot be changed here.
     past, future : Interactions
         The two parts of a split.
@@ -39,7 +39,8 @@ def check_no_leak(build: Build, past: Interactions, future: Interactions, *, see
     Examples
     --------
     >>> import ferrec
-    >>> from ferrec.features import FeatureSet, ItemPopularity, training_pairs
+    >>> from ferrec.features import FeatureSet, ItemPopularity
+    >>> from ferrec.two_stage import training_pairs
     >>> from ferrec.testing import check_no_leak, checkerboard
     >>> past, future = ferrec.split.leave_last_out(checkerboard(12))
     >>> retrieval = ferrec.Retrieval([ferrec.Popularity()])

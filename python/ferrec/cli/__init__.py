@@ -1,0 +1,1 @@
+"""The command line: `ferrec`, or `python -m ferrec.cli`."""

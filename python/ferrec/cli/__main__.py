@@ -1,0 +1,7 @@
+"""`python -m ferrec.cli`."""
+
+import sys
+
+from ferrec.cli.main import main
+
+sys.exit(main())

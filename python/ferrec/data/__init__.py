@@ -1,0 +1,1 @@
+"""The nouns between the two gates of ids: interactions, queries, candidates, recommendations."""

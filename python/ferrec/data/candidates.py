@@ -1,0 +1,268 @@
+"""The pairs that one stage hands to the next: a few hundred items for each query, and what is known of each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ferrec import _rust
+from ferrec.data.ids import Ids
+from ferrec.data.interactions import Interactions
+from ferrec.data.queries import Queries
+from ferrec.data.recommendations import Recommendations
+from ferrec.errors import DataError
+from ferrec.kernels.arguments import as_int, threads
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Items proposed to each query, with named columns about each pair.
+
+    Frozen: a stage that knows more returns new candidates with more columns. Retrievers propose pairs, and then
+    every scorer scores every pair, so that no column has holes.
+
+    Attributes
+    ----------
+    queries : Queries
+        Who asks.
+    items : Ids
+        The catalogue that `codes` points into.
+    indptr : ndarray of int64, shape (len(queries) + 1,)
+        The pairs of query i are ``indptr[i]`` to ``indptr[i + 1]``.
+    codes : ndarray of int32, shape (len(self),)
+        The proposed items, ascending and distinct within a query.
+    columns : mapping of str to ndarray of float32, shape (len(self),)
+        Scores and features. A category is a column of whole numbers below 2^24.
+
+    Raises
+    ------
+    DataError
+        The parts do not fit together.
+    """
+
+    queries: Queries
+    items: Ids
+    indptr: NDArray[np.int64]
+    codes: NDArray[np.int32]
+    columns: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that the parts fit together."""
+        for name, array, dtype in (("indptr", self.indptr, np.int64), ("codes", self.codes, np.int32)):
+            if array.ndim != 1 or array.dtype != dtype:
+                raise DataError(f"{name}: expected flat {dtype.__name__}, got {array.ndim}-d {array.dtype}")
+        if len(self.indptr) != len(self.queries) + 1:
+            raise DataError(
+                f"indptr: expected {len(self.queries) + 1} offsets for {len(self.queries)} queries, "
+                f"got {len(self.indptr)}"
+            )
+        try:
+            _rust.check_ragged(self.indptr, self.codes, len(self.items))
+        except ValueError as error:
+            raise DataError(str(error)) from None
+        for name, column in self.columns.items():
+            if column.shape != self.codes.shape or column.dtype != np.float32:
+                raise DataError(
+                    f"column {name!r} must be float32 of shape {self.codes.shape}, "
+                    f"not {column.dtype} of shape {column.shape}"
+                )
+
+    def __len__(self) -> int:
+        """The number of pairs."""
+        return len(self.codes)
+
+    @cached_property
+    def rows(self) -> NDArray[np.int32]:
+        """The query of each pair, as a position in `queries`."""
+        return np.repeat(np.arange(len(self.queries), dtype=np.int32), np.diff(self.indptr))
+
+    @cached_property
+    def pairs(self) -> _rust.Csr:
+        """The pairs as a matrix of ones, queries × items: what a model scores."""
+        ones = np.ones(len(self.codes), np.float32)
+        return _rust.Csr(self.indptr, self.codes, ones, len(self.items), name="candidates")
+
+    def with_columns(self, columns: Mapping[str, NDArray[np.float32]]) -> "Candidates":
+        """The same pairs, knowing more.
+
+        Parameters
+        ----------
+        columns : mapping of str to ndarray of float32, shape (len(self),)
+            Added to those there are.
+
+        Returns
+        -------
+        Candidates
+
+        Raises
+        ------
+        ValueError
+            A column of that name is there already.
+        DataError
+            A column has another shape or dtype.
+        """
+        twice = [name for name in columns if name in self.columns]
+        if twice:
+            raise ValueError(f"columns: {twice[0]!r} is there already")
+        more = Candidates(self.queries, self.items, self.indptr, self.codes, {**self.columns, **columns})
+        for derived in ("rows", "pairs"):  # of the same pairs, so they need not be made again
+            if derived in self.__dict__:
+                more.__dict__[derived] = self.__dict__[derived]
+        return more
+
+    def matrix(self, names: Sequence[str]) -> NDArray[np.float32]:
+        """Some columns side by side.
+
+        Parameters
+        ----------
+        names : sequence of str
+            In the order wanted.
+
+        Returns
+        -------
+        ndarray of float32, shape (len(self), len(names))
+
+        Raises
+        ------
+        DataError
+            A column is missing; says which, and which there are.
+        """
+        missing = [name for name in names if name not in self.columns]
+        if missing:
+            raise DataError(
+                f"candidates have no column {', '.join(map(repr, missing))}; they have {', '.join(self.columns)}"
+            )
+        out = np.empty((len(self.codes), len(names)), np.float32)
+        for at, name in enumerate(names):
+            out[:, at] = self.columns[name]
+        return out
+
+    # -- scores of the pairs --------------------------------------------------------------------------------
+
+    def ranks(self, scores: ArrayLike, *, n_threads: int | None = None) -> NDArray[np.float32]:
+        """The rank of each pair within its query.
+
+        Parameters
+        ----------
+        scores : array-like of float, shape (len(self),)
+            Finite.
+        n_threads : int, optional
+            By default what CPU affinity and cgroup quota allow.
+
+        Returns
+        -------
+        ndarray of float32, shape (len(self),)
+            1 for the greatest score of the query; equal scores in the order of the items.
+
+        Raises
+        ------
+        ValueError
+            `scores` has another shape, or is not finite; says where.
+        """
+        return _rust.ranks(self.indptr, self._scores(scores), threads(n_threads))
+
+    def top(self, scores: ArrayLike, n: int = 10, *, n_threads: int | None = None) -> Recommendations:
+        """The best n candidates of each query.
+
+        Parameters
+        ----------
+        scores : array-like of float, shape (len(self),)
+            One for each pair, finite: a ranker's, or a column.
+        n : int
+            Items for each query, at least 1. Fewer are given where there are fewer candidates.
+        n_threads : int, optional
+            By default what CPU affinity and cgroup quota allow.
+
+        Returns
+        -------
+        Recommendations
+            Best first; equal scores in the order of the items.
+
+        Raises
+        ------
+        ValueError, TypeError
+            `scores` has another shape or is not finite, or `n` is no positive integer.
+
+        Examples
+        --------
+        >>> import ferrec
+        >>> data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["tea", "milk", "tea", "jam", "tea"])
+        >>> pairs = ferrec.Retrieval([ferrec.ItemKNN()]).fit(data).candidates()
+        >>> pairs.top(pairs.columns["item_knn_score"], n=1).to_lists()
+        {1: ['jam'], 2: ['milk'], 3: ['jam']}
+        """
+        n = as_int("n", n, minimum=1)
+        lists = (self.indptr, self.codes)
+        parts = _rust.best(lists, len(self.items), self._scores(scores), n, threads(n_threads))
+        return Recommendations(self.queries.labels, self.items, *parts)
+
+    def _scores(self, scores: ArrayLike) -> NDArray[np.float32]:
+        array = np.ascontiguousarray(scores, np.float32)
+        if array.shape != self.codes.shape:
+            raise ValueError(
+                f"scores: expected one for each of the {len(self)} pairs, got shape {array.shape}"
+            )
+        return array
+
+    # -- what became of the pairs ---------------------------------------------------------------------------
+
+    def weights(self, data: Interactions, *, absent: float = 0.0) -> NDArray[np.float32]:
+        """The weight that each pair has in some interactions.
+
+        Parameters
+        ----------
+        data : Interactions
+            With the same catalogue as the candidates: parts of one split have it. Queries are found among its
+            users by their labels.
+        absent : float
+            What a pair gets that has no event there.
+
+        Returns
+        -------
+        ndarray of float32, shape (len(self),)
+
+        Raises
+        ------
+        DataError
+            The catalogue is another.
+        """
+        if data.items is not self.items and data.items != self.items:
+            raise DataError(
+                f"data: its {data.n_items} items are not the {len(self.items)} of the candidates; "
+                f"take both from one split"
+            )
+        rows = data.users.encode(self.queries.labels, name="queries", missing="ignore")
+        return _rust.values_at(self.pairs, data.csr, rows, absent, 0)
+
+    def hits(self, future: Interactions) -> NDArray[np.float32]:
+        """The labels to learn from: which of the pairs came true.
+
+        Parameters
+        ----------
+        future : Interactions
+            What happened after the candidates were made; as in `weights`.
+
+        Returns
+        -------
+        ndarray of float32, shape (len(self),)
+            1 for a pair that has an event there, whatever it weighs, 0 for the others.
+
+        Raises
+        ------
+        DataError
+            The catalogue is another.
+
+        Examples
+        --------
+        >>> import ferrec
+        >>> users, items = [1, 2, 2, 2, 1], ["tea", "milk", "tea", "jam", "jam"]
+        >>> past, future = ferrec.split.by_time(
+        ...     ferrec.Interactions.from_arrays(users, items, times=range(5)), cutoff=4
+        ... )
+        >>> pairs = ferrec.Retrieval([ferrec.Popularity()]).fit(past).candidates(1)
+        >>> pairs.items.decode(pairs.codes), pairs.hits(future)
+        (array(['jam', 'milk'], dtype=object), array([1., 0.], dtype=float32))
+        """
+        return (~np.isnan(self.weights(future, absent=np.nan))).astype(np.float32)

@@ -1,0 +1,434 @@
+"""Splits of interactions into a part to learn from and a part to test on.
+
+Every part keeps the labels of the whole: user and item codes mean the same in both, so that a model fitted on
+one is tested on the other without a join. Splits are by event; where a user has several events with one item,
+they may fall on both sides.
+"""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferrec import _rust
+from ferrec.data.interactions import Interactions
+from ferrec.errors import DataError
+from ferrec.io.columns import read_times
+
+__all__ = [
+    "by_time",
+    "cold_items",
+    "cold_users",
+    "k_fold",
+    "leave_k_out",
+    "leave_last_out",
+    "random",
+    "rolling",
+]
+
+
+def by_time(
+    data: Interactions,
+    *,
+    cutoff: int | str | date | datetime | np.datetime64 | None = None,
+    fraction: float | None = None,
+) -> tuple[Interactions, Interactions]:
+    """The events before a moment to learn from, and those from it on to test on: no look into the future.
+
+    Parameters
+    ----------
+    data : Interactions
+        With times.
+    cutoff : int, str, date, datetime or datetime64, optional
+        The first moment of the test part: unix seconds, ISO 8601 text, or a date; without a zone it is UTC.
+    fraction : float in (0, 1), optional
+        Instead of `cutoff`: the share of events, the latest ones, to test on. Events of the same second stay
+        together, in the test part, so that it may be larger.
+
+    Returns
+    -------
+    train, test : Interactions
+
+    Raises
+    ------
+    ValueError
+        Neither or both of `cutoff` and `fraction` are given, or one cannot be read.
+    DataError
+        The data has no times, or one part would be empty.
+
+    Examples
+    --------
+    >>> data = Interactions.from_arrays([1, 2, 1, 2], [5, 5, 6, 7], times=[10, 20, 30, 40])
+    >>> train, test = by_time(data, fraction=0.25)
+    >>> train.events.times, test.events.times
+    (array([10, 20, 30]), array([40]))
+    >>> train, test = by_time(data, cutoff="1970-01-01T00:00:30")
+    >>> test.events.times
+    array([30, 40])
+    """
+    if (cutoff is None) == (fraction is None):
+        raise ValueError("give cutoff or fraction, one of them")
+    times = data.events.times
+    if times is None:
+        raise DataError("by_time needs times: name the column of times when reading the data")
+    moment = _moment(cutoff) if fraction is None else _latest(times, fraction)
+    test = times >= moment
+    _refuse_empty(
+        test, f"every time is {'at or after' if test.all() else 'before'} the cutoff, {_iso(moment)}"
+    )
+    return data.select(~test), data.select(test)
+
+
+def leave_last_out(data: Interactions, n: int = 1) -> tuple[Interactions, Interactions]:
+    """The last n events of each user to test on, and what came before to learn from.
+
+    Users with n events or fewer stay whole in the training part, so that nobody is tested unknown.
+
+    Parameters
+    ----------
+    data : Interactions
+        The last events are the latest; of those at the same time, and where there are no times, the last in
+        order.
+    n : int, default 1
+        How many events of each user.
+
+    Returns
+    -------
+    train, test : Interactions
+
+    Raises
+    ------
+    ValueError
+        `n` is not a positive integer.
+
+    Examples
+    --------
+    >>> data = Interactions.from_arrays([1, 1, 1, 2], [5, 6, 7, 5], times=[30, 10, 20, 10])
+    >>> train, test = leave_last_out(data)
+    >>> test.events.times
+    array([30])
+    """
+    n = _integer(n, "n", 1)
+    test = _rust.latest(data.events.users, data.events.times, data.n_users, n)
+    return data.select(~test), data.select(test)
+
+
+def leave_k_out(data: Interactions, k: int = 1, *, seed: int = 0) -> tuple[Interactions, Interactions]:
+    """K random events of each user to test on, and the others to learn from.
+
+    Users with k events or fewer stay whole in the training part, so that nobody is tested unknown.
+
+    Parameters
+    ----------
+    data : Interactions
+        Any.
+    k : int, default 1
+        How many events of each user.
+    seed : int, default 0
+        The same seed gives the same split.
+
+    Returns
+    -------
+    train, test : Interactions
+
+    Raises
+    ------
+    ValueError
+        `k` is not a positive integer.
+
+    Examples
+    --------
+    >>> data = Interactions.from_arrays([1, 1, 1, 2], [5, 6, 7, 5])
+    >>> train, test = leave_k_out(data, 2)
+    >>> len(test), test.users.decode(test.events.users)
+    (2, array([1, 1]))
+    """
+    k = _integer(k, "k", 1)
+    keys = np.random.default_rng(seed).integers(0, 2**63 - 1, len(data))
+    test = _rust.latest(data.events.users, keys, data.n_users, k)
+    return data.select(~test), data.select(test)
+
+
+def cold_users(
+    data: Interactions, fraction: float = 0.2, *, seed: int = 0
+) -> tuple[Interactions, Interactions]:
+    """All events of a random share of the users to test on: people of whom a model knows nothing.
+
+    Their histories are empty rows of the training part. A model that lives on histories recommends them nothing,
+    unless it is given one (`recommend(history=…)`).
+
+    Parameters
+    ----------
+    data : Interactions
+        Any.
+    fraction : float in (0, 1), default 0.2
+        The share of the users that have an event, rounded to whole users.
+    seed : int, default 0
+        The same seed gives the same split.
+
+    Returns
+    -------
+    train, test : Interactions
+
+    Raises
+    ------
+    ValueError
+        `fraction` is out of range.
+    DataError
+        One part would be empty.
+
+    Examples
+    --------
+    >>> data = Interactions.from_arrays([1, 1, 2, 3, 4], [5, 6, 5, 6, 7])
+    >>> train, test = cold_users(data, 0.25)
+    >>> len(np.unique(test.events.users)), np.intersect1d(train.events.users, test.events.users)
+    (1, array([], dtype=int32))
+    """
+    test = _of_some(data.events.users, data.n_users, fraction, seed, "users")
+    return data.select(~test), data.select(test)
+
+
+def cold_items(
+    data: Interactions, fraction: float = 0.2, *, seed: int = 0
+) -> tuple[Interactions, Interactions]:
+    """All events of a random share of the items to test on: items of which a model knows no behaviour.
+
+    Their columns are empty in the training part: only models that look at content can recommend them.
+
+    Parameters
+    ----------
+    data : Interactions
+        Any.
+    fraction : float in (0, 1), default 0.2
+        The share of the items that have an event, rounded to whole items.
+    seed : int, default 0
+        The same seed gives the same split.
+
+    Returns
+    -------
+    train, test : Interactions
+
+    Raises
+    ------
+    ValueError
+        `fraction` is out of range.
+    DataError
+        One part would be empty.
+
+    Examples
+    --------
+    >>> data = Interactions.from_arrays([1, 1, 2, 3, 4], [5, 6, 5, 6, 7])
+    >>> train, test = cold_items(data, 0.33)
+    >>> len(np.unique(test.events.items)), np.intersect1d(train.events.items, test.events.items)
+    (1, array([], dtype=int32))
+    """
+    test = _of_some(data.events.items, data.n_items, fraction, seed, "items")
+    return data.select(~test), data.select(test)
+
+
+def random(data: Interactions, fraction: float = 0.2, *, seed: int = 0) -> tuple[Interactions, Interactions]:
+    """A random share of the events to test on.
+
+    Parameters
+    ----------
+    data : Interactions
+        Any.
+    fraction : float in (0, 1), default 0.2
+        The share of events to test on, rounded to whole events.
+    seed : int, default 0
+        The same seed gives the same split.
+
+    Returns
+    -------
+    train, test : Interactions
+
+    Raises
+    ------
+    ValueError
+        `fraction` is out of range.
+    DataError
+        One part would be empty.
+
+    Examples
+    --------
+    >>> data = Interactions.from_arrays(range(10), range(10))
+    >>> train, test = random(data, 0.3)
+    >>> len(train), len(test)
+    (7, 3)
+    """
+    size = round(len(data) * _share(fraction))
+    test = np.zeros(len(data), np.bool_)
+    test[np.random.default_rng(seed).permutation(len(data))[:size]] = True
+    _refuse_empty(test, f"fraction={fraction} of {len(data)} events leaves a part empty")
+    return data.select(~test), data.select(test)
+
+
+def k_fold(data: Interactions, k: int = 5, *, seed: int = 0) -> Iterator[tuple[Interactions, Interactions]]:
+    """K splits that test each event exactly once, made one at a time.
+
+    Parameters
+    ----------
+    data : Interactions
+        Any.
+    k : int, default 5
+        The number of folds, from 2 to the number of events. Their sizes differ by one event at most.
+    seed : int, default 0
+        The same seed gives the same folds.
+
+    Returns
+    -------
+    iterator of (train, test)
+
+    Raises
+    ------
+    ValueError
+        `k` is less than 2.
+    DataError
+        There are fewer events than folds.
+
+    Examples
+    --------
+    >>> data = Interactions.from_arrays(range(10), range(10))
+    >>> [len(test) for train, test in k_fold(data, 3)]
+    [4, 3, 3]
+    """
+    k = _integer(k, "k", 2)
+    if len(data) < k:
+        raise DataError(f"k={k} folds need at least {k} events, and there are {len(data)}")
+    fold = np.empty(len(data), np.int64)
+    fold[np.random.default_rng(seed).permutation(len(data))] = np.arange(len(data)) % k
+    # Only the generator is lazy: wrong arguments are refused at the call.
+    return ((data.select(fold != i), data.select(fold == i)) for i in range(k))
+
+
+def rolling(
+    data: Interactions,
+    window: int | timedelta,
+    n: int = 3,
+    *,
+    history: int | timedelta | None = None,
+) -> Iterator[tuple[Interactions, Interactions]]:
+    """The last n windows of time to test on, one after the other, and what came before each to learn from.
+
+    The last window ends with the last event; windows follow each other without a gap, the oldest first. It is what
+    a system that is retrained regularly would have seen.
+
+    Parameters
+    ----------
+    data : Interactions
+        With times.
+    window : int or timedelta
+        The length of a test window; a number is seconds.
+    n : int, default 3
+        How many windows.
+    history : int or timedelta, optional
+        Learn from so long before a window only. By default from everything before it.
+
+    Returns
+    -------
+    iterator of (train, test)
+        Made one at a time.
+
+    Raises
+    ------
+    ValueError
+        `window`, `n` or `history` is not positive.
+    DataError
+        The data has no times, or a part would be empty: says which window.
+
+    Examples
+    --------
+    >>> data = Interactions.from_arrays([1, 2, 1, 2], [5, 5, 6, 7], times=[10, 20, 30, 40])
+    >>> for train, test in rolling(data, window=10, n=2):
+    ...     print(train.events.times, test.events.times)
+    [10 20] [30]
+    [10 20 30] [40]
+    """
+    length, n = _seconds(window, "window"), _integer(n, "n", 1)
+    kept = None if history is None else _seconds(history, "history")
+    times = data.events.times
+    if times is None:
+        raise DataError("rolling needs times: name the column of times when reading the data")
+    if not len(times):
+        raise DataError("there are no events to split")
+    end = int(times.max()) + 1
+    spans = []
+    for left in range(n, 0, -1):
+        start, stop = end - left * length, end - (left - 1) * length
+        span = (-(2**62) if kept is None else start - kept, start, stop)
+        spans.append(span)
+        for name, low, high in (("test", start, stop), ("training", *span[:2])):
+            if not ((times >= low) & (times < high)).any():
+                since = "" if name == "training" and kept is None else f" from {_iso(low)}"
+                raise DataError(
+                    f"window {n - left + 1} of {n} would have an empty {name} part: no event{since} to {_iso(high)}"
+                )
+    # Only the generator is lazy: wrong arguments are refused at the call.
+    return (
+        (data.select((times >= low) & (times < start)), data.select((times >= start) & (times < stop)))
+        for low, start, stop in spans
+    )
+
+
+def _of_some(codes: NDArray[np.int32], n: int, fraction: float, seed: int, what: str) -> NDArray[np.bool_]:
+    """Marks the events of a random share of those who have any."""
+    there = np.flatnonzero(np.bincount(codes, minlength=n))
+    size = round(len(there) * _share(fraction))
+    chosen = np.zeros(n, np.bool_)
+    chosen[np.random.default_rng(seed).permutation(there)[:size]] = True
+    test: NDArray[np.bool_] = chosen[codes]
+    _refuse_empty(test, f"fraction={fraction} of {len(there)} {what} leaves a part empty")
+    return test
+
+
+def _seconds(value: int | timedelta, name: str) -> int:
+    seconds = int(value.total_seconds()) if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | np.integer) or seconds < 1:
+        raise ValueError(f"{name}={value!r}: expected a timedelta or whole seconds, of at least a second")
+    return int(seconds)
+
+
+def _latest(times: NDArray[np.int64], fraction: float) -> int:
+    """The time from which on the given share of events, or more where times are equal, lies."""
+    if not len(times):
+        raise DataError("there are no events to split")
+    size = max(1, round(len(times) * _share(fraction)))
+    return int(np.partition(times, len(times) - size)[len(times) - size])
+
+
+def _moment(cutoff: Any) -> int:
+    if isinstance(cutoff, str):
+        try:
+            cutoff = datetime.fromisoformat(cutoff)
+        except ValueError as error:
+            raise ValueError(f"cutoff={cutoff!r}: expected ISO 8601, such as '2024-01-31'") from error
+    column: NDArray[Any] = np.fromiter([cutoff], object, 1)
+    if isinstance(cutoff, np.datetime64 | np.integer):
+        column = np.asarray([cutoff])
+    try:
+        return int(read_times(column, "cutoff")[0])
+    except DataError as error:
+        raise ValueError(f"cutoff={cutoff!r}: expected a time after 1970 ({error})") from error
+
+
+def _iso(moment: int) -> str:
+    return f"{np.datetime64(moment, 's')}Z"
+
+
+def _share(fraction: float) -> float:
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction={fraction!r}: expected a number between 0 and 1, both excluded")
+    return fraction
+
+
+def _integer(value: int, name: str, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{name}={value!r}: expected an integer of {least} or more")
+    return int(value)
+
+
+def _refuse_empty(test: NDArray[np.bool_], problem: str) -> None:
+    if test.all() or not test.any():
+        raise DataError(f"a part of the split would be empty: {problem}")

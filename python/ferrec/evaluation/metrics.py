@@ -1,0 +1,257 @@
+"""The metrics by name: what there is, and how each is computed for a block of users."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+from ferrec import _rust
+from ferrec.data.queries import Queries
+from ferrec.kernels.arguments import threads
+from ferrec.kernels.filters import Filter
+from ferrec.kernels.handles import Lists, as_csr, rows_of
+from ferrec.models.base import Recommender
+
+METRICS = (
+    "precision@10",
+    "recall@10",
+    "f1@10",
+    "hit_rate@10",
+    "ndcg@10",
+    "map@10",
+    "mrr@10",
+    "coverage@10",
+)
+"""What is measured unless told otherwise."""
+
+HITS = tuple(_rust.metrics)
+"""Those that follow from where the true items stand."""
+WHOLE = ("coverage", "gini")
+"""One number of all lists together."""
+RATINGS = ("rmse", "mae", "mse")
+"""Errors of predicted ratings; `evaluate_ratings` computes them."""
+LOWER_IS_BETTER = (*RATINGS, "gini", "popularity", "popularity_lift")
+
+_PAIRS = 1 << 22
+"""Pairs scored at once for AUC, roughly: what bounds the memory."""
+
+Wanted: TypeAlias = Mapping[str, tuple[str, int]]
+"""Kind and cut-off of each metric; the cut-off of ``"auc"`` is 0."""
+
+
+def parse_metrics(metrics: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """The kind and the cut-off of each metric; repetitions count once."""
+    listed = [metrics] if isinstance(metrics, str) else list(metrics)
+    names = (*HITS, *PER_LIST, *WHOLE, "sampled_auc")
+    exist = f"there are {', '.join(f'{name}@k' for name in names)} with k from 1, and auc"
+    if not listed:
+        raise ValueError(f"metrics: name at least one; {exist}")
+    parsed = {}
+    for metric in listed:
+        found = re.fullmatch(r"([a-z0-9_]+)@([1-9][0-9]{0,8})", metric) if isinstance(metric, str) else None
+        if metric == "auc":
+            parsed[metric] = (metric, 0)
+        elif found is not None and found[1] in names:
+            parsed[str(metric)] = (found[1], int(found[2]))
+        else:
+            raise ValueError(f"metrics: {metric!r} is unknown; {exist}")
+    return parsed
+
+
+def cuts_of(wanted: Wanted, kinds: Iterable[str]) -> list[int]:
+    """The distinct cut-offs of some kinds, ascending."""
+    return sorted({k for kind, k in wanted.values() if kind in kinds})
+
+
+@dataclass(frozen=True, eq=False)
+class About:
+    """What all blocks share."""
+
+    model: Recommender[Any]
+    popularity: NDArray[np.int64]
+    """How many users of the training data have each item."""
+    n_users: int
+    """How many of them have any item."""
+    features: _rust.Csr | None
+    exclude_seen: bool
+    seed: int
+    n_threads: int
+
+    @property
+    def n_items(self) -> int:
+        """Items of the model."""
+        return len(self.popularity)
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Some users: their codes, what they had, what is true, their lists, and where the true items stand."""
+
+    codes: NDArray[np.int32]
+    seen: _rust.Csr
+    truth: _rust.Csr
+    lists: Lists
+    ranks: NDArray[np.int32]
+
+
+def about(
+    model: Recommender[Any],
+    wanted: Wanted,
+    features: Any,
+    exclude_seen: bool,
+    seed: int,
+    n_threads: int | None,
+) -> About:
+    """Count popularity in the model's training data, and check the features."""
+    if features is None and cuts_of(wanted, ["diversity"]):
+        raise ValueError("features: diversity needs a matrix with a row for each of the model's items")
+    seen = model._fitted().seen
+    indptr, items, _ = seen.parts()
+    n_items = seen.shape[1]
+    checked = None
+    if features is not None:
+        is_sparse = scipy.sparse.issparse(features)
+        checked = as_csr(features if is_sparse else _dense(features), "features")
+        if checked.shape[0] != n_items:
+            raise ValueError(f"features: has {checked.shape[0]} rows, but the model has {n_items} items")
+    return About(
+        model,
+        np.bincount(items, minlength=n_items).astype(np.int64),
+        int(np.count_nonzero(np.diff(indptr))),
+        checked,
+        exclude_seen,
+        seed,
+        threads(n_threads),
+    )
+
+
+def _dense(features: Any) -> Any:
+    table = np.asarray(features)
+    if table.ndim != 2 or table.dtype.kind not in "fiub":
+        raise ValueError(f"features: expected numbers in 2 dimensions, got {table.ndim}-d {table.dtype}")
+    return scipy.sparse.csr_array(table)
+
+
+def measure(block: Block, wanted: Wanted, given: About) -> dict[str, NDArray[np.float64]]:
+    """The values of each user, for every metric that has them."""
+    values: dict[str, NDArray[np.float64]] = {}
+    cuts = cuts_of(wanted, HITS)
+    if cuts:
+        indptr, _, gains = block.truth.parts()
+        table, _ = _rust.rank_metrics(indptr, block.ranks, gains, given.n_items, cuts, given.n_threads)
+        values |= named_hits(table, cuts)
+    for kind, function in (*PER_LIST.items(), *_OF_SCORES.items()):
+        cuts = cuts_of(wanted, [kind])
+        if cuts:
+            columns = function(block, cuts, given).reshape(-1, len(cuts))
+            values |= {f"{kind}@{k}" if k else kind: columns[:, at] for at, k in enumerate(cuts)}
+    return {name: np.ascontiguousarray(values[name]) for name in wanted if name in values}
+
+
+def named_hits(table: NDArray[np.float64], cuts: Sequence[int]) -> dict[str, NDArray[np.float64]]:
+    """The flat answer of `_rust.rank_metrics` by name."""
+    table = table.reshape(-1, len(cuts), len(HITS))
+    return {f"{kind}@{k}": table[:, at, of] for at, k in enumerate(cuts) for of, kind in enumerate(HITS)}
+
+
+def gini(counts: NDArray[np.integer[Any]]) -> float:
+    """How unevenly the counts are spread: 0 where all are equal, 1 where one has everything."""
+    n, total = len(counts), int(counts.sum())
+    if n < 2 or not total:
+        return 0.0
+    places = 2.0 * np.arange(1, n + 1) - n - 1
+    return float(places @ np.sort(counts)) / ((n - 1) * total)
+
+
+# -- of lists -------------------------------------------------------------------------------------------------
+
+
+def _popularity(block: Block, cuts: list[int], given: About) -> NDArray[np.float64]:
+    return _rust.list_means(block.lists, given.popularity.astype(np.float64), cuts, given.n_threads)
+
+
+def _popularity_lift(block: Block, cuts: list[int], given: About) -> NDArray[np.float64]:
+    counts = given.popularity.astype(np.float64)
+    indptr, items, _ = block.seen.parts()
+    whole = [max(given.n_items, 1)]
+    own = _rust.list_means((indptr, items, given.n_items), counts, whole, given.n_threads)
+    listed = _rust.list_means(block.lists, counts, cuts, given.n_threads).reshape(-1, len(cuts))
+    return listed / own[:, None] - 1.0
+
+
+def _novelty(block: Block, cuts: list[int], given: About) -> NDArray[np.float64]:
+    information = -np.log2(np.maximum(given.popularity, 1) / max(given.n_users, 1))
+    return _rust.list_means(block.lists, information, cuts, given.n_threads)
+
+
+def _diversity(block: Block, cuts: list[int], given: About) -> NDArray[np.float64]:
+    assert given.features is not None  # seen to by `about`
+    return _rust.list_diversity(block.lists, given.features, cuts, given.n_threads)
+
+
+def _serendipity(block: Block, cuts: list[int], given: About) -> NDArray[np.float64]:
+    chosen = Filter([block.seen] if given.exclude_seen else [])
+    popularity = given.popularity.astype(np.float32)
+    indptr, items, _ = _rust.top_k_common(
+        popularity, len(block.codes), cuts[-1], chosen, given.n_threads, None
+    )
+    expected = (indptr, items, given.n_items)
+    return _rust.serendipity(block.truth, block.ranks, expected, cuts, given.n_threads)
+
+
+# -- of the scores of all items ---------------------------------------------------------------------------------
+
+
+def _auc(block: Block, cuts: list[int], given: About) -> NDArray[np.float64]:
+    return _sampled_auc(block, [given.n_items], given)
+
+
+def _sampled_auc(block: Block, cuts: list[int], given: About) -> NDArray[np.float64]:
+    users = max(1, _PAIRS // max(1, min(cuts[-1], given.n_items)))
+    parts = [_auc_of(block, slice(at, at + users), cuts, given) for at in range(0, len(block.codes), users)]
+    return np.concatenate(parts)
+
+
+def _auc_of(block: Block, some: slice, cuts: list[int], given: About) -> NDArray[np.float64]:
+    """Scores of the true items of some users against those of n others, for each n of `cuts`."""
+    codes = block.codes[some]
+    rows = np.arange(len(block.codes), dtype=np.int32)[some]
+    seen, truth = rows_of(block.seen, rows), rows_of(block.truth, rows)
+    queries = Queries(given.model.users.decode(codes), seen, codes)
+    exclude = truth
+    if given.exclude_seen:
+        exclude = as_csr((_pattern(truth) + _pattern(seen)).tocsr())
+    state = given.model._fitted()
+    positives = (truth.parts()[0], given.model._pairs(state, queries, truth))
+    columns = []
+    for n in cuts:
+        keys = codes.astype(np.uint64)
+        indptr, items = _rust.sample_others(exclude, n, given.seed, keys, given.n_threads)
+        pairs = _rust.Csr(indptr, items, np.ones(len(items), np.float32), given.n_items)
+        negatives = (indptr, given.model._pairs(state, queries, pairs))
+        columns.append(_rust.auc(positives, negatives, given.n_threads))
+    return np.stack(columns, axis=1)
+
+
+def _pattern(handle: _rust.Csr) -> Any:
+    """Ones wherever something is stored, zeros too."""
+    indptr, items, _ = handle.parts()
+    return scipy.sparse.csr_array((np.ones(len(items), np.float32), items, indptr), shape=handle.shape)
+
+
+Function: TypeAlias = Callable[[Block, list[int], About], NDArray[np.float64]]
+
+PER_LIST: dict[str, Function] = {
+    "novelty": _novelty,
+    "diversity": _diversity,
+    "serendipity": _serendipity,
+    "popularity": _popularity,
+    "popularity_lift": _popularity_lift,
+}
+"""Those of each list, by its items."""
+
+_OF_SCORES: dict[str, Function] = {"auc": _auc, "sampled_auc": _sampled_auc}

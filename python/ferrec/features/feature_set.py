@@ -1,0 +1,182 @@
+"""Several features as one."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from ferrec.data.candidates import Candidates
+from ferrec.data.ids import Ids
+from ferrec.data.interactions import Interactions
+from ferrec.errors import DataError
+from ferrec.features.base import Column, Feature
+from ferrec.models.estimator import Estimator, clone
+from ferrec.models.state import PerUser
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSetState:
+    """The fitted features, and what they were fitted on."""
+
+    users: Ids
+    items: Ids
+    touched: PerUser
+    """How many items each user had touched: candidates must come from the same past."""
+    features: tuple[Feature[Any], ...]
+
+    def __post_init__(self) -> None:
+        """Check that all speak of the same users and items."""
+        if self.touched.shape != (len(self.users),):
+            raise DataError(f"touched has shape {self.touched.shape}, but there are {len(self.users)} users")
+        for feature in self.features:
+            known = (feature._fitted().n_users, feature._fitted().n_items)
+            if known != (len(self.users), len(self.items)):
+                raise DataError(
+                    f"{type(feature).__name__} was fitted on {known} users and items, others on more or less"
+                )
+
+
+class FeatureSet(Estimator[FeatureSetState]):
+    """Features as one: fitted together, computed together, saved together.
+
+    Parameters
+    ----------
+    features : sequence of Feature
+        No two may have a column of the same name.
+
+    Examples
+    --------
+    >>> import ferrec
+    >>> from ferrec.features import FeatureSet, ItemPopularity, UserActivity
+    >>> data = ferrec.Interactions.from_arrays([1, 1, 2], ["tea", "milk", "tea"])
+    >>> pairs = ferrec.Retrieval([ferrec.Popularity()]).fit(data).candidates()
+    >>> features = FeatureSet([ItemPopularity(), UserActivity()]).fit(data)
+    >>> list(features.add_to(pairs).columns)
+    ['popularity_score', 'popularity_rank', 'item_popularity', 'user_activity']
+    """
+
+    _state_type = FeatureSetState
+    _fit_call = "fit(interactions)"
+
+    def __init__(self, features: Sequence[Feature[Any]], *, n_threads: int | None = None) -> None:
+        self.features = features
+        self.n_threads = n_threads
+
+    def __len__(self) -> int:
+        """The number of features."""
+        return len(self.features)
+
+    def __iter__(self) -> Iterator[Feature[Any]]:
+        """The features as given; the fitted ones are copies."""
+        return iter(self.features)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all columns."""
+        return [name for feature in self.features for name in feature.names]
+
+    @property
+    def categories(self) -> list[str]:
+        """Which of them are categories: what a ranker embeds instead of scaling."""
+        return [name for feature in self.features for name in feature.categories]
+
+    def fit(self, data: Interactions) -> Self:
+        """Learn from what happened before the cut-off.
+
+        Parameters
+        ----------
+        data : Interactions
+            The past: what the models that propose candidates were fitted on.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            The data lacks what a feature needs: times, or a column of a table.
+        TypeError, ValueError
+            `features` are no features, or two have a column of the same name, or a parameter makes no sense.
+        """
+        for feature in self.features:
+            if not isinstance(feature, Feature):
+                raise TypeError(f"features: expected features, got {feature!r}")
+        twice = {name for name in self.names if self.names.count(name) > 1}
+        if twice:
+            raise ValueError(f"features: two have a column {min(twice)!r}; name one of them otherwise")
+        fitted = tuple(clone(feature).fit(data) for feature in self.features)
+        touched = np.diff(data.csr.parts()[0]).astype(np.float32)
+        self._state = FeatureSetState(data.users, data.items, touched, fitted)
+        return self
+
+    def columns(self, candidates: Candidates) -> dict[str, Column]:
+        """What the features say about each pair.
+
+        Parameters
+        ----------
+        candidates : Candidates
+            Of models that were fitted on the same data.
+
+        Returns
+        -------
+        dict of str to ndarray of float32, shape (len(candidates),)
+            By the `names`; finite.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        DataError
+            The candidates are of other users or items, or the users have other histories: the models were fitted
+            on more than the features, or on less, and one of the two would know the future.
+        """
+        state = self._fitted()
+        _check_same(state, candidates)
+        found: dict[str, Column] = {}
+        for feature in state.features:
+            found |= feature.columns(candidates, n_threads=self.n_threads)
+        return found
+
+    def add_to(self, candidates: Candidates) -> Candidates:
+        """The candidates, knowing what the features say.
+
+        Parameters
+        ----------
+        candidates : Candidates
+            As in `columns`.
+
+        Returns
+        -------
+        Candidates
+
+        Raises
+        ------
+        NotFittedError, DataError
+            As in `columns`.
+        ValueError
+            The candidates have a column of the same name already.
+        """
+        return candidates.with_columns(self.columns(candidates))
+
+
+def _check_same(state: FeatureSetState, candidates: Candidates) -> None:
+    if not isinstance(candidates, Candidates):
+        raise TypeError(f"candidates: expected Candidates, got {type(candidates).__name__}")
+    remedy = "fit the models and the features on the same data"
+    if candidates.items is not state.items and candidates.items != state.items:
+        raise DataError(f"candidates: of other items than the features were fitted on; {remedy}")
+    queries = candidates.queries
+    if queries.codes is None or not len(queries):
+        return
+    if queries.codes.max() >= len(state.users) or (state.users.decode(queries.codes) != queries.labels).any():
+        raise DataError(f"candidates: of other users than the features were fitted on; {remedy}")
+    lengths = np.diff(queries.history.parts()[0])
+    differ = np.flatnonzero(lengths != state.touched[queries.codes])
+    if len(differ):
+        user, at = queries.labels.tolist()[differ[0]], differ[0]
+        raise DataError(
+            f"candidates: the history of {len(differ)} users is not the one that the features were fitted on; "
+            f"user {user!r} has {lengths[at]} items instead of {state.touched[queries.codes[at]]:g}; {remedy}"
+        )

@@ -1,0 +1,1 @@
+"""Any table, file, folder or URL as columns, and columns as files."""

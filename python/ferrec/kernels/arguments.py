@@ -1,0 +1,73 @@
+"""Checks of plain arguments: each error names the argument and the value."""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ferrec.io.progress import Callback
+
+Progress: TypeAlias = bool | Callback
+
+
+_MOST_THREADS = 4096  # each has a stack and a row of scores; more is a slip, not a machine
+
+
+def as_int(name: str, value: object, *, minimum: int, maximum: int = 2**63 - 1) -> int:
+    """The value as an int in the range; TypeError or ValueError names the argument and the value."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name}: expected an integer, got {value!r}")
+    if value < minimum:
+        raise ValueError(f"{name}: must be at least {minimum}, got {value}")
+    if value > maximum:
+        raise ValueError(f"{name}: must be at most {maximum}, got {value}")
+    return int(value)
+
+
+def as_float(name: str, value: Any) -> float:
+    """The value as a float; TypeError or ValueError names the argument and the value."""
+    try:
+        if isinstance(value, str | bytes | bool):  # float would take them
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: expected a number, got {value!r}") from None
+    except OverflowError:
+        raise ValueError(f"{name}: exceeds float64, got {value!r}") from None
+
+
+def as_bool(name: str, value: Any) -> bool:
+    """The value if it is True or False; TypeError names the argument and the value otherwise."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}: expected True or False, got {value!r}")
+    return bool(value)
+
+
+def threads(n_threads: int | None) -> int:
+    """The number for the compiled side: 0 stands for what CPU affinity and cgroup quota allow."""
+    return 0 if n_threads is None else as_int("n_threads", n_threads, minimum=1, maximum=_MOST_THREADS)
+
+
+def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
+    """The value if it is one of the allowed strings; ValueError names them otherwise."""
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name}: must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+    return value
+
+
+def optional_float(name: str, value: float | None) -> float | None:
+    """Check a number that may be left out."""
+    return None if value is None else as_float(name, value)
+
+
+def as_integers(name: str, values: "ArrayLike") -> NDArray[np.int64]:
+    """Check a flat array of integers that fit int64."""
+    array = np.asarray(values)
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
+        raise TypeError(
+            f"{name}: expected integers in one dimension, got {array.dtype} of shape {array.shape}"
+        )
+    if array.dtype == np.uint64 and array.size and array.max() >= 2**63:
+        raise ValueError(f"{name}: must be below 2**63, got {array.max()}")
+    return np.ascontiguousarray(array, dtype=np.int64)

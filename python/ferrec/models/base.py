@@ -1,0 +1,358 @@
+"""What every recommender has in common: the estimator's contract, and one way from ids to ids."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import (
+    ClassVar,
+    Self,
+    TypeAlias,
+    TypeVar,
+)
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferrec import _rust
+from ferrec.data.ids import Ids
+from ferrec.data.interactions import Interactions
+from ferrec.data.queries import Queries
+from ferrec.data.recommendations import Recommendations
+from ferrec.errors import DataError, UnsupportedError
+from ferrec.io.progress import Callback, bar
+from ferrec.kernels.arguments import Progress, as_int, threads
+from ferrec.kernels.filters import Filter
+from ferrec.kernels.handles import CsrParts, as_csr
+from ferrec.models.estimator import Estimator
+from ferrec.models.explanation import Explanation, exact
+from ferrec.models.lookup import encode_ids, listed, read_history, unit_rows
+from ferrec.models.scoring import item_filter
+from ferrec.models.search_space import SearchSpace
+from ferrec.models.state import State
+
+Parts: TypeAlias = tuple[float, NDArray[np.int32], NDArray[np.float64]]
+"""`(base, items, contributions)` of an explanation."""
+
+
+StateT = TypeVar("StateT", bound=State)
+
+
+class Recommender(Estimator[StateT], ABC):
+    """A model that is fitted on interactions and recommends items.
+
+    The constructor stores keyword parameters and nothing else; `fit` checks them and returns the model. Users
+    and items are named by the caller's ids throughout.
+    """
+
+    _fit_call = "fit(interactions)"
+
+    search_space: ClassVar[SearchSpace] = {}
+    """Parameters worth tuning and the values worth trying; `ferrec.tune` draws from it."""
+
+    n_threads: int | None
+
+    # -- the four hooks of a model, and two that it may have ------------------------------------------------
+
+    @abstractmethod
+    def _fit(self, data: Interactions, callback: Callback | None) -> StateT:
+        """Learn from the data, after checking the parameters."""
+
+    @abstractmethod
+    def _rank(
+        self, state: StateT, queries: Queries, n: int, chosen: Filter, callback: Callback | None
+    ) -> CsrParts:
+        """The best n items for each query."""
+
+    @abstractmethod
+    def _pairs(self, state: StateT, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
+        """The score at each entry of `pairs` (queries × items)."""
+
+    @abstractmethod
+    def _parts(self, state: StateT, queries: Queries, item: int) -> Parts:
+        """What the score of the one query for the item is made of."""
+
+    def _similar_items(self, state: StateT, codes: NDArray[np.int32], n: int) -> CsrParts:
+        raise UnsupportedError(f"{type(self).__name__} knows no similarity of items; ItemKNN does")
+
+    def _similar_users(self, state: StateT, codes: NDArray[np.int32], n: int) -> CsrParts:
+        raise UnsupportedError(f"{type(self).__name__} knows no similarity of users; UserKNN does")
+
+    # -- the estimator's contract ---------------------------------------------------------------------------
+
+    def fit(self, data: Interactions, *, progress: Progress = False) -> Self:
+        """Learn from interactions.
+
+        Parameters
+        ----------
+        data : Interactions
+            Users × items.
+        progress : bool or callable
+            True draws a bar (extra ``progress``); a callable gets ``(done, total)`` of each part of the work.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            A parameter makes no sense, or `data` is no `Interactions`.
+        DataError
+            The values of `data` are not what the model can learn from.
+        """
+        if not isinstance(data, Interactions):
+            hint = "build one with Interactions.from_table, from_parquet, from_arrays or from_csr"
+            raise TypeError(f"data: expected Interactions, got {type(data).__name__}; {hint}")
+        with bar(progress, f"fit {type(self).__name__}") as callback:
+            try:
+                self._state = self._fit(data, callback)
+            except ValueError as error:
+                # Of what is `data` here; some kernels call it x.
+                name, _, what = str(error).partition(": ")
+                if name in ("x", "data") and not isinstance(error, DataError):
+                    raise DataError(f"data: {what}") from error
+                raise
+        return self
+
+    @property
+    def users(self) -> Ids:
+        """The ids of the users it was fitted on."""
+        return self._fitted().users
+
+    @property
+    def items(self) -> Ids:
+        """The ids of the items it can recommend."""
+        return self._fitted().items
+
+    # -- what people ask ------------------------------------------------------------------------------------
+
+    def recommend(
+        self,
+        users: object = None,
+        n: int = 10,
+        *,
+        history: object = None,
+        exclude_seen: bool = True,
+        exclude_items: object = None,
+        allow_items: object = None,
+        progress: Progress = False,
+    ) -> Recommendations:
+        """The best n items for each user.
+
+        Parameters
+        ----------
+        users : id or array-like of ids, optional
+            Whose recommendations; by default every user's.
+        n : int
+            Items for each, at least 1. Fewer are given where fewer exist: never padding.
+        history : Interactions, sparse matrix, or sequence of lists of item ids, optional
+            What new users have touched, instead of `users`. A matrix has a row for each and the model's items
+            as columns; answers are then named 0, 1, … by row, or by the users of the `Interactions`. Items
+            that the model does not know are left out with a warning.
+        exclude_seen : bool
+            Leave out what the user has already touched.
+        exclude_items : array-like of ids, or mapping of user to ids, optional
+            Items to leave out for everybody, or by user.
+        allow_items : array-like of ids, or mapping of user to ids, optional
+            The only items to recommend. A mapping must have an entry for every user who asks.
+        progress : bool or callable
+            As in `fit`.
+
+        Returns
+        -------
+        Recommendations
+            Best first; equal scores in the order of the item ids.
+
+        Raises
+        ------
+        UnknownIdError
+            A user is not in the fitted data.
+        NotFittedError
+            Before `fit`.
+        ValueError, TypeError
+            An argument makes no sense.
+        MemoryError
+            There is no room for so many lists of `n`.
+        """
+        state = self._fitted()
+        n = as_int("n", n, minimum=1)
+        queries = self._queries(state, users, history)
+        chosen = item_filter(state, queries, exclude_seen, exclude_items, allow_items)
+        with bar(progress, "recommend") as callback:
+            indptr, items, scores = self._rank(state, queries, n, chosen, callback)
+        return Recommendations(queries.labels, state.items, indptr, items, scores)
+
+    def iter_recommend(
+        self,
+        users: object = None,
+        n: int = 10,
+        *,
+        block_size: int = 8192,
+        exclude_seen: bool = True,
+        exclude_items: object = None,
+        allow_items: object = None,
+    ) -> Iterator[Recommendations]:
+        """`recommend` in blocks of users, so that memory does not grow with their number.
+
+        Parameters
+        ----------
+        users, n, exclude_seen, exclude_items, allow_items
+            As in `recommend`.
+        block_size : int
+            Users in a block, at least 1.
+
+        Yields
+        ------
+        Recommendations
+            Of the next users, in the order asked for; together the same as one `recommend`.
+
+        Raises
+        ------
+        UnknownIdError, NotFittedError, ValueError, TypeError
+            As `recommend`, before the first block.
+
+        Examples
+        --------
+        >>> import ferrec
+        >>> data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["tea", "milk", "tea", "milk", "tea"])
+        >>> model = ferrec.ItemKNN().fit(data)
+        >>> sum(len(block) for block in model.iter_recommend(block_size=2))
+        3
+        """
+        state = self._fitted()
+        n, size = as_int("n", n, minimum=1), as_int("block_size", block_size, minimum=1)
+        codes = encode_ids(state.users, users, "users")
+
+        def blocks() -> Iterator[Recommendations]:
+            for start in range(0, len(codes), size):
+                some = codes[start : start + size]
+                queries = Queries(state.users.decode(some), state.histories(some), some)
+                chosen = item_filter(state, queries, exclude_seen, exclude_items, allow_items)
+                yield Recommendations(
+                    queries.labels, state.items, *self._rank(state, queries, n, chosen, None)
+                )
+
+        return blocks()
+
+    def score(self, users: object, items: object, *, history: object = None) -> NDArray[np.float32]:
+        """The score of each pair of a user and an item.
+
+        Parameters
+        ----------
+        users, items : array-like of ids, shape (n,)
+            Aligned. With `history`, a user is the name of its row, as in `recommend`.
+        history
+            As in `recommend`.
+
+        Returns
+        -------
+        ndarray of float32, shape (n,)
+            What `recommend` shows for the item; 0 where the model has nothing to go by.
+
+        Raises
+        ------
+        UnknownIdError
+            A user or an item is not in the fitted data.
+        ValueError
+            `users` and `items` differ in length.
+        """
+        state = self._fitted()
+        item_codes = state.items.encode(listed(items), name="items")
+        if history is None:
+            user_codes = state.users.encode(listed(users), name="users")
+            distinct, rows = np.unique(user_codes, return_inverse=True)
+            queries = Queries(state.users.decode(distinct), state.histories(distinct), distinct)
+        else:
+            queries = self._queries(state, None, history)
+            named = Ids.from_values(queries.labels)
+            rows = named.encode(listed(users), name="users").astype(np.int64)
+        if len(rows) != len(item_codes):
+            raise ValueError(f"users and items differ in length: {len(rows)} and {len(item_codes)}")
+        n_items = max(len(state.items), 1)
+        keys, where = np.unique(rows.astype(np.int64) * n_items + item_codes, return_inverse=True)
+        counts = np.bincount(keys // n_items, minlength=len(queries))
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        columns = (keys % n_items).astype(np.int32)
+        pairs = _rust.Csr(indptr, columns, np.ones(len(keys), np.float32), len(state.items), name="pairs")
+        return self._pairs(state, queries, pairs)[where]
+
+    def explain(self, user: object, item: object, *, history: object = None) -> Explanation:
+        """What a score is made of.
+
+        Parameters
+        ----------
+        user, item : id
+            Whose score, for which item. With `history` (of one new user), `user` only names the answer.
+        history
+            As in `recommend`.
+
+        Returns
+        -------
+        Explanation
+            Its parts sum to the score exactly.
+
+        Raises
+        ------
+        UnknownIdError
+            The user or the item is not in the fitted data.
+        """
+        state = self._fitted()
+        code = int(state.items.encode(listed([item]), name="item")[0])
+        queries = self._queries(state, None if history is not None else [user], history)
+        if len(queries) != 1:
+            raise ValueError(f"history: explain takes one user, got {len(queries)}")
+        pair = unit_rows(np.array([code], dtype=np.int32), len(state.items))
+        score = float(self._pairs(state, queries, pair)[0])
+        base, items, parts = self._parts(state, queries, code)
+        base, parts = exact(score, base, parts)
+        order = np.lexsort((items, -parts))
+        return Explanation(user, item, score, base, state.items.decode(items[order]), parts[order])
+
+    def similar_items(self, items: object = None, n: int = 10) -> Recommendations:
+        """The n most similar items of each item, itself left out.
+
+        Parameters
+        ----------
+        items : id or array-like of ids, optional
+            By default every item.
+        n : int
+            At least 1; no more are given than the model keeps (its `k`).
+
+        Returns
+        -------
+        Recommendations
+            Queries and answers are items; scores are similarities.
+
+        Raises
+        ------
+        UnsupportedError
+            The model knows no similarity of items.
+        UnknownIdError
+            An item is not in the fitted data.
+        """
+        state = self._fitted()
+        n = as_int("n", n, minimum=1)
+        codes = encode_ids(state.items, items, "items")
+        return Recommendations(state.items.decode(codes), state.items, *self._similar_items(state, codes, n))
+
+    def similar_users(self, users: object = None, n: int = 10) -> Recommendations:
+        """The n most similar users of each user, itself left out; as `similar_items`."""
+        state = self._fitted()
+        n = as_int("n", n, minimum=1)
+        codes = encode_ids(state.users, users, "users")
+        return Recommendations(state.users.decode(codes), state.users, *self._similar_users(state, codes, n))
+
+    # -- from labels to integers ----------------------------------------------------------------------------
+
+    def _queries(self, state: StateT, users: object, history: object) -> Queries:
+        if history is None:
+            codes = encode_ids(state.users, users, "users")
+            everybody = users is None
+            seen = state.seen if everybody else state.histories(codes)
+            return Queries(state.users.values if everybody else state.users.decode(codes), seen, codes)
+        if users is not None:
+            raise ValueError("users and history: give one; history is for users who are not in the data")
+        labels, matrix = read_history(state.items, history)
+        return Queries(labels, as_csr(matrix, "history"), None)
+
+    def _threads(self) -> int:
+        return threads(self.n_threads)

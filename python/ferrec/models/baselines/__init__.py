@@ -1,0 +1,1 @@
+"""Baselines: what every model is compared with."""

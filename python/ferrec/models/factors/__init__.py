@@ -1,0 +1,1 @@
+"""Models of vectors of users and items."""

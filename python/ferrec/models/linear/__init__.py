@@ -1,0 +1,1 @@
+"""Models of item-item weights that predict histories."""

@@ -1,0 +1,1 @@
+"""Models of neighborhoods: items or users that are alike."""

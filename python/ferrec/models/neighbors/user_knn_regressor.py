@@ -1,0 +1,137 @@
+"""User-based rating prediction."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferrec import _rust
+from ferrec.data.interactions import Interactions
+from ferrec.data.queries import Queries
+from ferrec.io.progress import Callback
+from ferrec.kernels.arguments import as_float
+from ferrec.kernels.filters import Filter
+from ferrec.kernels.handles import CsrParts, rows_of, to_scipy
+from ferrec.kernels.similarity import similar_parts
+from ferrec.models.base import Parts
+from ferrec.models.lookup import unit_rows
+from ferrec.models.rating_model import NeighborRatings, RatingState, deviations
+from ferrec.models.search_space import Choice, Float, Int, SearchSpace
+from ferrec.models.state import UserItem, UserUser
+
+
+@dataclass(frozen=True, eq=False)
+class UserKNNRegressorState(RatingState):
+    """Row u holds the users most similar to u; deviations are the ratings less their baselines."""
+
+    similarity: UserUser
+    deviations: UserItem
+
+
+class UserKNNRegressor(NeighborRatings[UserKNNRegressorState]):
+    """Predicts a rating from the ratings of similar users (Herlocker et al., SIGIR 1999).
+
+    ``baseline(u, i) + Σ w(u, v) · (r(v, i) − baseline(v, i)) / Σ |w(u, v)|`` over those of u's k nearest users
+    that have rated i; w is the similarity of the users' deviations from the baseline. Where none of them has
+    rated i the prediction is the baseline; such items are not recommended.
+
+    Parameters
+    ----------
+    k : int, default 300
+        Neighbours of each user; only those who rated the item have a say.
+    measure : str, default "cosine"
+        Any measure of [`top_k_similar`][ferrec.kernels.top_k_similar], taken over the deviations.
+    shrink : float, default 5
+        Added to the measure's denominator.
+    center : {"baseline", "mean"}
+        Deviations from mean plus user and item biases, or from the user's mean.
+    min_similarity : float, default 0
+        Neighbours must be more similar than this.
+    reg_users, reg_items : float, default 15, 10
+        Regularisation of the biases.
+    epochs : int, default 10
+        Alternations in fitting them.
+    n_threads : int, optional
+        By default what CPU affinity and cgroup quota allow.
+
+    Examples
+    --------
+    >>> import ferrec
+    >>> data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["a", "b", "a", "b", "a"], [5, 4, 2, 1, 5])
+    >>> model = ferrec.UserKNNRegressor(center="mean").fit(data)
+    >>> bool(1.0 <= model.score([3], ["b"])[0] <= 5.0)
+    True
+    """
+
+    _state_type = UserKNNRegressorState
+    _mean_side = "users"
+    weights_left = True
+
+    search_space: ClassVar[SearchSpace] = {
+        "k": Int(10, 1000, log=True),
+        "shrink": Float(0.0, 100.0),
+        "center": Choice("baseline", "mean"),
+        "reg_users": Float(0.1, 100.0, log=True),
+        "reg_items": Float(0.1, 100.0, log=True),
+    }
+
+    def __init__(
+        self,
+        *,
+        k: int = 300,
+        measure: str = "cosine",
+        shrink: float = 5.0,
+        center: str = "baseline",
+        min_similarity: float = 0.0,
+        reg_users: float = 15.0,
+        reg_items: float = 10.0,
+        epochs: int = 10,
+        n_threads: int | None = None,
+    ) -> None:
+        self.k = k
+        self.measure = measure
+        self.shrink = shrink
+        self.center = center
+        self.min_similarity = min_similarity
+        self.reg_users = reg_users
+        self.reg_items = reg_items
+        self.epochs = epochs
+        self.n_threads = n_threads
+
+    def _near(self, off: _rust.Csr, newcomers: _rust.Csr | None, callback: Callback | None) -> _rust.Csr:
+        numbers = {"shrink": self.shrink, "threshold": as_float("min_similarity", self.min_similarity)}
+        threads = self._threads()
+        parts = similar_parts(off, newcomers, self.k, self.measure, "users", threads, callback, **numbers)
+        return _rust.Csr(*parts, off.shape[0], name="similarity")
+
+    def _fit(self, data: Interactions, callback: Callback | None) -> UserKNNRegressorState:
+        fields = self._baseline(data)
+        off = deviations(data.csr, fields["user_base"], fields["item_base"])
+        return UserKNNRegressorState(**fields, similarity=self._near(off, None, callback), deviations=off)
+
+    def _factors(self, state: UserKNNRegressorState, queries: Queries) -> tuple[_rust.Csr, _rust.Csr]:
+        if queries.codes is not None:
+            return rows_of(state.similarity, queries.codes), state.deviations
+        off = deviations(queries.history, self._user_base(state, queries), state.item_base)
+        return self._near(state.deviations, off, None), state.deviations
+
+    def _parts(self, state: UserKNNRegressorState, queries: Queries, item: int) -> Parts:
+        """Each neighbour's share goes to the items that both have rated, as they made up the similarity."""
+        voters, shares = self._shares(state, queries, item)
+        own_csr = deviations(queries.history, self._user_base(state, queries), state.item_base)
+        own: Any = to_scipy(own_csr).astype(np.float64)
+        theirs: Any = to_scipy(state.deviations)[voters].astype(np.float64)
+        if self.measure in ("cocount", "jaccard", "dice", "tversky", "conditional_probability", "lift"):
+            own.data, theirs.data = np.ones_like(own.data), np.ones_like(theirs.data)
+        terms: NDArray[np.float64] = theirs.multiply(own).toarray()
+        totals = terms.sum(axis=1, keepdims=True)
+        np.divide(terms, totals, out=terms, where=totals != 0.0)
+        parts = shares @ terms if len(shares) else np.zeros(len(state.items))
+        items = np.flatnonzero(parts).astype(np.int32)
+        return self._anchored(state, queries, item, items, parts[items])
+
+    def _similar_users(self, state: UserKNNRegressorState, codes: NDArray[np.int32], n: int) -> CsrParts:
+        picked = unit_rows(codes, len(state.users))
+        names = ("users", "similarity")
+        return _rust.top_k_product(picked, state.similarity, n, Filter(), names, self._threads(), None)

@@ -1,0 +1,131 @@
+"""What `fit` learned: a frozen state, whose fields say what their dimensions are."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Self,
+    TypeAlias,
+    get_type_hints,
+)
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferrec import _rust
+from ferrec.data.ids import Ids
+from ferrec.errors import DataError
+from ferrec.kernels.handles import rows_of
+from ferrec.storage.mapped import Mapped
+
+
+class Sides(tuple[str, ...]):
+    """Marks a field of a state with what its dimensions are: "users" or "items" each."""
+
+    __slots__ = ()
+
+
+class Rows(str):
+    """Marks a flat field that has as many values for each of the "users" or "items"."""
+
+    __slots__ = ()
+
+
+UserItem: TypeAlias = Annotated[_rust.Csr, Sides(("users", "items"))]
+
+
+UserUser: TypeAlias = Annotated[_rust.Csr, Sides(("users", "users"))]
+
+
+ItemItem: TypeAlias = Annotated[_rust.Csr, Sides(("items", "items"))]
+
+
+PerUser: TypeAlias = Annotated[NDArray[np.float32], Sides(("users",))]
+
+
+PerItem: TypeAlias = Annotated[NDArray[np.float32], Sides(("items",))]
+
+
+UserRows: TypeAlias = Annotated[NDArray[np.float32], Rows("users")]
+
+
+ItemRows: TypeAlias = Annotated[NDArray[np.float32], Rows("items")]
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What `fit` learned; every model adds its own fields. Saved and loaded field by field."""
+
+    users: Ids
+    items: Ids
+    seen: UserItem
+
+    def __post_init__(self) -> None:
+        """Check that the fields fit together: a loaded file may say anything."""
+        sizes = {side: self.shape_of(side)[0] for side in ("users", "items")}
+        for name, mark in self._marks():
+            got = self.shape_of(name)
+            if isinstance(mark, Rows):
+                if got[0] % max(sizes[mark], 1):
+                    raise DataError(f"{name}: {got[0]} values cannot belong to {sizes[mark]} {mark}")
+                continue
+            expected = tuple(sizes[side] for side in mark)
+            if got != expected:
+                raise DataError(f"{name} has shape {got}, but its {' × '.join(mark)} are {expected}")
+
+    @classmethod
+    def _marks(cls) -> Iterator[tuple[str, Sides | Rows]]:
+        for name, hint in get_type_hints(cls, include_extras=True).items():
+            for mark in getattr(hint, "__metadata__", ()):
+                if isinstance(mark, Sides | Rows):
+                    yield name, mark
+
+    @classmethod
+    def sides_of(cls, name: str) -> tuple[str, ...]:
+        """What the dimensions of a field are, as far as it is marked."""
+        marks = dict(cls._marks()) | {"users": Rows("users"), "items": Rows("items")}
+        mark = marks.get(name, ())
+        return (str(mark),) if isinstance(mark, Rows) else tuple(mark)
+
+    @classmethod
+    def stored(cls, fields: Mapping[str, Mapped], scalars: Mapping[str, Any]) -> Self:
+        """A state whose fields are read from their files when they are first used."""
+        state = cls.__new__(cls)
+        state.__dict__.update(scalars, _stored=dict(fields))
+        state.__post_init__()
+        return state
+
+    if not TYPE_CHECKING:  # else any name would do
+
+        def __getattr__(self, name: str) -> Any:
+            """A field that is asked for the first time, from its file."""
+            stored = self.__dict__.get("_stored", {})
+            if name not in stored:
+                raise AttributeError(f"{type(self).__name__} has no field {name!r}")
+            value = self.__dict__[name] = stored[name].read()
+            return value
+
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """The shape of a field, or the length of labels; the field is not read for it."""
+        if name not in self.__dict__:
+            shape: tuple[int, ...] = self.__dict__["_stored"][name].shape
+            return shape
+        value = getattr(self, name)
+        return (len(value),) if isinstance(value, Ids) else tuple(value.shape)
+
+    def history_lengths(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
+        """How many items some users have seen."""
+        if "seen" not in self.__dict__:
+            lengths: NDArray[np.int64] = self.__dict__["_stored"]["seen"].row_lengths(codes)
+            return lengths
+        indptr, _, _ = self.seen.parts()
+        return indptr[codes + 1] - indptr[codes]
+
+    def histories(self, codes: NDArray[np.int32]) -> _rust.Csr:
+        """What some users have seen, in that order; of a loaded model the others' rows are not read."""
+        if "seen" in self.__dict__:
+            return rows_of(self.seen, codes)
+        rows: _rust.Csr = self.__dict__["_stored"]["seen"].rows(np.ascontiguousarray(codes, dtype=np.int32))
+        return rows

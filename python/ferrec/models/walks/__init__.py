@@ -1,0 +1,1 @@
+"""Models of random walks between users and items."""

@@ -1,0 +1,194 @@
+"""The parameters of a preparation, checked: what each step is to do."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+
+from ferrec.errors import DataError
+from ferrec.io.tables import refuse_repeated
+from ferrec.kernels.arguments import as_int, one_of, threads
+from ferrec.preparation.frames import Scalar
+
+Dedup: TypeAlias = Literal["exact", "first", "last"]
+Method: TypeAlias = Literal["zscore", "minmax", "log1p", "zscore_by_user", "minmax_by_user"]
+
+STATISTICS = ("mean", "median", "mode")
+WEIGHT, SESSION = "weight", "session_id"
+"""The columns that are made."""
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What `Prepare` was told, in one form each."""
+
+    user: str
+    item: str
+    time: str | None
+    event: str | None
+    missing: Mapping[str, Scalar]
+    dedup: Dedup | None
+    activity: tuple[float, float] | None
+    k_core: tuple[int, int] | None
+    event_weights: Mapping[Any, float | None] | None
+    weight_by: str | None
+    half_life: float | None
+    normalize: Mapping[str, Method]
+    session_gap: float | None
+    unknown: Literal["drop", "keep"]
+    n_threads: int
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> "Settings":
+        """From the constructor's arguments; errors name the argument and the value."""
+        time, event = params["time"], params["event"]
+        roles = [name for name in (params["user"], params["item"], time, event) if name is not None]
+        for name in roles:
+            if not isinstance(name, str):
+                raise TypeError(f"user, item, time and event are names of columns, not {name!r}")
+        if len(set(roles)) < len(roles):
+            raise ValueError(f"user, item, time and event must be different columns, not {roles}")
+        for name in ("half_life", "session_gap"):
+            if params[name] is not None and time is None:
+                raise ValueError(f"{name}={params[name]!r} needs the column of times: give time=")
+        if params["event_weights"] is not None and event is None:
+            raise ValueError("event_weights needs the column of event types: give event=")
+        dedup, weight_by = params["dedup"], params["weight_by"]
+        normalize = dict(params["normalize"] or {})
+        for name, method in normalize.items():
+            one_of(f"normalize[{name!r}]", method, get_args(Method))
+        for name in (*normalize, weight_by):
+            if name in roles:
+                raise ValueError(f"normalize and weight_by take columns of numbers, and {name!r} is none")
+        return cls(
+            user=params["user"],
+            item=params["item"],
+            time=time,
+            event=event,
+            missing=_policies(params["missing"], params["user"], params["item"], time),
+            dedup=None if dedup is None else _dedup(dedup),
+            activity=_quantiles(params["activity"]),
+            k_core=_core(params["k_core"]),
+            event_weights=_weights(params["event_weights"]),
+            weight_by=weight_by,
+            half_life=_duration("half_life", params["half_life"]),
+            normalize=normalize,
+            session_gap=_duration("session_gap", params["session_gap"]),
+            unknown="keep" if one_of("unknown", params["unknown"], ("drop", "keep")) == "keep" else "drop",
+            n_threads=threads(params["n_threads"]),
+        )
+
+    @property
+    def roles(self) -> list[str]:
+        """The columns of ids, times and types."""
+        return [name for name in (self.user, self.item, self.time, self.event) if name is not None]
+
+    @property
+    def numeric(self) -> list[str]:
+        """The columns of numbers."""
+        return list(dict.fromkeys([*self.normalize, *([] if self.weight_by is None else [self.weight_by])]))
+
+    @property
+    def columns(self) -> list[str]:
+        """Every column that a step looks at."""
+        return list(dict.fromkeys([*self.roles, *self.numeric, *self.missing]))
+
+    @property
+    def weighs(self) -> bool:
+        """Whether a column of weights is made."""
+        return not (self.event_weights is None and self.weight_by is None and self.half_life is None)
+
+    @property
+    def by_user(self) -> bool:
+        """Whether a column is scaled user by user."""
+        return any(method.endswith("_by_user") for method in self.normalize.values())
+
+    def policy(self, name: str) -> Scalar:
+        """What happens to rows in which the column is missing."""
+        return self.missing.get(name, "drop" if name in self.roles else "error")
+
+    def check(self, names: list[str]) -> None:
+        """The table has every column once, and none that will be made."""
+        refuse_repeated(names)
+        for name in self.columns:
+            if name not in names:
+                listed = ", ".join(map(repr, names)) or "none"
+                raise DataError(f"column {name!r} is not in the table; its columns are {listed}")
+        made = [WEIGHT] * (self.weighs and self.weight_by != WEIGHT)
+        made += [SESSION] * (self.session_gap is not None)
+        for name in made:
+            if name in names:
+                raise DataError(f"column {name!r} is in the table, and is to be made: rename it there")
+
+
+def _policies(missing: Any, *ids: str | None) -> dict[str, Scalar]:
+    policies = dict(missing or {})
+    for name, policy in policies.items():
+        if isinstance(policy, np.generic):
+            policies[name] = policy = policy.item()
+        if not isinstance(policy, bool | int | float | str):
+            raise ValueError(
+                f"missing[{name!r}]={policy!r}: expected 'drop', 'error', 'mean', 'median', 'mode', "
+                "or a value to fill in: a number, text, or a boolean"
+            )
+        if isinstance(policy, float) and not np.isfinite(policy):
+            raise ValueError(f"missing[{name!r}]={policy!r}: expected a finite number")
+        if name in ids and policy not in ("drop", "error"):
+            raise ValueError(f"missing[{name!r}]={policy!r}: ids and times can be 'drop' or 'error' only")
+    return policies
+
+
+def _dedup(dedup: object) -> Dedup:
+    one_of("dedup", dedup, get_args(Dedup))
+    return dedup  # type: ignore[return-value]  # one of them
+
+
+def _quantiles(activity: Any) -> tuple[float, float] | None:
+    if activity is None:
+        return None
+    try:
+        low, high = map(float, activity)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"activity={activity!r}: expected two quantiles, as in (0.0, 0.999)") from error
+    if not 0 <= low < high <= 1:
+        raise ValueError(f"activity={activity!r}: expected quantiles with 0 <= low < high <= 1")
+    return low, high
+
+
+def _core(k_core: Any) -> tuple[int, int] | None:
+    if k_core is None:
+        return None
+    users, items = k_core if isinstance(k_core, tuple | list) and len(k_core) == 2 else (k_core, k_core)
+    return as_int("k_core", users, minimum=0), as_int("k_core", items, minimum=0)
+
+
+def _weights(weights: Any) -> dict[Any, float | None] | None:
+    if weights is None:
+        return None
+    for kind, weight in dict(weights).items():
+        if weight is None:
+            continue
+        if isinstance(weight, bool) or not isinstance(weight, int | float | np.number):
+            raise ValueError(f"event_weights[{kind!r}]={weight!r}: expected a number, or None to drop them")
+        if not np.isfinite(weight):
+            raise ValueError(f"event_weights[{kind!r}]={weight!r}: expected a finite number")
+    return dict(weights)
+
+
+def _duration(name: str, value: Any) -> float | None:
+    """Seconds, or text such as "30m"."""
+    if value is None:
+        return None
+    seconds = value
+    if isinstance(value, str):
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", value.strip())
+        seconds = float(found[1]) * _SECONDS[found[2]] if found else None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float | np.number):
+        seconds = None
+    if seconds is None or not (np.isfinite(seconds) and seconds > 0):
+        raise ValueError(f"{name}={value!r}: expected seconds above 0, or text such as '30m', '12h' or '7d'")
+    return float(seconds)

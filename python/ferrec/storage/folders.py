@@ -1,0 +1,558 @@
+"""Models as folders: `model.json` and one `.npy` file an array. No pickle: nothing in a file is ever run.
+
+`model.json` names the model, its parameters, and for every array its dtype, shape, size and SHA-256. The names of
+the files follow from the fields of the model's state and are never taken from the file. A model that is part of
+another is a folder within its folder. Sizes are checked when a model is loaded; contents too, or where the field of
+a recommender is first used (`ferrec._mapped`); checksums on demand.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import typing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferrec import _rust
+from ferrec.data.ids import Ids
+from ferrec.errors import ModelFileError
+from ferrec.storage.mapped import SPAN, Mapped, MappedArray, MappedIds, MappedMatrix
+from ferrec.storage.registry import LazyState, Storable, find, is_storable, is_storable_class, name_of
+
+__all__ = ["checksum", "describe", "load", "looked_up_bytes", "release", "resident_bytes", "save"]
+
+FORMAT = 1
+_HEADER_LIMIT = 1 << 24
+"""Bytes of `model.json` that are read at most."""
+_INDEX = "model.json"
+
+
+def save(model: Storable, path: str | os.PathLike[str]) -> None:
+    """Write what was fitted; see `Estimator.save`."""
+    model._fitted()
+    target = Path(path)
+    if target.exists() and not (target / _INDEX).is_file():
+        raise FileExistsError(f"{target}: exists and is no saved model; choose another folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        _write_folder(made, model)
+        put_in_place(made, target)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+
+
+def _write_folder(folder: Path, model: Storable) -> dict[str, Any]:
+    """Write a model into an empty folder; what the index of a model around it says of it."""
+    state = model._fitted()
+    types = typing.get_type_hints(type(state))
+    files, scalars = {}, {}
+    for field in dataclasses.fields(state):
+        name, value = field.name, getattr(state, field.name)
+        if "file" in field.metadata:
+            files[name] = _write_bytes(folder / field.metadata["file"], value)
+            continue
+        several = _is_several(types[name])
+        if several:
+            scalars[name] = len(value)
+        for part, one in (
+            ((f"{name}.{at}", one) for at, one in enumerate(value)) if several else [(name, value)]
+        ):
+            if is_storable(one):
+                (folder / part).mkdir()
+                files[part] = _write_folder(folder / part, one)
+            elif (arrays := _take_apart(one)) is not None:
+                for end, array in arrays.items():
+                    files[f"{part}.{end}"] = write_array(folder / f"{part}.{end}.npy", array)
+            else:
+                scalars[part] = one
+    index = {
+        "format": FORMAT,
+        "ferrec": _rust.__version__,
+        "model": name_of(type(model)),
+        "params": model.get_params(deep=False),
+        "saved": datetime.now(UTC).isoformat(timespec="seconds"),
+        "scalars": scalars,
+        "files": files,
+    }
+    folder.chmod(0o755)
+    return _write_bytes(folder / _INDEX, json.dumps(index, indent=1, default=plain).encode())
+
+
+def put_in_place(made: Path, target: Path) -> None:
+    """Rename; a model that is there steps aside first and is removed last."""
+    if not target.exists():
+        made.rename(target)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent)) / "model"
+    target.rename(aside)
+    try:
+        made.rename(target)
+    except BaseException:
+        aside.rename(target)
+        raise
+    finally:
+        shutil.rmtree(aside.parent, ignore_errors=True)
+
+
+def plain(value: object) -> object:
+    """NumPy scalars among the parameters as plain numbers, models as their names and parameters."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if is_storable(value):
+        return {"model": name_of(type(value)), "params": value.get_params(deep=False)}
+    raise TypeError(f"cannot save a parameter of type {type(value).__name__}: {value!r}")
+
+
+def _made(value: object) -> Any:
+    """A parameter as it was before `plain`; lists come back as tuples."""
+    if isinstance(value, list):
+        return tuple(map(_made, value))
+    if isinstance(value, dict) and value.keys() == {"model", "params"} and isinstance(value["params"], dict):
+        return find(value["model"])(**_made(value["params"]))
+    if isinstance(value, dict):
+        return {name: _made(one) for name, one in value.items()}
+    return value
+
+
+def _take_apart(value: object) -> dict[str, NDArray[Any]] | None:
+    if isinstance(value, Ids):
+        return value.to_arrays()
+    if isinstance(value, _rust.Csr):
+        indptr, indices, data = value.parts()
+        shape = np.array(value.shape, dtype=np.int64)
+        return {"indptr": indptr, "indices": indices, "data": data, "shape": shape}
+    if isinstance(value, np.ndarray):
+        return {"values": value}
+    return None
+
+
+class _Digesting:
+    """A file that only counts and digests what is written to it, and hands it on to another where there is one."""
+
+    def __init__(self, file: typing.BinaryIO | None = None) -> None:
+        self._file, self._digest, self.size = file, hashlib.sha256(), 0
+
+    def write(self, data: Any) -> None:
+        self._digest.update(data)
+        self.size += len(data)
+        if self._file is not None:
+            self._file.write(data)
+
+    def described(self) -> dict[str, Any]:
+        """What an index says of the file."""
+        return {"bytes": self.size, "sha256": self._digest.hexdigest()}
+
+
+def write_array(path: Path, array: NDArray[Any]) -> dict[str, Any]:
+    with path.open("wb") as file:
+        out = _Digesting(file)
+        _write_array(out, array)
+        file.flush()
+        os.fsync(file.fileno())
+    return {"dtype": array.dtype.str, "shape": list(array.shape), **out.described()}
+
+
+def _write_array(out: _Digesting, array: NDArray[Any]) -> None:
+    np.lib.format.write_array(out, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def _write_bytes(path: Path, data: bytes) -> dict[str, Any]:
+    with path.open("wb") as file:
+        out = _Digesting(file)
+        out.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return out.described()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load(path: str | os.PathLike[str], *, verify: bool = False) -> Any:
+    """Open a model or a ranker that `save` wrote: in milliseconds, whatever its size.
+
+    Names, sizes and types of all files are checked. Contents of recommenders are mapped, not read: each array is
+    read and its structure checked when it is first used, and the memory is shared with every other process that has
+    the model open.
+
+    Parameters
+    ----------
+    path : path
+        The folder.
+    verify : bool, default False
+        Read every file at once and compare it with its checksum: finds damage that leaves the structure intact,
+        such as a changed score.
+
+    Returns
+    -------
+    Recommender or Ranker
+        Of the class that was saved, ready to recommend or to score.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such folder.
+    ModelFileError
+        A file is missing, truncated, altered, or of a version that this one cannot read; says which. Damage inside
+        a file, without `verify`, is found at the first use of what is damaged.
+
+    Examples
+    --------
+    >>> import ferrec, tempfile
+    >>> data = ferrec.Interactions.from_arrays([1, 1, 2], ["tea", "milk", "tea"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ferrec.ItemKNN(k=5).fit(data).save(folder + "/model")
+    ...     ferrec.load(folder + "/model")
+    ItemKNN(k=5)
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder")
+    return _read_folder(folder, verify)
+
+
+def _read_folder(folder: Path, verify: bool) -> Storable:
+    index = _read_index(folder)
+    try:
+        model: Storable = _made({"model": index["model"], "params": index["params"]})
+    except ModelFileError as error:
+        raise ModelFileError(f"{folder / _INDEX}: {error}") from None
+    except TypeError as error:
+        raise ModelFileError(f"{folder / _INDEX}: parameters do not fit {index['model']}: {error}") from None
+    fields: dict[str, Any] = {}
+    stored: dict[str, Mapped] = {}
+    kind = model._state_type
+    lazy = issubclass(kind, LazyState)
+    types = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        name, wanted = field.name, types[field.name]
+        try:
+            if "file" in field.metadata:
+                path = folder / field.metadata["file"]
+                fields[name] = _checked(path, index["files"].get(name), verify).read_bytes()
+            elif lazy and wanted in _KINDS:
+                stored[name] = _map(folder, index, name, wanted, verify)
+            else:
+                fields[name] = _field(folder, index, name, wanted, verify)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise ModelFileError(f"{folder}: field {name!r} is damaged: {error}") from error
+    try:
+        model._state = kind.stored(stored, fields) if lazy else kind(**fields)
+    except ValueError as error:
+        raise ModelFileError(f"{folder}: {error}") from error
+    return model
+
+
+def release(model: Storable) -> None:
+    """Let go of the memory that a loaded model has made resident; it is mapped again where it is used."""
+    for field in _stored(model).values():
+        field.release()
+    for part in _parts(model).values():
+        if is_storable(part):
+            release(part)
+
+
+def resident_bytes(model: Storable) -> int:
+    """Bytes that are in memory while a model scores: all of a fitted one, of a loaded one what belongs to items.
+
+    What a loaded model knows of its users is read row by row and let go of again.
+    """
+    state, total = model._fitted(), 0
+    for name, field in _stored(model).items():
+        if "users" not in state.sides_of(name):
+            total += sum(int(entry["bytes"]) for entry in field.files.values())
+    for part in _parts(model).values():
+        if is_storable(part):
+            total += resident_bytes(part)
+        else:
+            total += sum(array.nbytes for array in (_take_apart(part) or {}).values())
+    return total
+
+
+def looked_up_bytes(model: Storable) -> int:
+    """Bytes beside those of `resident_bytes` that may be in memory where users come in any order.
+
+    They are all over the files of a loaded model; of histories only a part is in memory at once.
+    """
+    state, total = model._fitted(), 0
+    for name, field in _stored(model).items():
+        if "users" in state.sides_of(name):
+            read_in_parts = ("seen.indices", "seen.data")
+            files = field.files.items()
+            total += sum(int(entry["bytes"]) for part, entry in files if part not in read_in_parts)
+            total += SPAN * (name == "seen")
+    return total + sum(looked_up_bytes(part) for part in _parts(model).values() if is_storable(part))
+
+
+def checksum(model: Storable) -> str:
+    """One SHA-256 for what a model is: class, parameters but for the number of threads, and all it has learned.
+
+    The same for a model in memory, saved, and loaded; of a loaded one nothing is read. Models with the same
+    checksum give the same answers.
+
+    Parameters
+    ----------
+    model : Recommender or Ranker
+        Fitted.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    NotFittedError
+        Before `fit`.
+
+    Examples
+    --------
+    >>> import ferrec
+    >>> data = ferrec.Interactions.from_arrays([1, 1, 2], ["tea", "milk", "tea"])
+    >>> one, other = ferrec.ItemKNN(k=5).fit(data), ferrec.ItemKNN(k=5, n_threads=1).fit(data)
+    >>> checksum(one) == checksum(other) != checksum(ferrec.ItemKNN(k=6).fit(data))
+    True
+    """
+    learned: dict[str, Any] = {}
+    for field in _stored(model).values():
+        learned |= field.digests
+    for name, part in _parts(model).items():
+        if is_storable(part):
+            learned[name] = checksum(part)
+        elif isinstance(part, bytes):
+            learned[name] = hashlib.sha256(part).hexdigest()
+        elif (arrays := _take_apart(part)) is None:
+            learned[name] = part
+        else:
+            for end, array in arrays.items():
+                out = _Digesting()
+                _write_array(out, array)
+                learned[f"{name}.{end}"] = out.described()["sha256"]
+    params = {name: value for name, value in model.get_params(deep=False).items() if name != "n_threads"}
+    text = json.dumps([name_of(type(model)), params, learned], sort_keys=True, default=plain)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def describe(path: str | os.PathLike[str], *, verify: bool = False) -> dict[str, Any]:
+    """What a saved model is: its parameters, when it was saved, on how much data, and how large it is.
+
+    Parameters
+    ----------
+    path : path
+        The folder.
+    verify : bool, default False
+        Compare every file with its checksum and check everything in it.
+
+    Returns
+    -------
+    dict
+        Plain Python values that go into JSON: ``model``, ``params``, ``saved`` (ISO 8601), ``ferrec`` and
+        ``format`` (of the writer), ``users``, ``items``, ``pairs``, ``files`` (name to dtype, shape and bytes),
+        ``bytes`` in all, ``checksum`` (as `checksum` gives it) and ``verified``.
+
+    Raises
+    ------
+    FileNotFoundError, ModelFileError
+        As `load`.
+
+    Examples
+    --------
+    >>> import ferrec, tempfile
+    >>> data = ferrec.Interactions.from_arrays([1, 1, 2], ["tea", "milk", "tea"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ferrec.ItemKNN(k=5).fit(data).save(folder + "/model")
+    ...     info = describe(folder + "/model", verify=True)
+    >>> info["model"], info["users"], info["items"], info["pairs"]
+    ('ItemKNN', 2, 2, 3)
+    """
+    model = load(path, verify=verify)
+    if verify:
+        for field in _stored(model).values():
+            field.read()
+    index = _read_index(Path(path))
+    files = {
+        name: {k: v for k, v in entry.items() if k != "sha256"} for name, entry in index["files"].items()
+    }
+    state = model._fitted()
+    sizes: dict[str, int] = {}
+    if isinstance(state, LazyState):
+        users, items = state.shape_of("seen")
+        sizes = {"users": users, "items": items, "pairs": int(index["files"]["seen.indices"]["shape"][0])}
+    return {
+        "model": index["model"],
+        "params": json.loads(json.dumps(model.get_params(deep=False), default=plain)),
+        "saved": index["saved"],
+        "ferrec": index["ferrec"],
+        "format": index["format"],
+        **sizes,
+        "files": files,
+        "bytes": sum(path.stat().st_size for path in Path(path).rglob("*") if path.is_file()),
+        "checksum": checksum(model),
+        "verified": verify,
+    }
+
+
+def _stored(model: Storable) -> dict[str, Mapped]:
+    """The fields of a loaded model in their files; none of one that was fitted here."""
+    return typing.cast("dict[str, Mapped]", model._fitted().__dict__.get("_stored", {}))
+
+
+def _parts(model: Storable) -> dict[str, Any]:
+    """What else it has learned, by name; the members of a tuple each by its own."""
+    state, stored = model._fitted(), _stored(model)
+    types = typing.get_type_hints(type(state))
+    parts: dict[str, Any] = {}
+    for field in dataclasses.fields(state):
+        name = field.name
+        if name in stored:
+            continue
+        value = getattr(state, name)
+        if _is_several(types[name]):
+            parts |= {f"{name}.{at}": one for at, one in enumerate(value)}
+        else:
+            parts[name] = value
+    return parts
+
+
+def _is_several(wanted: object) -> bool:
+    """Whether a field is a tuple of parts; one of names is a value."""
+    return typing.get_origin(wanted) is tuple and wanted != tuple[str, ...]
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    path = folder / _INDEX
+    try:
+        with path.open("rb") as file:
+            text = file.read(_HEADER_LIMIT)
+        index = json.loads(text)
+    except FileNotFoundError:
+        raise ModelFileError(f"{folder}: is no saved model, {_INDEX} is missing") from None
+    except (ValueError, RecursionError, OSError) as error:
+        raise ModelFileError(f"{path}: cannot be read: {error}") from error
+    expected = {
+        "format": int,
+        "ferrec": str,
+        "model": str,
+        "params": dict,
+        "saved": str,
+        "scalars": dict,
+        "files": dict,
+    }
+    for key, kind in expected.items():
+        if not isinstance(index, dict) or not isinstance(index.get(key), kind):
+            raise ModelFileError(f"{path}: {key!r} is missing or no {kind.__name__}")
+    if index["format"] != FORMAT:
+        version = f"format {index['format']}, written by ferrec {index['ferrec'][:40]}"
+        raise ModelFileError(
+            f"{path}: {version}; this is ferrec {_rust.__version__}, which reads format {FORMAT}"
+        )
+    return typing.cast("dict[str, Any]", index)
+
+
+def _field(folder: Path, index: dict[str, Any], name: str, wanted: Any, verify: bool) -> object:
+    """A field of the type that the state wants; the file has no say in it."""
+
+    def array(part: str, dtype: str | None = None) -> NDArray[Any]:
+        return read_array(folder, index, f"{name}.{part}", dtype, verify)
+
+    value = index["scalars"].get(name)
+    if wanted == tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise ValueError(f"expected a list of names, got {value!r}")
+        return tuple(value)
+    if typing.get_origin(wanted) is tuple:
+        if type(value) is not int or not 0 <= value <= len(index["files"]):
+            raise ValueError(f"expected how many parts there are, got {value!r}")
+        inner = typing.get_args(wanted)[0]
+        return tuple(_field(folder, index, f"{name}.{at}", inner, verify) for at in range(value))
+    if wanted is Ids:
+        parts = ("ints",) if f"{name}.ints" in index["files"] else ("offsets", "bytes")
+        return Ids.from_arrays({part: array(part) for part in parts})
+    if wanted is _rust.Csr:
+        shape = array("shape", "<i8")
+        indptr, indices, data = array("indptr", "<i8"), array("indices", "<i4"), array("data", "<f4")
+        if shape.shape != (2,) or len(indptr) != shape[0] + 1 or not 0 <= shape[1] < 2**31:
+            raise ValueError(f"shape {shape.tolist()} does not fit {len(indptr)} offsets")
+        return _rust.Csr(indptr, indices, data, int(shape[1]), name=name)
+    kind = typing.get_origin(wanted) or wanted
+    if kind is np.ndarray:
+        values = array(
+            "values", np.dtype(typing.get_args(typing.get_args(wanted)[1])[0]).newbyteorder("<").str
+        )
+        if not np.isfinite(values).all():
+            raise ValueError("holds values that are not finite")
+        return values
+    if is_storable_class(kind):
+        _checked(folder / name / _INDEX, index["files"].get(name), verify)
+        part = _read_folder(folder / name, verify)
+        if not isinstance(part, kind):
+            raise ValueError(f"expected a {kind.__name__}, got {type(part).__name__}")
+        return part
+    if wanted is float and type(value) in (int, float) and np.isfinite(value):
+        return float(value)
+    if type(value) is wanted and wanted in (int, bool):
+        return value
+    raise ValueError(f"expected {wanted}, got {value!r}")
+
+
+_KINDS: dict[object, tuple[type[Mapped], dict[str, str | None]]] = {
+    "ints": (MappedIds, {"ints": None}),
+    Ids: (MappedIds, {"offsets": "<i8", "bytes": "|u1"}),
+    _rust.Csr: (MappedMatrix, {"indptr": "<i8", "indices": "<i4", "data": "<f4", "shape": "<i8"}),
+    NDArray[np.float32]: (MappedArray, {"values": "<f4"}),
+}
+"""The kinds of fields: what opens one, its arrays and their dtypes."""
+
+
+def _map(folder: Path, index: dict[str, Any], name: str, wanted: object, verify: bool) -> Mapped:
+    kind = "ints" if wanted is Ids and f"{name}.ints" in index["files"] else wanted
+    opened, parts = _KINDS[kind]
+    arrays = {
+        part: read_array(folder, index, f"{name}.{part}", dtype, verify) for part, dtype in parts.items()
+    }
+    digests = {f"{name}.{part}": str(index["files"][f"{name}.{part}"].get("sha256")) for part in parts}
+    return opened(folder, name, arrays, digests)
+
+
+def _checked(path: Path, entry: object, verify: bool) -> Path:
+    """The path of a file that is as the index says."""
+    if not isinstance(entry, dict):
+        raise ModelFileError(f"{path.parent / _INDEX}: says nothing of {path.name!r}")
+    try:
+        size = path.stat().st_size
+        if size != entry.get("bytes"):
+            raise ModelFileError(
+                f"{path}: has {size} bytes, expected {entry.get('bytes')}: truncated or altered"
+            )
+        if verify and _digest(path) != entry.get("sha256"):
+            raise ModelFileError(f"{path}: does not match its checksum: altered")
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        raise ModelFileError(f"{path}: {'is missing' if missing else error}") from None
+    return path
+
+
+def read_array(
+    folder: Path, index: dict[str, Any], name: str, dtype: str | None, verify: bool
+) -> NDArray[Any]:
+    path = _checked(folder / f"{name}.npy", index["files"].get(name), verify)
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # NumPy's header parser lets many kinds through, tokenize's among them
+        raise ModelFileError(f"{path}: is no array: {error}") from error
+    if array.ndim != 1 or array.dtype.hasobject:
+        raise ModelFileError(f"{path}: is no flat array of numbers")
+    if dtype is not None and array.dtype != np.dtype(dtype):
+        raise ModelFileError(f"{path}: has dtype {array.dtype}, expected {np.dtype(dtype)}")
+    return array
