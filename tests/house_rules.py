@@ -1,11 +1,13 @@
-"""The rules of the house that a search can check; run by `make lint`."""
+"""The house rules that reading the sources can check; run by `make lint`."""
 
+import ast
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-RULES = [
+SEARCHES = [
     ("pyo3 and numpy stay out of the core", "rust/core", r"\b(pyo3|numpy)\b(?!, no)", r"^\s*//"),
     (".detach( only in run.rs", "rust/py/src", r"\.detach\(", r"^$"),
     ("unsafe only in simd/ and arrays.rs", "rust", r"\bunsafe\b", r"^\s*//|unsafe_op_in_unsafe_fn"),
@@ -24,6 +26,8 @@ RULES = [
         r"^$",
     ),
 ]
+"""Rule, folder, what must not be found in a line there, and lines that do not count."""
+
 ALLOWED = {
     ".detach( only in run.rs": ("rust/py/src/run.rs",),
     "unsafe only in simd/ and arrays.rs": (
@@ -32,19 +36,76 @@ ALLOWED = {
         "rust/core/benches/peak.rs",  # what the machine can do
     ),
 }
+PACKAGE = "ferrec"
+SHARED = {"_rust"}
+"""The compiled module is private to users and open to every package."""
 
 
-def main() -> int:
-    broken = []
-    for rule, folder, pattern, ignored in RULES:
+def found_by_search() -> Iterator[str]:
+    """Lines that a search finds and that must not be there."""
+    for rule, folder, pattern, ignored in SEARCHES:
         for path in sorted((ROOT / folder).rglob("*")):
             name = path.relative_to(ROOT).as_posix()
             if path.suffix not in (".rs", ".py", ".toml") or name.startswith(ALLOWED.get(rule, ("\0",))):
                 continue
             for number, line in enumerate(path.read_text().splitlines(), 1):
                 if re.search(pattern, line) and not re.search(ignored, line):
-                    broken.append(f"{name}:{number}: {rule}: {line.strip()}")
-    print("\n".join(broken) or f"{len(RULES)} house rules hold")
+                    yield f"{name}:{number}: {rule}: {line.strip()}"
+
+
+def private_imports(source: str, module: str) -> Iterator[tuple[int, str]]:
+    """Private names and modules of another package that a module uses: the line, and what is used there.
+
+    `module` is the dotted name, with `.__init__` for the file of a package. A package is what lies directly in
+    `ferrec/`: a folder with all that is below it, or a single file. Names count that are imported
+    (`from ferrec.io import _x`, `from ferrec.io._files import x`), and those that are taken from an imported module
+    (`files._x`).
+    """
+    own = module.split(".")[1]
+    modules: dict[str, str] = {}
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        targets = []
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                targets.append(alias.name)
+                modules[alias.asname or alias.name] = alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = ".".join([*module.split(".")[: -node.level], *filter(None, [base])])
+            targets = [f"{base}.{alias.name}" for alias in node.names]
+            modules |= {alias.asname or alias.name: f"{base}.{alias.name}" for alias in node.names}
+        for target in targets:
+            if _is_private(target, own):
+                yield node.lineno, target
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            target = modules.get(ast.unparse(node.value))
+            # A class is no module: its private names are for its subclasses.
+            if target and not target.rpartition(".")[2][:1].isupper() and _is_private(f"{target}.{node.attr}", own):
+                yield node.lineno, f"{target}.{node.attr}"
+
+
+def _is_private(target: str, own: str) -> bool:
+    top, *path = target.split(".")
+    if top != PACKAGE or path[:1] == [own] or (path and path[0] in SHARED):
+        return False
+    return any(name.startswith("_") and not name.endswith("__") for name in path)
+
+
+def found_by_imports() -> Iterator[str]:
+    """Imports of private names across packages."""
+    for path in sorted((ROOT / "python" / PACKAGE).rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT / "python").with_suffix("").parts)
+        for number, target in private_imports(path.read_text(), module):
+            yield f"{path.relative_to(ROOT)}:{number}: no private names of another package: {target}"
+
+
+def main() -> int:
+    """Print what breaks a rule; 1 where anything does."""
+    broken = [*found_by_search(), *found_by_imports()]
+    print("\n".join(broken) or f"{len(SEARCHES) + 1} house rules hold")
     return bool(broken)
 
 

@@ -174,9 +174,10 @@ def test_threads_may_call_at_the_same_time():
 
 
 def test_the_gil_is_free_while_a_kernel_runs():
+    """Another thread gets on far more often than the kernel takes the GIL for a look at signals and progress."""
     x = full(1100)
     running, over = threading.Event(), threading.Event()
-    ticks = 0
+    ticks = looks = 0
 
     def other():
         nonlocal ticks
@@ -185,23 +186,28 @@ def test_the_gil_is_free_while_a_kernel_runs():
             time.sleep(0.001)
             ticks += 1
 
+    def look(done, total):
+        nonlocal looks
+        looks += 1
+
     thread = threading.Thread(target=other)
     thread.start()
-    running.wait(30)
-    before, start = ticks, time.perf_counter()
-    top_k_product(x, x, 5, n_threads=1)
-    took, during = time.perf_counter() - start, ticks - before
+    running.wait()
+    before = ticks
+    while looks < 20:
+        top_k_product(x, x, 5, n_threads=1, progress=look)
+    during = ticks - before
     over.set()
-    thread.join(30)
-    # A kernel that held the GIL would let the other thread through once, or at its twenty looks a second.
-    assert during > 100 * took, (during, took)
+    thread.join()
+    # A kernel that held the GIL would let the other thread through once a look.
+    assert during > 3 * looks, (during, looks)
 
 
 # ---------------------------------------------------------------- interruption and progress
 
 
-@posix
-def test_ctrl_c_stops_a_kernel_within_a_second(tmp_path):
+def seconds_to_stop(tmp_path):
+    """Of two long kernels, which get Ctrl-C when their first rows are done."""
     body = f"""
 import signal
 from ferrec.kernels import top_k_product, top_k_similar
@@ -211,9 +217,18 @@ x = full({LONG})
 at = np.random.default_rng(0).integers(0, 20_000, (100_000, 400), dtype=np.int32)
 ends = np.arange(0, at.size + 1, 400)
 y = sp.csr_array((np.ones(at.size, np.float32), at.ravel(), ends), shape=(100_000, 20_000))
-for call in (lambda: top_k_product(x, x, 10, n_threads=2), lambda: top_k_similar(y, 10, n_threads=2)):
+calls = (
+    lambda: top_k_product(x, x, 10, n_threads=2, progress=look),
+    lambda: top_k_similar(y, 10, n_threads=2, progress=look),
+)
+for call in calls:
+    running = False
+    def look(done, total):
+        global running
+        if done and not running:
+            print("running", flush=True)
+        running = done > 0
     try:
-        print("running", flush=True)
         call()
         print("finished", flush=True)
     except KeyboardInterrupt:
@@ -223,26 +238,38 @@ print(digest(top_k_similar(matrix(), 10)), flush=True)
 """
     script = tmp_path / "script.py"
     script.write_text(MATRIX + body)
+    seconds = []
     with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as child:
         try:
             for _ in range(2):
                 assert child.stdout.readline() == "running\n"
-                time.sleep(1.0)
                 start = time.perf_counter()
                 child.send_signal(signal.SIGINT)
                 assert child.stdout.readline() == "interrupted\n"
-                assert time.perf_counter() - start < 1.0
+                seconds.append(time.perf_counter() - start)
             assert child.stdout.readline().strip() == digest(top_k_similar(matrix(), 10))
         finally:
             child.kill()
+    return seconds
+
+
+@posix
+def test_ctrl_c_stops_a_kernel(tmp_path):
+    assert len(seconds_to_stop(tmp_path)) == 2
+
+
+@posix
+@pytest.mark.timing
+def test_ctrl_c_stops_a_kernel_at_once(tmp_path, pace):
+    assert max(seconds_to_stop(tmp_path)) < 50 * pace()
 
 
 def test_progress_is_reported_and_does_not_change_the_result():
-    x = full(2200)
-    seen = []
-    got = top_k_product(x, x, 5, n_threads=1, progress=lambda done, total: seen.append((done, total)))
-    assert digest(got) == digest(top_k_product(x, x, 5))
-    assert seen
+    x = full(1100)
+    seen, wanted = [], digest(top_k_product(x, x, 5))
+    while not seen:  # a fast machine may be over before the first look
+        got = top_k_product(x, x, 5, n_threads=1, progress=lambda done, total: seen.append((done, total)))
+        assert digest(got) == wanted
     done = [d for d, _ in seen]
     assert done == sorted(done)
     assert all(0 <= d <= t for d, t in seen)
@@ -258,13 +285,25 @@ def test_an_exception_in_the_callback_stops_the_kernel(error):
         calls.append((done, total))
         raise error
 
-    start = time.perf_counter()
     with pytest.raises(type(error)) as caught:
         top_k_product(x, x, 5, n_threads=2, progress=stop)
     assert caught.value is error
     assert len(calls) == 1
-    assert time.perf_counter() - start < 4.0, "the kernel went on"
     assert digest(top_k_similar(matrix(), 10)) == digest(top_k_similar(matrix(), 10, n_threads=1))
+
+
+@pytest.mark.timing
+def test_a_kernel_that_is_stopped_does_not_go_on(pace):
+    x, start = full(LONG), None
+
+    def stop(done, total):
+        nonlocal start
+        start = time.perf_counter()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        top_k_product(x, x, 5, n_threads=2, progress=stop)
+    assert time.perf_counter() - start < 50 * pace()
 
 
 def crowd(n_users, n_items, n_events):
@@ -273,7 +312,7 @@ def crowd(n_users, n_items, n_events):
     return ferrec.Interactions.from_arrays(users, items, duplicates="max")
 
 
-# On two threads each would take far longer than a second.
+# On two threads each would take far longer than a second, on any machine.
 ENDLESS = {
     "PureSVD": (ferrec.PureSVD(k=1500, tol=1e-7), (6000, 5000, 400_000)),
     "ALS": (ferrec.ALS(epochs=10**6), (2000, 1000, 40_000)),
@@ -287,30 +326,41 @@ ENDLESS = {
 }
 
 
-@pytest.mark.parametrize("name", ENDLESS)
-def test_a_fit_is_stopped_within_a_second(name):
+def seconds_to_stop_a_fit(name):
+    """From an exception in the first look at its progress."""
     model, sizes = ENDLESS[name]
     data, calls = crowd(*sizes), []
 
     def stop(done, total):
-        calls.append((time.perf_counter(), done, total))
-        if len(calls) > 1:
-            raise KeyboardInterrupt
+        calls.append(time.perf_counter())
+        raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         model.set_params(n_threads=2).fit(data, progress=stop)
-    stopped, done, total = calls[-1]
-    assert time.perf_counter() - stopped < 1.0, "the kernel went on"
-    assert done < total or not total, "it was over"
+    seconds = time.perf_counter() - calls[0]
+    assert len(calls) == 1
     with pytest.raises(ferrec.NotFittedError):
         model.recommend()
+    return seconds
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_fit_is_stopped(name):
+    seconds_to_stop_a_fit(name)
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_fit_is_stopped_at_once(name, pace):
+    assert seconds_to_stop_a_fit(name) < 50 * pace()
 
 
 def test_a_callback_may_call_a_kernel():
-    x, small = full(2200), matrix(100, 80)
+    x, small = full(1100), matrix(100, 80)
     wanted, found = digest(top_k_similar(small, 5)), []
-    top_k_product(x, x, 5, progress=lambda done, total: found.append(digest(top_k_similar(small, 5))))
-    assert found and set(found) == {wanted}
+    while not found:  # a fast machine may be over before the first look
+        top_k_product(x, x, 5, progress=lambda done, total: found.append(digest(top_k_similar(small, 5))))
+    assert set(found) == {wanted}
 
 
 # ---------------------------------------------------------------- instruction sets
@@ -341,27 +391,16 @@ print(json.dumps([_rust.simd_level(), found]))
 
 # ---------------------------------------------------------------- import and memory
 
-HEAVY = {
-    "keras",
-    "matplotlib",
-    "narwhals",
-    "numba",
-    "pandas",
-    "polars",
-    "pyarrow",
-    "ray",
-    "sklearn",
-    "tensorflow",
-    "tqdm",
-}
 IMPORT = """
 import json, sys, time
+at_first = set(sys.modules)
 start = time.perf_counter()
 import numpy, scipy.sparse
 between = time.perf_counter()
 import ferrec
 end = time.perf_counter()
-print(json.dumps([end - start, end - between, sorted({name.split(".")[0] for name in sys.modules})]))
+names = sorted({name.split(".")[0] for name in set(sys.modules) - at_first})
+print(json.dumps([between - start, end - between, names]))
 """
 
 
@@ -372,10 +411,11 @@ def imported(body=IMPORT):
     return json.loads(done.stdout)
 
 
-def test_import_loads_nothing_heavy():
-    loaded = set(imported(IMPORT.replace("import numpy, scipy.sparse", ""))[2])
-    assert {"numpy", "scipy", "ferrec"} <= loaded
-    assert not loaded & HEAVY
+def test_import_loads_numpy_and_scipy_alone():
+    alone, beside = IMPORT.replace("import numpy, scipy.sparse", ""), IMPORT.replace("import ferrec", "")
+    loaded = set(imported(alone)[2]) - sys.stdlib_module_names
+    assert loaded - set(imported(beside)[2]) == {"ferrec"}
+    assert {"numpy", "scipy"} <= loaded
 
 
 def test_what_is_left_for_later_comes_when_asked_for():
@@ -393,19 +433,13 @@ print(json.dumps([later, missing, modules]))
         _ = ferrec.ItemKnn
 
 
+@pytest.mark.timing
 def test_import_is_fast():
-    """The least of several, since whatever else the machine does only adds."""
-    alone = IMPORT.replace("import numpy, scipy.sparse", "")
-    whole, own = [], []
-    for attempt in range(40):
-        whole.append(imported(alone)[0])
-        own.append(imported()[1])
-        if attempt >= 4 and min(whole) < 0.3 and min(own) < 0.15:
-            break
-    assert min(own) < 0.15, own
-    if min(whole) >= 0.3 and hasattr(os, "getloadavg") and os.getloadavg()[0] > os.cpu_count():
-        pytest.skip(f"the machine is too busy to tell: NumPy, SciPy and ferrec took {min(whole):.2f} s")
-    assert min(whole) < 0.3, whole
+    """Beside NumPy and SciPy's sparse arrays; the least of several, since whatever else the machine does only adds."""
+    beside, own = zip(*(imported()[:2] for _ in range(6)), strict=True)
+    alone = [imported(IMPORT.replace("import numpy, scipy.sparse", ""))[1] for _ in range(6)]
+    assert min(own) < 0.5 * min(beside), (min(own), min(beside))
+    assert min(alone) < 1.5 * min(beside), (min(alone), min(beside))
 
 
 @linux
