@@ -9,8 +9,8 @@ import pytest
 def pace():
     """Measures what a bound of time is a multiple of: `pace()` is the seconds that a fixed piece of work takes now.
 
-    About 20 ms of one core on a machine of 2020. The bound of a `timing` test is written as `time < 50 * pace()`, so
-    that a slow machine, or one that is busy, moves the bound as it moves the time.
+    About 20 ms of one core on a machine of 2020. A `timing` test is bound by `seconds < 50 * pace()`: a slow
+    or busy machine moves the bound as it moves the time.
     """
 
     def seconds():

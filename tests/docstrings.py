@@ -1,7 +1,7 @@
 """Which sections the docstrings of public names must have, and which of them are still missing.
 
-`python tests/docstrings.py` rewrites `docstrings_missing.txt`, the list of what is missing. `test_house.py` compares the
-list with the sources: nothing may be added to it, and what has been written must leave it.
+`python tests/docstrings.py` rewrites `docstrings_missing.txt`, the list of what is missing. `test_house.py`
+compares it with the sources: nothing may be added to it, and what has been written must leave it.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ FIRST_CALLED = ("fit", "recommend", "score", "explain", "similar_users")
 
 
 def public_names() -> Iterator[tuple[str, Any]]:
-    """Every public class and function with its dotted name, each once: what `ferrec` and its public modules export."""
+    """Every class and function that `ferrec` and its public modules export, once, with its dotted name."""
     import ferrec
 
     seen: set[int] = set()
@@ -75,8 +75,12 @@ def _missing_of_class(cls: type) -> Iterator[str]:
 def _undocumented_attributes(cls: type, doc: str) -> list[str]:
     """Public fields that the docstring does not describe, and properties without one of their own."""
     fields = [field.name for field in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else []
-    described = {name for line in re.findall(r"^(\w[\w, ]*) : ", doc, re.MULTILINE) for name in line.split(", ")}
-    properties = [name for name, value in vars(cls).items() if isinstance(value, property) and not value.__doc__]
+    described = {
+        name for line in re.findall(r"^(\w[\w, ]*) : ", doc, re.MULTILINE) for name in line.split(", ")
+    }
+    properties = [
+        name for name, value in vars(cls).items() if isinstance(value, property) and not value.__doc__
+    ]
     return [name for name in (*fields, *properties) if not name.startswith("_") and name not in described]
 
 

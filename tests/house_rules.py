@@ -83,7 +83,11 @@ def private_imports(source: str, module: str) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.Attribute):
             target = modules.get(ast.unparse(node.value))
             # A class is no module: its private names are for its subclasses.
-            if target and not target.rpartition(".")[2][:1].isupper() and _is_private(f"{target}.{node.attr}", own):
+            if (
+                target
+                and not target.rpartition(".")[2][:1].isupper()
+                and _is_private(f"{target}.{node.attr}", own)
+            ):
                 yield node.lineno, f"{target}.{node.attr}"
 
 

@@ -35,7 +35,7 @@ def test_private_imports_are_found(source, found):
 
 
 def test_docstrings_have_their_sections():
-    """But for those in the list, which may only shrink; `python tests/docstrings.py` takes out what has been written."""
+    """But for those in the list, which may only shrink: `python tests/docstrings.py` takes out what is written."""
     missing, listed = set(missing_sections()), set(read_list())
     assert not missing - listed, "write these sections"
     assert not listed - missing, "these are written: run `python tests/docstrings.py`"
@@ -43,7 +43,9 @@ def test_docstrings_have_their_sections():
 
 def test_public_names_are_found():
     names = dict(public_names())
-    assert {"ferrec.ItemKNN", "ferrec.kernels.top_k_similar", "ferrec.testing.check_recommender"} <= set(names)
+    assert {"ferrec.ItemKNN", "ferrec.kernels.top_k_similar", "ferrec.testing.check_recommender"} <= set(
+        names
+    )
     assert not any(part.startswith("_") for name in names for part in name.split("."))
 
 
