@@ -162,11 +162,13 @@ def test_explanations_are_the_terms_of_the_solution(model):
     """The parts add up before rounding is put into one of them, and leaving an item out takes its pull away."""
     data = sample()
     model.fit(data)
-    state = model._fitted()
+    state = model.state
     for user in data.users.values[::9].tolist():
         for item in data.items.values[::7].tolist():
             queries = model._queries(state, [user], None)
-            base, _, parts = model._parts(state, queries, int(state.items.encode([item], name="items")[0]))
+            base, _, parts = model.explain_parts(
+                state, queries, int(state.items.encode([item], name="items")[0])
+            )
             assert np.isclose(base + parts.sum(), model.score([user], [item])[0], rtol=1e-3, atol=1e-4)
 
 
@@ -180,10 +182,10 @@ def test_new_items_are_learnt_without_a_fit():
         item_ids=np.delete(data.items.values, [3, 20, 39]),
     )
     model = ferrec.ALS(k=6).fit(old)
-    before = model._fitted()
+    before = model.state
     with pytest.warns(UserWarning, match="pairs have unknown users or known items"):
         model.add_items(data)
-    state = model._fitted()
+    state = model.state
     assert np.array_equal(state.items.values, data.items.values)
     assert np.array_equal(ferrec.kernels.handles.to_scipy(state.seen).toarray(), data.matrix.toarray())
     dense, oracle = data.matrix.toarray().astype(np.float64), Alternating(1.0, 0.03, 0.003, 1.0)
@@ -194,9 +196,7 @@ def test_new_items_are_learnt_without_a_fit():
     assert close(state.user_factors.reshape(-1, 6), oracle.solve(dense, state.table))
     known = np.unique(events.items)
     with pytest.warns(UserWarning):
-        assert (
-            model.add_items(data.select(events.items == known[0]))._fitted().table.shape == state.table.shape
-        )
+        assert model.add_items(data.select(events.items == known[0])).state.table.shape == state.table.shape
     with pytest.raises(TypeError, match="data: expected Interactions"):
         model.add_items(data.matrix)
     for ids in (["u"], [30_000]), ([107], ["i"]):
@@ -272,7 +272,7 @@ def test_learnt_items_survive_saving(tmp_path):
 def test_biased_mf_is_its_formula():
     data = sample()
     model = ferrec.BiasedMF(k=3, reg=0.7, reg_biases=0.3, nu=0.4).fit(data)
-    state = model._fitted()
+    state = model.state
     q, b = state.table[:, :3].astype(np.float64), state.table[:, 3].astype(np.float64)
     assert np.isclose(state.mean, data.matrix.data.mean(dtype=np.float64))
     rows = np.column_stack([q, np.ones(len(q))])
@@ -294,8 +294,8 @@ def test_biased_mf_of_pairs_that_nobody_knows():
     thin = data.select(data.events.users != 2)
     model = ferrec.BiasedMF(k=2).fit(thin)
     assert "c" not in [item for item, _ in model.recommend(1)[1]]  # nobody rated it
-    user = model._fitted().user_factors.reshape(3, 4)[0, -1]
+    user = model.state.user_factors.reshape(3, 4)[0, -1]
     assert np.isclose(model.score([1], ["c"])[0], user)
-    assert np.isclose(model.score([3], ["c"])[0], model._fitted().mean)
+    assert np.isclose(model.score([3], ["c"])[0], model.state.mean)
     with pytest.raises(ferrec.DataError, match="no ratings"):
         ferrec.BiasedMF().fit(data.select(np.zeros(4, bool)))

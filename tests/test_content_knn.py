@@ -104,7 +104,7 @@ def test_scores_are_the_definition(weights, k):
         users, items = np.indices(expected.shape).reshape(2, -1)
         got = model.score(data.users.decode(users), data.items.decode(items))
         assert np.allclose(got, expected.ravel(), rtol=1e-4, atol=1e-5)
-    stored = model._fitted().similarity.parts()
+    stored = model.state.similarity.parts()
     touched = np.bincount(data.matrix.indices, minlength=data.n_items) > 0
     assert np.bincount(stored[1], minlength=data.n_items).max() <= k + min(k, (~touched).sum())
     similar = model.similar_items(n=1000)
@@ -156,7 +156,7 @@ def test_texts_are_those_of_scikit_learn():
     near = (rows @ rows.T).toarray()
     scores = dict(model.similar_items("tea")["tea"])
     assert scores == pytest.approx({"coffee": near[coffee, tea], "sugar": near[sugar, tea]})
-    assert "text=dark" in model._fitted().names.values
+    assert "text=dark" in model.state.names.values
     whole = text.TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 3)).fit_transform
     assert ferrec.ContentKNN(text=["text"], encoder=whole).fit(DATA).recommend(n=1)["cat"]
 
@@ -224,7 +224,7 @@ def test_features_explain_a_score():
                 "tags",
             }
         # By the definition: the features of the item, times those of the items that it hears.
-        state, code = model._fitted(), data.items.encode([item])[0]
+        state, code = model.state, data.items.encode([item])[0]
         features = ferrec.kernels.handles.to_scipy(state.features).toarray().astype(float)
         hears = ferrec.kernels.handles.to_scipy(state.similarity).toarray()[:, code] > 0
         parts = features[code] * ((data.matrix.toarray()[at] * hears) @ features)

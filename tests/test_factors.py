@@ -307,7 +307,7 @@ def test_ease_is_the_formula_of_the_paper(dtype):
     model = ferrec.EASE(reg=20.0, dtype=dtype).fit(data)
     got = model.score(data.users.decode(users), data.items.decode(items))
     assert np.allclose(got, expected[users, items], rtol=1e-4, atol=1e-5)
-    few = ferrec.EASE(reg=20.0, k=5, dtype=dtype).fit(data)._fitted().similarity
+    few = ferrec.EASE(reg=20.0, k=5, dtype=dtype).fit(data).state.similarity
     kept = np.zeros_like(weights)
     for row, all_of_it in zip(kept, weights, strict=True):
         best = np.argsort(-np.abs(all_of_it))[:5]
@@ -319,9 +319,7 @@ def test_ease_inverts_more_items_than_a_block():
     x = random(700, 1100, 0.02)
     data = ferrec.Interactions.from_csr(x)
     exact, single = (
-        ferrec.kernels.handles.to_scipy(
-            ferrec.EASE(reg=5.0, dtype=d).fit(data)._fitted().similarity
-        ).toarray()
+        ferrec.kernels.handles.to_scipy(ferrec.EASE(reg=5.0, dtype=d).fit(data).state.similarity).toarray()
         for d in ("float64", "float32")
     )
     inverse = np.linalg.inv((x.T @ x).toarray().astype(np.float64) + 5.0 * np.eye(1100))
@@ -378,7 +376,7 @@ def test_biased_mf_recommends_what_has_no_deviation():
 def test_ease_has_the_same_bits_on_any_number_of_threads(dtype):
     data = ferrec.Interactions.from_csr(random(300, 700, 0.03))
     one, two, five = (
-        ferrec.EASE(reg=5.0, dtype=dtype, n_threads=n).fit(data)._fitted().similarity.parts()[2]
+        ferrec.EASE(reg=5.0, dtype=dtype, n_threads=n).fit(data).state.similarity.parts()[2]
         for n in (1, 2, 5)
     )
     assert np.array_equal(one, two) and np.array_equal(one, five)

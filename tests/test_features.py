@@ -531,7 +531,7 @@ class ItemNovelty(ItemFeature):
 
     names = ["item_novelty"]  # noqa: RUF012 (as short as it gets)
 
-    def _values(self, data):
+    def values(self, data):
         counts = np.bincount(data.csr.parts()[1], minlength=data.n_items)
         return [-np.log2((counts + 1) / (data.n_users + 1))]
 
@@ -677,7 +677,7 @@ class Known(ItemFeature):
     def names(self):
         return ["known"]
 
-    def _values(self, data):
+    def values(self, data):
         return [np.bincount(self.data.events.items, minlength=data.n_items)]
 
 

@@ -55,9 +55,9 @@ def test_the_ranker_sees_labels_of_the_future_and_columns_of_the_past(monkeypatc
     seen = {}
 
     class Watching(ferrec.ReciprocalRankFusion):
-        def _fit(self, train, validation, callback):
+        def learn(self, train, validation, callback):
             seen["train"], seen["validation"] = train, validation
-            return super()._fit(train, validation, callback)
+            return super().learn(train, validation, callback)
 
     model = hybrid(ranker=Watching()).fit(past, future)
     retrieval = ferrec.Retrieval(model.retrievers).fit(past)
@@ -86,12 +86,10 @@ def test_retrievers_and_features_end_up_with_everything():
     past, future = parts()
     data = sample()
     model = hybrid().fit(past, future)
-    assert model._fitted().seen.nnz == data.nnz
-    assert model._fitted().features._fitted().touched.sum() == data.nnz
+    assert model.state.seen.nnz == data.nnz
+    assert model.state.features.state.touched.sum() == data.nnz
     near = ferrec.ItemKNN(k=20).fit(data)
-    assert (
-        model._fitted().retrieval.fitted["near"].recommend(n=5).to_lists() == near.recommend(n=5).to_lists()
-    )
+    assert model.state.retrieval.fitted["near"].recommend(n=5).to_lists() == near.recommend(n=5).to_lists()
     again = hybrid(holdout=0.3).fit(data)
     assert again.recommend(n=5).to_lists() == model.recommend(n=5).to_lists()
 
@@ -120,9 +118,9 @@ def test_fewer_pairs_are_of_fewer_users():
     seen = []
 
     class Watching(ferrec.ReciprocalRankFusion):
-        def _fit(self, train, validation, callback):
+        def learn(self, train, validation, callback):
             seen.append(len(np.unique(train.candidates.rows)))
-            return super()._fit(train, validation, callback)
+            return super().learn(train, validation, callback)
 
     for most in (1, 10_000):
         hybrid(ranker=Watching(), max_pairs=most, block_size=5).fit(*parts())
@@ -138,7 +136,7 @@ def test_explanations_go_through_both_stages():
     assert math.fsum([why.base, *why.parts]) == why.score
     assert set(why.columns) == {"near_score", "near_rank", "popular_score", "popular_rank", *names()}
     assert all(abs(why.columns[name]) < 1e-9 for name in why.columns if not name.endswith("_rank"))
-    assert why.retrievers["near"].score == model._fitted().retrieval.fitted["near"].score([user], [item])[0]
+    assert why.retrievers["near"].score == model.state.retrieval.fitted["near"].score([user], [item])[0]
     assert len(why.items)
     assert "near_rank" in repr(why)
 
@@ -185,7 +183,7 @@ def test_a_user_without_history_gets_what_is_popular():
     nobody = data.users.values[0]
     model = hybrid().fit(data.select(data.events.users != 0))
     recs = model.recommend([nobody], n=4)
-    popular = model._fitted().retrieval.fitted["popular"].recommend([nobody], n=20)
+    popular = model.state.retrieval.fitted["popular"].recommend([nobody], n=20)
     assert len(recs[nobody]) == 4
     assert {item for item, _ in recs[nobody]} <= {item for item, _ in popular[nobody]}
     newcomer = model.recommend(history=[[]], n=4)

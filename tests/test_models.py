@@ -48,10 +48,8 @@ def test_contract(model, check):
 
 def test_a_model_that_breaks_the_contract_is_caught():
     class Padding(ferrec.Popularity):
-        def _rank(self, state, queries, n, chosen, callback):
-            indptr, items, scores = super()._rank(
-                state, queries, n, ferrec.kernels.filters.Filter(), callback
-            )
+        def rank(self, state, queries, n, chosen, callback):
+            indptr, items, scores = super().rank(state, queries, n, ferrec.kernels.filters.Filter(), callback)
             return indptr, items, scores
 
     with pytest.raises(AssertionError):
@@ -152,7 +150,7 @@ def test_biases_solve_their_equations():
     data = sample()
     model = ferrec.Bias(reg_users=2.0, reg_items=3.0, epochs=200).fit(data)
     x = data.matrix.tocoo()
-    state = model._fitted()
+    state = model.state
     mean = x.data.mean(dtype=float)
     off = x.data - mean
     user, item = state.user_base.astype(float), state.item_base.astype(float) - mean

@@ -54,7 +54,7 @@ def auc(labels, scores):
 
 
 def by_keras(model, candidates):
-    state = model._fitted()
+    state = model.state
     at = np.arange(len(candidates))[:, None]
     from ferrec.rankers.base import Labelled
 
@@ -92,7 +92,7 @@ def test_it_learns_and_stops_in_time():
     model = ranker(epochs=30, patience=2, batch_size=256).fit(
         candidates, labels, categories=["kind"], validation=(later, later_labels)
     )
-    state = model._fitted()
+    state = model.state
     assert len(state.loss) == len(state.later_loss) <= 30
     assert state.later_loss.min() < state.later_loss[0]
     assert auc(later_labels, model.score(later)) > 0.85
@@ -129,7 +129,7 @@ def test_age_is_for_training_only():
     age = np.where(labels == 1, 0, 9).astype(np.float32)
     with_age = candidates.with_columns({"age": age})
     model = ranker(age="age", epochs=10).fit(with_age, labels, categories=["kind"])
-    assert "age" not in model._fitted().columns
+    assert "age" not in model.state.columns
     assert model.score(candidates).mean() > labels.mean() + 0.1  # as if every pair were of today
     with pytest.raises(ferrec.DataError, match="they add 'age'"):
         model.score(with_age)
@@ -316,10 +316,10 @@ def test_contributions_of_a_sum_are_its_terms():
     candidates, labels = pairs()
 
     class Sum(ferrec.ReciprocalRankFusion):
-        def _fit(self, train, validation, callback):
+        def learn(self, train, validation, callback):
             return FusionState(tuple(train.candidates.columns), ("number_0", "kind"))
 
-        def _score(self, state, candidates):
+        def score_pairs(self, state, candidates):
             return 2 * candidates.columns["number_0"] - candidates.columns["kind"]
 
     model = Sum().fit(candidates, labels)

@@ -14,7 +14,7 @@ from ferrec.testing import checkerboard
 
 def fit(x, **params):
     data = ferrec.Interactions.from_csr(sp.csr_array(np.asarray(x, dtype=np.float32)))
-    return to_scipy(ferrec.SLIM(**params).fit(data)._fitted().similarity).toarray().astype(np.float64)
+    return to_scipy(ferrec.SLIM(**params).fit(data).state.similarity).toarray().astype(np.float64)
 
 
 @settings(deadline=None, max_examples=40)

@@ -287,7 +287,7 @@ def test_loading_takes_milliseconds_whatever_the_size(tmp_path):
         model = ferrec.load(path)
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.05
-    assert model._fitted().shape_of("similarity") == (n_items, n_items)
+    assert model.state.shape_of("similarity") == (n_items, n_items)
 
 
 SHARED = """
@@ -297,7 +297,7 @@ def memory():
     return {words[0]: int(words[1]) << 10 for words in lines}
 before = memory()
 model = ferrec.load(sys.argv[1])
-items = model._fitted().similarity.parts()  # read and checked: all of it is in memory now
+items = model.state.similarity.parts()  # read and checked: all of it is in memory now
 print(json.dumps([before, memory()]), flush=True)
 sys.stdin.readline()
 print(json.dumps([before, memory()]), flush=True)
@@ -311,7 +311,7 @@ def test_processes_share_the_memory_of_a_model(tmp_path):
     model = ferrec.ItemKNN(k=1).fit(ferrec.Interactions.from_arrays(np.arange(n), np.arange(n)))
     columns = np.tile(np.arange(k, dtype=np.int32), n)
     similarity = _rust.Csr(np.arange(0, n * k + 1, k), columns, np.ones(n * k, np.float32), n)
-    model._state = dataclasses.replace(model._fitted(), similarity=similarity)
+    model._state = dataclasses.replace(model.state, similarity=similarity)
     model.save(tmp_path / "model")
     size = folders.describe(tmp_path / "model")["bytes"]
     command = [sys.executable, "-c", SHARED, str(tmp_path / "model")]
@@ -337,7 +337,7 @@ def test_processes_share_the_memory_of_a_model(tmp_path):
 
 def test_arrays_are_mapped_not_read(saved):
     model = ferrec.load(saved)
-    base = model._fitted().similarity.parts()[1]
+    base = model.state.similarity.parts()[1]
     assert not base.flags.writeable
 
 
@@ -358,7 +358,7 @@ def test_a_model_is_described(saved):
     model = ferrec.load(saved)
     assert (info["model"], info["params"]["k"], info["verified"]) == ("ItemKNN", 10, True)
     assert (info["users"], info["items"]) == (len(model.users), len(model.items))
-    assert info["pairs"] == model._fitted().seen.nnz
+    assert info["pairs"] == model.state.seen.nnz
     assert set(info["files"]) == {p.stem for p in saved.glob("*.npy")}
     assert json.loads(json.dumps(info)) == info
 
@@ -382,8 +382,8 @@ def test_parameters_belong_to_the_checksum(saved):
 @pytest.mark.parametrize("span", [8, 100, 1 << 25])
 def test_histories_from_all_over_a_file_are_the_same(saved, span, monkeypatch):
     monkeypatch.setattr(mapped, "SPAN", span)
-    state = ferrec.load(saved)._fitted()
-    whole = ferrec.load(saved)._fitted()
+    state = ferrec.load(saved).state
+    whole = ferrec.load(saved).state
     assert whole.seen.nnz > 100
     rng = np.random.default_rng(0)
     for codes in (rng.permutation(60), rng.integers(0, 60, 90), np.arange(7, 30), np.arange(30)[::-1], []):

@@ -181,7 +181,7 @@ def test_tuning_finds_the_best_and_fits_it(data: Interactions) -> None:
     assert len(found.trials) == 8 and found.best.number == max(values, key=lambda n: (values[n], -n))
     assert found.best_value == max(values.values()) and found.best_params == found.best.params
     assert found.model.get_params() == ferrec.ItemKNN(shrink=1.0, **found.best_params).get_params()  # type: ignore[arg-type]
-    assert np.array_equal(np.diff(found.model._fitted().seen.parts()[0]), np.diff(data.matrix.indptr)), (
+    assert np.array_equal(np.diff(found.model.state.seen.parts()[0]), np.diff(data.matrix.indptr)), (
         "not all data"
     )
     assert found.trials[0].params["measure"] == "cosine"  # its own; k=100 lies outside
@@ -224,11 +224,11 @@ def test_hopeless_trials_are_given_up(data: Interactions) -> None:
 
         fits = 0
 
-        def _fit(self, data: Interactions, callback: Any) -> Any:
+        def learn(self, data: Interactions, callback: Any) -> Any:
             Worse.fits += 1
             if Worse.fits > 15:  # after five trials of three folds
                 data = data.select(data.events.items == 0)
-            return super()._fit(data, callback)
+            return super().learn(data, callback)
 
     found = ferrec.tune(Worse, data, 3, "recall@10", trials=8, space={"k": Int(1, 40)})
     states = [trial.state for trial in found.trials]
@@ -242,9 +242,9 @@ def test_patience_and_repetition(data: Interactions) -> None:
     fits = []
 
     class Counted(ferrec.ItemKNN):
-        def _fit(self, data: Interactions, callback: Any) -> Any:
+        def learn(self, data: Interactions, callback: Any) -> Any:
             fits.append(self.k)
-            return super()._fit(data, callback)
+            return super().learn(data, callback)
 
     space = {"k": Choice(5, 20)}
     found = ferrec.tune(Counted, data, metric="mrr@5", trials=40, space=space, patience=6)

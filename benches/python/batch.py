@@ -113,7 +113,7 @@ def run_kernel(model: Path, out: Path, job: Json) -> Callable[[], Any]:
     from ferrec.kernels import top_k_neighbors
     from ferrec.kernels.handles import to_scipy
 
-    state = ferrec.load(model)._fitted()
+    state = ferrec.load(model).state
     x, similarity = to_scipy(state.seen), to_scipy(state.similarity)
     return lambda: top_k_neighbors(x, similarity, N, exclude=x, n_threads=job["threads"])
 
@@ -146,7 +146,7 @@ def run_implicit(model: Path, out: Path, job: Json) -> Callable[[], Any]:
     import ferrec
     from ferrec.kernels.handles import to_scipy
 
-    state = ferrec.load(model)._fitted()
+    state = ferrec.load(model).state
     x, similarity = (sp.csr_matrix(to_scipy(one)) for one in (state.seen, state.similarity))
     theirs = CosineRecommender(K=100, num_threads=job["threads"])
     theirs.similarity = similarity.astype(np.float64)  # the type its fit leaves
@@ -355,7 +355,7 @@ def make_histories(model: str, path: str) -> Json:
 
     loaded = ferrec.load(model)
     names = pa.array(loaded.items.values)
-    indptr, items, _ = loaded._fitted().histories(np.arange(len(loaded.users) // 4, dtype=np.int32)).parts()
+    indptr, items, _ = loaded.state.histories(np.arange(len(loaded.users) // 4, dtype=np.int32)).parts()
     lists = pa.ListArray.from_arrays(pa.array(indptr.astype(np.int32)), names.take(pa.array(items)))
     users = pa.array([f"visitor-{at}" for at in range(len(lists))])
     pq.write_table(pa.table({"user_id": users, "items": lists}), path, row_group_size=1 << 17)
@@ -396,7 +396,7 @@ say(before=memory())
 start = time.perf_counter()
 model = ferrec.load(sys.argv[1]).set_params(n_threads=1)
 opened = time.perf_counter()
-state = model._fitted()
+state = model.state
 for name in ("users", "items", "seen", "similarity"):
     getattr(state, name)  # read and checked: all of it is in memory now
 read = time.perf_counter()

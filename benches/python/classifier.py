@@ -40,7 +40,7 @@ def main() -> None:
     rows, lines = [], []
     for name, ranker in rankers.items():
         model = ferrec.Hybrid(ranker=ranker).fit(held.learn, held.tune)
-        fitted = model._fitted().ranker
+        fitted = model.state.ranker
         assert isinstance(fitted, ferrec.MLPRanker)
         labels, scores = model.outcomes(held.report)
         for threshold in THRESHOLDS:

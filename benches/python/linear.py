@@ -27,7 +27,7 @@ def ferrec_ease(dtype: str) -> Engine:
 
         data, n = ferrec.Interactions.from_csr(inputs.x), inputs.x.shape[1]
         model = ferrec.EASE(reg=REG, dtype=dtype, n_threads=threads)
-        return lambda: model.fit(data)._fitted().similarity.parts()[2].reshape(n, n)
+        return lambda: model.fit(data).state.similarity.parts()[2].reshape(n, n)
 
     return engine
 
@@ -50,7 +50,7 @@ def ferrec_slim(inputs: Inputs, threads: int) -> Run:
 
     data = ferrec.Interactions.from_csr(inputs.x)
     model = ferrec.SLIM(l1=L1, l2=L2, n_threads=threads)
-    return lambda: to_scipy(model.fit(data)._fitted().similarity)
+    return lambda: to_scipy(model.fit(data).state.similarity)
 
 
 def irspack_slim(inputs: Inputs, threads: int) -> Run:

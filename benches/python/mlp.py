@@ -65,7 +65,7 @@ def trained(variant: dict[str, Any], missing: bool) -> MLPRanker:
 
 
 def numpy_forward(ranker: MLPRanker, columns: NDArray[np.float32]) -> NDArray[np.float32]:
-    state = ranker._fitted()
+    state = ranker.state
     x = np.clip((columns - state.mean) * state.scale, -10, 10)
     layers = list(zip(state.layers[::2], state.layers[1::2], strict=True))
     for weights, bias in layers[:-1]:
@@ -76,7 +76,7 @@ def numpy_forward(ranker: MLPRanker, columns: NDArray[np.float32]) -> NDArray[np
 
 def engines(ranker: MLPRanker, pairs: Candidates, plain: bool) -> dict[str, tuple[Callable[[], Any], int]]:
     """By name: what to run, and how many of the pairs it scores."""
-    state, model, n = ranker._fitted(), ranker.keras_model, len(pairs)
+    state, model, n = ranker.state, ranker.keras_model, len(pairs)
     every = Labelled(pairs, np.zeros(n, np.float32), None)
     ((inputs, _, _),) = state.batches(every, np.arange(n)[:, None], n)
     found: dict[str, tuple[Callable[[], Any], int]] = {"ferrec": (lambda: ranker.score(pairs), n)}

@@ -40,7 +40,7 @@ def blocks_within(scorer: Scorer, limit: int | None, *, in_order: bool = True) -
     if limit is None:
         return DEFAULT
     model = scorer.model
-    items = model._fitted().shape_of("items")[0]
+    items = model.state.shape_of("items")[0]
     threads = model._threads() or _rust.default_threads()
     # The kernels keep a copy of what belongs to the items, in the order that they like.
     fixed = _PROCESS + 2 * folders.resident_bytes(model) + threads * items * _ACCUMULATOR

@@ -142,12 +142,12 @@ class Scorer:
 
     def rank(self, asked: Asked) -> Scored:
         """The kernel's part."""
-        answers = _joined([self._rank(queries) for queries in asked.queries])
+        answers = _joined([self._answer(queries) for queries in asked.queries])
         table = partial(self._table, asked.labels, answers)
         return Scored(table, asked.users, asked.unknown_users, asked.unknown_items)
 
     def _ask(self, codes: NDArray[np.int32], unknown: int = 0) -> Asked:
-        state = self.model._fitted()
+        state = self.model.state
         labels = state.users.decode(codes)
         pieces = (
             Queries(labels[piece], state.histories(codes[piece]), codes[piece])
@@ -168,9 +168,9 @@ class Scorer:
         labels = self.model.users.decode([]) if by_code else self._names(empty)
         return self._table(labels, _joined([])).schema
 
-    def _rank(self, queries: Queries) -> CsrParts:
+    def _answer(self, queries: Queries) -> CsrParts:
         seen = [queries.history] if self.exclude_seen else []
-        return self.model._rank(self.model._fitted(), queries, self.n, Filter(seen, None, self.allowed), None)
+        return self.model.rank(self.model.state, queries, self.n, Filter(seen, None, self.allowed), None)
 
     def _table(self, labels: NDArray[Any], answers: CsrParts) -> Table:
         return Recommendations(labels, self.model.items, *answers).to_arrow(self.user, self.item)

@@ -124,7 +124,7 @@ def evaluate(
     wanted = parse_metrics(metrics)
     if not isinstance(test, Interactions):
         raise TypeError(f"test: expected Interactions, got {type(test).__name__}")
-    seen = model._fitted().seen
+    seen = model.state.seen
     if n_threads is not None and "n_threads" in model.get_params():
         # A shallow copy shares what was learned; the caller's model stays as it is.
         model = copy.copy(model).set_params(n_threads=n_threads)
@@ -251,7 +251,7 @@ def _block(given: About, codes: NDArray[np.int32], truth: Any, cuts: list[int]) 
         recs = model.recommend(model.users.decode(codes), cuts[-1], exclude_seen=given.exclude_seen)
         lists = (recs.indptr, recs.codes, given.n_items)
     ranks = _rust.hit_ranks(lists, true_items, given.n_threads)
-    return Block(codes, rows_of(model._fitted().seen, codes), true_items, lists, ranks)
+    return Block(codes, rows_of(model.state.seen, codes), true_items, lists, ranks)
 
 
 class _Part:

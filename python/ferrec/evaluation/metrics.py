@@ -109,7 +109,7 @@ def about(
     """Count popularity in the model's training data, and check the features."""
     if features is None and cuts_of(wanted, ["diversity"]):
         raise ValueError("features: diversity needs a matrix with a row for each of the model's items")
-    seen = model._fitted().seen
+    seen = model.state.seen
     indptr, items, _ = seen.parts()
     n_items = seen.shape[1]
     checked = None
@@ -225,14 +225,14 @@ def _auc_of(block: Block, some: slice, cuts: list[int], given: About) -> NDArray
     exclude = truth
     if given.exclude_seen:
         exclude = as_csr((_pattern(truth) + _pattern(seen)).tocsr())
-    state = given.model._fitted()
-    positives = (truth.parts()[0], given.model._pairs(state, queries, truth))
+    state = given.model.state
+    positives = (truth.parts()[0], given.model.score_pairs(state, queries, truth))
     columns = []
     for n in cuts:
         keys = codes.astype(np.uint64)
         indptr, items = _rust.sample_others(exclude, n, given.seed, keys, given.n_threads)
         pairs = _rust.Csr(indptr, items, np.ones(len(items), np.float32), given.n_items)
-        negatives = (indptr, given.model._pairs(state, queries, pairs))
+        negatives = (indptr, given.model.score_pairs(state, queries, pairs))
         columns.append(_rust.auc(positives, negatives, given.n_threads))
     return np.stack(columns, axis=1)
 

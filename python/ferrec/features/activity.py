@@ -40,7 +40,7 @@ class ItemPopularity(ItemFeature):
         """The name of its column."""
         return [_count_name("item_popularity", self.window, self.half_life)]
 
-    def _values(self, data: Interactions) -> list[NDArray[Any]]:
+    def values(self, data: Interactions) -> list[NDArray[Any]]:
         weights = _weights(data, self.window, self.half_life, type(self).__name__)
         return [np.log1p(np.bincount(data.csr.parts()[1], weights, minlength=data.n_items))]
 
@@ -73,11 +73,11 @@ class UserActivity(UserFeature):
         """The name of its column."""
         return [_count_name("user_activity", self.window, self.half_life)]
 
-    def _values(self, data: Interactions) -> list[NDArray[Any]]:
+    def values(self, data: Interactions) -> list[NDArray[Any]]:
         weights = _weights(data, self.window, self.half_life, type(self).__name__)
         return [np.log1p(np.bincount(_rows(data.csr), weights, minlength=data.n_users))]
 
-    def _newcomers(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
+    def newcomers(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
         return [np.log1p(np.diff(history.parts()[0]))]
 
 
@@ -101,7 +101,7 @@ class ItemStatistics(ItemFeature):
         """The names of its columns."""
         return ["item_weight", "item_repeats", "item_unseen"]
 
-    def _values(self, data: Interactions) -> list[NDArray[Any]]:
+    def values(self, data: Interactions) -> list[NDArray[Any]]:
         return _statistics(data, data.events.items, data.csr.parts()[1], data.n_items)
 
 
@@ -125,10 +125,10 @@ class UserStatistics(UserFeature):
         """The names of its columns."""
         return ["user_weight", "user_repeats", "user_unseen"]
 
-    def _values(self, data: Interactions) -> list[NDArray[Any]]:
+    def values(self, data: Interactions) -> list[NDArray[Any]]:
         return _statistics(data, data.events.users, _rows(data.csr), data.n_users)
 
-    def _newcomers(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
+    def newcomers(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
         counts = np.diff(history.parts()[0])
         sums = np.bincount(_rows(history), history.parts()[2], minlength=len(counts))
         return [sums / np.maximum(counts, 1), 0.0, counts == 0]

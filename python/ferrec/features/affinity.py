@@ -52,7 +52,7 @@ class CategoryAffinity(Feature[CategoryState]):
     array([0.5], dtype=float32)
     """
 
-    _state_type = CategoryState
+    state_type = CategoryState
 
     def __init__(self, *, column: str) -> None:
         self.column = column
@@ -62,13 +62,13 @@ class CategoryAffinity(Feature[CategoryState]):
         """The names of its columns."""
         return [f"{self.column}_affinity{end}" for end in ("", "_count", "_missing")]
 
-    def _fit(self, data: Interactions) -> CategoryState:
+    def learn(self, data: Interactions) -> CategoryState:
         column = data.item_table[self.column]
         if isinstance(column, Numbers):
             raise DataError(f"column {self.column!r}: expected categories or lists, it holds numbers")
         return CategoryState(data.n_users, data.n_items, shares(column, data.n_items))
 
-    def _columns(self, state: CategoryState, candidates: Candidates, n_threads: int) -> list[Column]:
+    def compute(self, state: CategoryState, candidates: Candidates, n_threads: int) -> list[Column]:
         history = candidates.queries.history
         return _rust.category_affinity(candidates.pairs, history, state.categories, n_threads)
 
@@ -110,7 +110,7 @@ class NumberAffinity(Feature[NumberState]):
     array([1.604], dtype=float32)
     """
 
-    _state_type = NumberState
+    state_type = NumberState
 
     def __init__(self, *, column: str, log: bool = False) -> None:
         self.column = column
@@ -121,11 +121,11 @@ class NumberAffinity(Feature[NumberState]):
         """The names of its columns."""
         return [f"{self.column}_{end}" for end in ("difference", "distance", "difference_missing")]
 
-    def _fit(self, data: Interactions) -> NumberState:
+    def learn(self, data: Interactions) -> NumberState:
         values = numbers_of(data.item_table, self.column).values.astype(np.float64)
         scaled = standardised(np.sign(values) * np.log1p(np.abs(values)) if self.log else values)
         unknown = np.isnan(values).astype(np.float32)
         return NumberState(data.n_users, data.n_items, scaled.astype(np.float32), unknown)
 
-    def _columns(self, state: NumberState, candidates: Candidates, n_threads: int) -> list[Column]:
+    def compute(self, state: NumberState, candidates: Candidates, n_threads: int) -> list[Column]:
         return _rust.number_affinity(candidates.pairs, candidates.queries.history, state.numbers, n_threads)

@@ -51,7 +51,7 @@ class ItemNumber(ItemFeature):
         """The names of its columns."""
         return [f"item_{self.column}", f"item_{self.column}_missing"]
 
-    def _values(self, data: Interactions) -> list[NDArray[Any]]:
+    def values(self, data: Interactions) -> list[NDArray[Any]]:
         return _scaled(data.item_table, self.column, self.scale)
 
 
@@ -84,10 +84,10 @@ class UserNumber(UserFeature):
         """The names of its columns."""
         return [f"user_{self.column}", f"user_{self.column}_missing"]
 
-    def _values(self, data: Interactions) -> list[NDArray[Any]]:
+    def values(self, data: Interactions) -> list[NDArray[Any]]:
         return _scaled(data.user_table, self.column, self.scale)
 
-    def _newcomers(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
+    def newcomers(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
         return [0.5 if self.scale == "quantile" else 0.0, 1.0]
 
 
@@ -127,7 +127,7 @@ class ItemCategory(ItemFeature):
         """The same."""
         return self.names
 
-    def _values(self, data: Interactions) -> list[NDArray[Any]]:
+    def values(self, data: Interactions) -> list[NDArray[Any]]:
         return _numbered(data.item_table, self.column, self.buckets)
 
 
@@ -163,10 +163,10 @@ class UserCategory(UserFeature):
         """The same."""
         return self.names
 
-    def _values(self, data: Interactions) -> list[NDArray[Any]]:
+    def values(self, data: Interactions) -> list[NDArray[Any]]:
         return _numbered(data.user_table, self.column, self.buckets)
 
-    def _newcomers(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
+    def newcomers(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
         return [0.0]
 
 

@@ -1,7 +1,7 @@
 """What every feature has in common: it learns from the past, and then says something about each candidate.
 
-A feature is a small class: a frozen state with what `fit` learned, and a `Feature` with two hooks, `_fit` and
-`_columns`. Most say something about an item, or about a user, and need only say what: `ItemFeature`, `UserFeature`.
+A feature is a small class: a frozen state with what `fit` learned, and a `Feature` with two hooks, `learn` and
+`compute`. Most say something about an item, or about a user, and need only say what: `ItemFeature`, `UserFeature`.
 """
 
 from abc import ABC, abstractmethod
@@ -62,11 +62,11 @@ class Feature(Estimator[StateT], ABC):
         return []
 
     @abstractmethod
-    def _fit(self, data: Interactions) -> StateT:
+    def learn(self, data: Interactions) -> StateT:
         """Learn from the data, after checking the parameters."""
 
     @abstractmethod
-    def _columns(self, state: StateT, candidates: Candidates, n_threads: int) -> list[Column]:
+    def compute(self, state: StateT, candidates: Candidates, n_threads: int) -> list[Column]:
         """The columns, in the order of `names`."""
 
     def fit(self, data: Interactions) -> Self:
@@ -90,7 +90,7 @@ class Feature(Estimator[StateT], ABC):
         """
         if not isinstance(data, Interactions):
             raise TypeError(f"data: expected Interactions, got {type(data).__name__}")
-        self._state = self._fit(data)
+        self._state = self.learn(data)
         return self
 
     def columns(self, candidates: Candidates, *, n_threads: int | None = None) -> dict[str, Column]:
@@ -116,7 +116,7 @@ class Feature(Estimator[StateT], ABC):
         DataError
             The candidates are of another catalogue, or of users that the feature does not know.
         """
-        state = self._fitted()
+        state = self.state
         if len(candidates.items) != state.n_items:
             raise DataError(
                 f"candidates: of {len(candidates.items)} items, but {type(self).__name__} was fitted on "
@@ -128,7 +128,7 @@ class Feature(Estimator[StateT], ABC):
                 f"candidates: of user {codes.max()}, but {type(self).__name__} was fitted on {state.n_users}; "
                 f"fit the models and the features on the same data"
             )
-        found = self._columns(state, candidates, threads(n_threads))
+        found = self.compute(state, candidates, threads(n_threads))
         return dict(zip(self.names, found, strict=True))
 
 
@@ -167,39 +167,39 @@ class UserValues(ValuesState):
 class ItemFeature(Feature[ItemValues]):
     """Says something about the item of a pair."""
 
-    _state_type = ItemValues
+    state_type = ItemValues
 
     @abstractmethod
-    def _values(self, data: Interactions) -> list[NDArray[Any]]:
+    def values(self, data: Interactions) -> list[NDArray[Any]]:
         """A number for each item, for each of the `names`."""
 
-    def _fit(self, data: Interactions) -> ItemValues:
-        return ItemValues(data.n_users, data.n_items, _float32(self._values(data)))
+    def learn(self, data: Interactions) -> ItemValues:
+        return ItemValues(data.n_users, data.n_items, _float32(self.values(data)))
 
-    def _columns(self, state: ItemValues, candidates: Candidates, n_threads: int) -> list[Column]:
+    def compute(self, state: ItemValues, candidates: Candidates, n_threads: int) -> list[Column]:
         return _rust.spread(candidates.pairs, state.values, True, n_threads)
 
 
 class UserFeature(Feature[UserValues]):
     """Says something about the user of a pair."""
 
-    _state_type = UserValues
+    state_type = UserValues
 
     @abstractmethod
-    def _values(self, data: Interactions) -> list[NDArray[Any]]:
+    def values(self, data: Interactions) -> list[NDArray[Any]]:
         """A number for each user, for each of the `names`."""
 
     @abstractmethod
-    def _newcomers(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
+    def newcomers(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
         """The same of users who are known by their history only, or one number for all of them."""
 
-    def _fit(self, data: Interactions) -> UserValues:
-        return UserValues(data.n_users, data.n_items, _float32(self._values(data)))
+    def learn(self, data: Interactions) -> UserValues:
+        return UserValues(data.n_users, data.n_items, _float32(self.values(data)))
 
-    def _columns(self, state: UserValues, candidates: Candidates, n_threads: int) -> list[Column]:
+    def compute(self, state: UserValues, candidates: Candidates, n_threads: int) -> list[Column]:
         queries = candidates.queries
         if queries.codes is None:
-            found = self._newcomers(queries.history)
+            found = self.newcomers(queries.history)
             values = _float32([np.broadcast_to(one, len(queries)) for one in found])
         else:
             values = tuple(values[queries.codes] for values in state.values)

@@ -30,7 +30,7 @@ class FeatureSetState:
         if self.touched.shape != (len(self.users),):
             raise DataError(f"touched has shape {self.touched.shape}, but there are {len(self.users)} users")
         for feature in self.features:
-            known = (feature._fitted().n_users, feature._fitted().n_items)
+            known = (feature.state.n_users, feature.state.n_items)
             if known != (len(self.users), len(self.items)):
                 raise DataError(
                     f"{type(feature).__name__} was fitted on {known} users and items, others on more or less"
@@ -56,7 +56,7 @@ class FeatureSet(Estimator[FeatureSetState]):
     ['popularity_score', 'popularity_rank', 'item_popularity', 'user_activity']
     """
 
-    _state_type = FeatureSetState
+    state_type = FeatureSetState
     _fit_call = "fit(interactions)"
 
     def __init__(self, features: Sequence[Feature[Any]], *, n_threads: int | None = None) -> None:
@@ -132,7 +132,7 @@ class FeatureSet(Estimator[FeatureSetState]):
             The candidates are of other users or items, or the users have other histories: the models were fitted
             on more than the features, or on less, and one of the two would know the future.
         """
-        state = self._fitted()
+        state = self.state
         _check_same(state, candidates)
         found: dict[str, Column] = {}
         for feature in state.features:

@@ -36,7 +36,7 @@ class ItemRecency(ItemFeature):
         """The names of its columns."""
         return ["item_first_seen", "item_recency", "item_recency_missing"]
 
-    def _values(self, data: Interactions) -> list[NDArray[Any]]:
+    def values(self, data: Interactions) -> list[NDArray[Any]]:
         return _ages(data, data.events.items, data.n_items, "ItemRecency")
 
 
@@ -59,10 +59,10 @@ class UserRecency(UserFeature):
         """The names of its columns."""
         return ["user_first_seen", "user_recency", "user_recency_missing"]
 
-    def _values(self, data: Interactions) -> list[NDArray[Any]]:
+    def values(self, data: Interactions) -> list[NDArray[Any]]:
         return _ages(data, data.events.users, data.n_users, "UserRecency")
 
-    def _newcomers(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
+    def newcomers(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
         return [0.0, 0.0, 1.0]
 
 
@@ -102,21 +102,21 @@ class PairHistory(Feature[TouchedState]):
     {'pair_weight': 2.0, 'pair_recency': 0.6930000185966492, 'pair_recency_missing': 0.0}
     """
 
-    _state_type = TouchedState
+    state_type = TouchedState
 
     @property
     def names(self) -> list[str]:
         """The names of its columns."""
         return ["pair_weight", "pair_recency", "pair_recency_missing"]
 
-    def _fit(self, data: Interactions) -> TouchedState:
+    def learn(self, data: Interactions) -> TouchedState:
         times = times_of(data, "PairHistory")
         indptr, codes, _ = data.csr.parts()
         recency = np.log1p((times.max(initial=0) - times) / _DAY).astype(np.float32)
         touched = _rust.Csr(indptr, codes, recency, data.n_items, name="recency")
         return TouchedState(data.n_users, data.n_items, touched)
 
-    def _columns(self, state: TouchedState, candidates: Candidates, n_threads: int) -> list[Column]:
+    def compute(self, state: TouchedState, candidates: Candidates, n_threads: int) -> list[Column]:
         queries, pairs = candidates.queries, candidates.pairs
         own = np.arange(len(queries), dtype=np.int32)
         rows = np.full(len(queries), -1, np.int32) if queries.codes is None else queries.codes

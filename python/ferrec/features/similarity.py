@@ -57,7 +57,7 @@ class ItemSimilarity(Feature[SimilarityState]):
     array([0.577, 0.577], dtype=float32)
     """
 
-    _state_type = SimilarityState
+    state_type = SimilarityState
 
     def __init__(
         self,
@@ -75,15 +75,15 @@ class ItemSimilarity(Feature[SimilarityState]):
         """The names of its columns."""
         return [f"{self.name}_{statistic}" for statistic in _STATISTICS]
 
-    def _fit(self, data: Interactions) -> SimilarityState:
+    def learn(self, data: Interactions) -> SimilarityState:
         model = ItemKNN() if self.model is None else self.model
         if not isinstance(model, ItemNeighbors):
             raise TypeError(f"model: expected one with an item × item matrix, such as ItemKNN, got {model!r}")
         recent = _recent(data, self.last)
-        similarity = clone(model).fit(data)._fitted().similarity
+        similarity = clone(model).fit(data).state.similarity
         return SimilarityState(data.n_users, data.n_items, recent, similarity)
 
-    def _columns(self, state: SimilarityState, candidates: Candidates, n_threads: int) -> list[Column]:
+    def compute(self, state: SimilarityState, candidates: Candidates, n_threads: int) -> list[Column]:
         recent = _of_queries(state.recent, candidates.queries)
         return _rust.similarity_features(candidates.pairs, recent, state.similarity, n_threads)
 
@@ -124,7 +124,7 @@ class EmbeddingSimilarity(Feature[EmbeddingState]):
     ['embedding_max', 'embedding_mean', 'embedding_sum', 'embedding_last']
     """
 
-    _state_type = EmbeddingState
+    state_type = EmbeddingState
 
     def __init__(self, *, model: Recommender[Any], last: int | None = 20, name: str = "embedding") -> None:
         self.model = model
@@ -136,18 +136,18 @@ class EmbeddingSimilarity(Feature[EmbeddingState]):
         """The names of its columns."""
         return [f"{self.name}_{statistic}" for statistic in _STATISTICS]
 
-    def _fit(self, data: Interactions) -> EmbeddingState:
+    def learn(self, data: Interactions) -> EmbeddingState:
         if not isinstance(self.model, FactorModel):
             raise TypeError(
                 f"model: expected one with a vector for each item, such as ALS, got {self.model!r}"
             )
         recent, model = _recent(data, self.last), clone(self.model).fit(data)
-        table: NDArray[Any] = model._directions(model._fitted()).astype(np.float64)
+        table: NDArray[Any] = model._directions(model.state).astype(np.float64)
         norms = np.linalg.norm(table, axis=1, keepdims=True)
         unit = np.divide(table, norms, out=np.zeros(table.shape), where=norms > 0)
         return EmbeddingState(data.n_users, data.n_items, recent, unit.astype(np.float32).reshape(-1))
 
-    def _columns(self, state: EmbeddingState, candidates: Candidates, n_threads: int) -> list[Column]:
+    def compute(self, state: EmbeddingState, candidates: Candidates, n_threads: int) -> list[Column]:
         recent = _of_queries(state.recent, candidates.queries)
         vectors = (state.vectors, state.n_items, len(state.vectors) // max(state.n_items, 1))
         return _rust.embedding_features(candidates.pairs, recent, vectors, n_threads)
@@ -207,7 +207,7 @@ class ModelScore(Feature[ScoreState]):
     ['pure_svd_score']
     """
 
-    _state_type = ScoreState
+    state_type = ScoreState
 
     def __init__(self, *, model: Recommender[Any], name: str | None = None) -> None:
         self.model = model
@@ -218,11 +218,11 @@ class ModelScore(Feature[ScoreState]):
         """The name of its column."""
         return [f"{snake_name(self.model) if self.name is None else self.name}_score"]
 
-    def _fit(self, data: Interactions) -> ScoreState:
+    def learn(self, data: Interactions) -> ScoreState:
         if not isinstance(self.model, Recommender):
             raise TypeError(f"model: expected a Recommender, got {self.model!r}")
         return ScoreState(data.n_users, data.n_items, clone(self.model).fit(data))
 
-    def _columns(self, state: ScoreState, candidates: Candidates, n_threads: int) -> list[Column]:
-        fitted = state.model._fitted()
-        return [state.model._pairs(fitted, candidates.queries, candidates.pairs)]
+    def compute(self, state: ScoreState, candidates: Candidates, n_threads: int) -> list[Column]:
+        fitted = state.model.state
+        return [state.model.score_pairs(fitted, candidates.queries, candidates.pairs)]

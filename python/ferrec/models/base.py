@@ -29,7 +29,7 @@ from ferrec.models.scoring import item_filter
 from ferrec.models.search_space import SearchSpace
 from ferrec.models.state import State
 
-Parts: TypeAlias = tuple[float, NDArray[np.int32], NDArray[np.float64]]
+ExplanationParts: TypeAlias = tuple[float, NDArray[np.int32], NDArray[np.float64]]
 """`(base, items, contributions)` of an explanation."""
 
 
@@ -53,27 +53,27 @@ class Recommender(Estimator[StateT], ABC):
     # -- the four hooks of a model, and two that it may have ------------------------------------------------
 
     @abstractmethod
-    def _fit(self, data: Interactions, callback: Callback | None) -> StateT:
+    def learn(self, data: Interactions, callback: Callback | None) -> StateT:
         """Learn from the data, after checking the parameters."""
 
     @abstractmethod
-    def _rank(
+    def rank(
         self, state: StateT, queries: Queries, n: int, chosen: Filter, callback: Callback | None
     ) -> CsrParts:
         """The best n items for each query."""
 
     @abstractmethod
-    def _pairs(self, state: StateT, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
+    def score_pairs(self, state: StateT, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
         """The score at each entry of `pairs` (queries × items)."""
 
     @abstractmethod
-    def _parts(self, state: StateT, queries: Queries, item: int) -> Parts:
+    def explain_parts(self, state: StateT, queries: Queries, item: int) -> ExplanationParts:
         """What the score of the one query for the item is made of."""
 
-    def _similar_items(self, state: StateT, codes: NDArray[np.int32], n: int) -> CsrParts:
+    def rank_similar_items(self, state: StateT, codes: NDArray[np.int32], n: int) -> CsrParts:
         raise UnsupportedError(f"{type(self).__name__} knows no similarity of items; ItemKNN does")
 
-    def _similar_users(self, state: StateT, codes: NDArray[np.int32], n: int) -> CsrParts:
+    def rank_similar_users(self, state: StateT, codes: NDArray[np.int32], n: int) -> CsrParts:
         raise UnsupportedError(f"{type(self).__name__} knows no similarity of users; UserKNN does")
 
     # -- the estimator's contract ---------------------------------------------------------------------------
@@ -104,7 +104,7 @@ class Recommender(Estimator[StateT], ABC):
             raise TypeError(f"data: expected Interactions, got {type(data).__name__}; {hint}")
         with bar(progress, f"fit {type(self).__name__}") as callback:
             try:
-                self._state = self._fit(data, callback)
+                self._state = self.learn(data, callback)
             except ValueError as error:
                 # Of what is `data` here; some kernels call it x.
                 name, _, what = str(error).partition(": ")
@@ -116,12 +116,12 @@ class Recommender(Estimator[StateT], ABC):
     @property
     def users(self) -> Ids:
         """The ids of the users it was fitted on."""
-        return self._fitted().users
+        return self.state.users
 
     @property
     def items(self) -> Ids:
         """The ids of the items it can recommend."""
-        return self._fitted().items
+        return self.state.items
 
     # -- what people ask ------------------------------------------------------------------------------------
 
@@ -173,12 +173,12 @@ class Recommender(Estimator[StateT], ABC):
         MemoryError
             There is no room for so many lists of `n`.
         """
-        state = self._fitted()
+        state = self.state
         n = as_int("n", n, minimum=1)
         queries = self._queries(state, users, history)
         chosen = item_filter(state, queries, exclude_seen, exclude_items, allow_items)
         with bar(progress, "recommend") as callback:
-            indptr, items, scores = self._rank(state, queries, n, chosen, callback)
+            indptr, items, scores = self.rank(state, queries, n, chosen, callback)
         return Recommendations(queries.labels, state.items, indptr, items, scores)
 
     def iter_recommend(
@@ -218,7 +218,7 @@ class Recommender(Estimator[StateT], ABC):
         >>> sum(len(block) for block in model.iter_recommend(block_size=2))
         3
         """
-        state = self._fitted()
+        state = self.state
         n, size = as_int("n", n, minimum=1), as_int("block_size", block_size, minimum=1)
         codes = encode_ids(state.users, users, "users")
 
@@ -228,7 +228,7 @@ class Recommender(Estimator[StateT], ABC):
                 queries = Queries(state.users.decode(some), state.histories(some), some)
                 chosen = item_filter(state, queries, exclude_seen, exclude_items, allow_items)
                 yield Recommendations(
-                    queries.labels, state.items, *self._rank(state, queries, n, chosen, None)
+                    queries.labels, state.items, *self.rank(state, queries, n, chosen, None)
                 )
 
         return blocks()
@@ -255,7 +255,7 @@ class Recommender(Estimator[StateT], ABC):
         ValueError
             `users` and `items` differ in length.
         """
-        state = self._fitted()
+        state = self.state
         item_codes = state.items.encode(listed(items), name="items")
         if history is None:
             user_codes = state.users.encode(listed(users), name="users")
@@ -273,7 +273,7 @@ class Recommender(Estimator[StateT], ABC):
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         columns = (keys % n_items).astype(np.int32)
         pairs = _rust.Csr(indptr, columns, np.ones(len(keys), np.float32), len(state.items), name="pairs")
-        return self._pairs(state, queries, pairs)[where]
+        return self.score_pairs(state, queries, pairs)[where]
 
     def explain(self, user: object, item: object, *, history: object = None) -> Explanation:
         """What a score is made of.
@@ -295,14 +295,14 @@ class Recommender(Estimator[StateT], ABC):
         UnknownIdError
             The user or the item is not in the fitted data.
         """
-        state = self._fitted()
+        state = self.state
         code = int(state.items.encode(listed([item]), name="item")[0])
         queries = self._queries(state, None if history is not None else [user], history)
         if len(queries) != 1:
             raise ValueError(f"history: explain takes one user, got {len(queries)}")
         pair = unit_rows(np.array([code], dtype=np.int32), len(state.items))
-        score = float(self._pairs(state, queries, pair)[0])
-        base, items, parts = self._parts(state, queries, code)
+        score = float(self.score_pairs(state, queries, pair)[0])
+        base, items, parts = self.explain_parts(state, queries, code)
         base, parts = exact(score, base, parts)
         order = np.lexsort((items, -parts))
         return Explanation(user, item, score, base, state.items.decode(items[order]), parts[order])
@@ -329,17 +329,21 @@ class Recommender(Estimator[StateT], ABC):
         UnknownIdError
             An item is not in the fitted data.
         """
-        state = self._fitted()
+        state = self.state
         n = as_int("n", n, minimum=1)
         codes = encode_ids(state.items, items, "items")
-        return Recommendations(state.items.decode(codes), state.items, *self._similar_items(state, codes, n))
+        return Recommendations(
+            state.items.decode(codes), state.items, *self.rank_similar_items(state, codes, n)
+        )
 
     def similar_users(self, users: object = None, n: int = 10) -> Recommendations:
         """The n most similar users of each user, itself left out; as `similar_items`."""
-        state = self._fitted()
+        state = self.state
         n = as_int("n", n, minimum=1)
         codes = encode_ids(state.users, users, "users")
-        return Recommendations(state.users.decode(codes), state.users, *self._similar_users(state, codes, n))
+        return Recommendations(
+            state.users.decode(codes), state.users, *self.rank_similar_users(state, codes, n)
+        )
 
     # -- from labels to integers ----------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ class Estimator(Generic[StateT]):
     """Keyword parameters that the constructor only stores, and what `fit` learned as one frozen object."""
 
     _state: StateT | None = None
-    _state_type: ClassVar[type[Any]]
+    state_type: ClassVar[type[Any]]
     _fit_call: ClassVar[str]
     """What to call first, for the message."""
 
@@ -86,7 +86,9 @@ class Estimator(Generic[StateT]):
         shown = [f"{k}={v!r}" for k, v in self.get_params(deep=False).items() if v != defaults[k]]
         return f"{type(self).__name__}({', '.join(shown)})"
 
-    def _fitted(self) -> StateT:
+    @property
+    def state(self) -> StateT:
+        """What `fit` learned, frozen; `NotFittedError` before."""
         if self._state is None:
             raise NotFittedError(f"this {type(self).__name__} is not fitted; call {self._fit_call} first")
         return self._state

@@ -72,17 +72,17 @@ class FactorModel(Recommender[FactorStateT]):
         """Items × what their similarity is taken over."""
         return state.table
 
-    def _rank(
+    def rank(
         self, state: FactorStateT, queries: Queries, n: int, chosen: Filter, callback: Callback | None
     ) -> CsrParts:
         require_lists(len(queries), n, len(state.items))
         vectors = self._vectors(state, queries)
         return _rust.top_k_factors(vectors, state.dense, n, chosen, self._threads(), callback)
 
-    def _pairs(self, state: FactorStateT, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
+    def score_pairs(self, state: FactorStateT, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
         return _rust.score_factors(self._vectors(state, queries), state.dense, pairs, self._threads())
 
-    def _similar_items(self, state: FactorStateT, codes: NDArray[np.int32], n: int) -> CsrParts:
+    def rank_similar_items(self, state: FactorStateT, codes: NDArray[np.int32], n: int) -> CsrParts:
         """By the cosine of their vectors."""
         wide: NDArray[Any] = self._directions(state).astype(np.float64)
         norms = np.linalg.norm(wide, axis=1, keepdims=True)

@@ -13,7 +13,7 @@ from ferrec.data.queries import Queries
 from ferrec.io.progress import Callback
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts, to_scipy
-from ferrec.models.base import Parts, Recommender
+from ferrec.models.base import ExplanationParts, Recommender
 from ferrec.models.lookup import unit_rows
 from ferrec.models.state import ItemItem, State
 
@@ -31,17 +31,19 @@ ItemNeighborsStateT = TypeVar("ItemNeighborsStateT", bound=ItemNeighborsState)
 class NeighborScores(Recommender[ItemNeighborsStateT]):
     """Ranking, scoring and explaining with an item × item matrix, however it came about."""
 
-    def _rank(
+    def rank(
         self, state: ItemNeighborsStateT, queries: Queries, n: int, chosen: Filter, callback: Callback | None
     ) -> CsrParts:
         names = ("history", "similarity")
         threads = self._threads()
         return _rust.top_k_product(queries.history, state.similarity, n, chosen, names, threads, callback)
 
-    def _pairs(self, state: ItemNeighborsStateT, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
+    def score_pairs(
+        self, state: ItemNeighborsStateT, queries: Queries, pairs: _rust.Csr
+    ) -> NDArray[np.float32]:
         return _rust.score_product(queries.history, state.similarity, pairs, self._threads())
 
-    def _parts(self, state: ItemNeighborsStateT, queries: Queries, item: int) -> Parts:
+    def explain_parts(self, state: ItemNeighborsStateT, queries: Queries, item: int) -> ExplanationParts:
         _, seen, weights = queries.history.parts()
         column: Any = to_scipy(state.similarity)[seen][:, [item]].toarray().ravel()
         parts = weights.astype(np.float64) * column.astype(np.float64)
@@ -52,18 +54,18 @@ class NeighborScores(Recommender[ItemNeighborsStateT]):
 class ItemNeighbors(NeighborScores[ItemNeighborsState]):
     """What a model of events has to say is only how the matrix is made."""
 
-    _state_type = ItemNeighborsState
+    state_type = ItemNeighborsState
 
     @abstractmethod
     def _similarity(self, x: _rust.Csr, callback: Callback | None) -> CsrParts:
         """The rows of the matrix."""
 
-    def _fit(self, data: Interactions, callback: Callback | None) -> ItemNeighborsState:
+    def learn(self, data: Interactions, callback: Callback | None) -> ItemNeighborsState:
         indptr, indices, values = self._similarity(data.csr, callback)
         similarity = _rust.Csr(indptr, indices, values, data.n_items, name="similarity")
         return ItemNeighborsState(data.users, data.items, data.csr, similarity)
 
-    def _similar_items(self, state: ItemNeighborsState, codes: NDArray[np.int32], n: int) -> CsrParts:
+    def rank_similar_items(self, state: ItemNeighborsState, codes: NDArray[np.int32], n: int) -> CsrParts:
         picked = unit_rows(codes, len(state.items))
         names = ("items", "similarity")
         return _rust.top_k_product(picked, state.similarity, n, Filter(), names, self._threads(), None)

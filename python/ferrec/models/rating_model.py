@@ -15,7 +15,7 @@ from ferrec.io.progress import Callback
 from ferrec.kernels.arguments import as_int, one_of
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts, to_scipy
-from ferrec.models.base import Parts, Recommender, StateT
+from ferrec.models.base import ExplanationParts, Recommender, StateT
 from ferrec.models.state import PerItem, PerUser, State
 
 CENTERS = ("baseline", "mean")
@@ -134,7 +134,7 @@ class NeighborRatings(RatingModel[StateT]):
     k: int
     measure: str
 
-    def _rank(
+    def rank(
         self, state: StateT, queries: Queries, n: int, chosen: Filter, callback: Callback | None
     ) -> CsrParts:
         assert isinstance(state, RatingState)
@@ -142,7 +142,7 @@ class NeighborRatings(RatingModel[StateT]):
         frame, threads = self._frame(state, queries), self._threads()
         return _rust.top_k_ratings(left, right, self.weights_left, frame, n, chosen, threads, callback)
 
-    def _pairs(self, state: StateT, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
+    def score_pairs(self, state: StateT, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
         assert isinstance(state, RatingState)
         left, right = self._factors(state, queries)
         frame = self._frame(state, queries)
@@ -173,7 +173,7 @@ class NeighborRatings(RatingModel[StateT]):
         item: int,
         items: NDArray[np.int32],
         parts: NDArray[np.float64],
-    ) -> Parts:
+    ) -> ExplanationParts:
         """With the baseline; what cutting to the range of ratings takes off is part of it."""
         base = float(self._user_base(state, queries)[0] + state.item_base[item])
         free = base + parts.sum()

@@ -109,7 +109,7 @@ class Prepare(Estimator[State]):
     Interactions(2 users × 2 items, 4 events, 4 pairs, 1970-01-01 to 1970-01-01)
     """
 
-    _state_type = State
+    state_type = State
     _fit_call = "fit(table)"
 
     def __init__(
@@ -256,7 +256,7 @@ class Prepare(Estimator[State]):
         ({'rows': 1, 'users': 1, 'items': 1}, 4)
         """
         opened = ParquetSource.open(source)
-        return self._write(opened, follow(opened, self._fitted()), target, progress)
+        return self._write(opened, follow(opened, self.state), target, progress)
 
     def fit_transform_parquet(
         self, source: PathLike, target: PathLike, *, progress: Progress = False
@@ -301,7 +301,7 @@ class Prepare(Estimator[State]):
         NotFittedError, DataError
             As `transform`.
         """
-        settings = Settings.of(self._fitted().params)
+        settings = Settings.of(self.state.params)
         return Interactions.from_table(
             self._transform(table, settings.columns)[0],
             user=settings.user,
@@ -314,7 +314,7 @@ class Prepare(Estimator[State]):
     @property
     def report(self) -> Report:
         """What was removed from the table of the fit, step by step, and why."""
-        return self._fitted().report
+        return self.state.report
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what was learned to a folder: `preparation.json` and arrays, no pickle; `load` reads it.
@@ -343,7 +343,7 @@ class Prepare(Estimator[State]):
         ...     Prepare.load(f"{folder}/preparation").transform({"user_id": [2, 3], "item_id": ["tea", "tea"]})
         {'user_id': array([2]), 'item_id': array(['tea'], dtype='<U3')}
         """
-        _files.save(self._fitted(), Path(path))
+        _files.save(self.state, Path(path))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -373,7 +373,7 @@ class Prepare(Estimator[State]):
 
     def _transform(self, table: object, columns: Sequence[str] | None = None) -> tuple[Any, Report]:
         source = _open(table)
-        plan = follow(source, self._fitted())
+        plan = follow(source, self.state)
         return self._collect(source, plan, columns), plan.log.report
 
     def _collect(
@@ -387,7 +387,7 @@ class Prepare(Estimator[State]):
     def _apply(
         self, source: Frame | ParquetSource, plan: Plan, columns: Sequence[str] | None = None
     ) -> Iterator[Any]:
-        state = self._fitted()
+        state = self.state
         apply = Applier(Settings.of(state.params), state.scales, plan)
         if not isinstance(source, ParquetSource):
             yield apply(source.filled(state.fills), len(plan.log.alive))

@@ -1,7 +1,7 @@
 """What every ranker has in common: it learns which of the proposed pairs were right, and scores pairs.
 
-A ranker is one file: a frozen `RankerState` with what `fit` learned, and a `Ranker` with two hooks, `_fit` and
-`_score`, that see candidates with their columns and never a matrix of interactions.
+A ranker is one file: a frozen `RankerState` with what `fit` learned, and a `Ranker` with two hooks, `learn` and
+`score_pairs`, that see candidates with their columns and never a matrix of interactions.
 """
 
 from abc import ABC, abstractmethod
@@ -56,11 +56,11 @@ class Ranker(Estimator[StateT], ABC):
     _fit_call = "fit(candidates, labels)"
 
     @abstractmethod
-    def _fit(self, train: Labelled, validation: Labelled | None, callback: Callback | None) -> StateT:
+    def learn(self, train: Labelled, validation: Labelled | None, callback: Callback | None) -> StateT:
         """Learn, after checking the parameters."""
 
     @abstractmethod
-    def _score(self, state: StateT, candidates: Candidates) -> NDArray[np.float32]:
+    def score_pairs(self, state: StateT, candidates: Candidates) -> NDArray[np.float32]:
         """A score for each pair; the columns are there."""
 
     def fit(
@@ -112,7 +112,7 @@ class Ranker(Estimator[StateT], ABC):
             later = _labelled("validation: ", both[0], cast("ArrayLike", both[1]), None, categories)
             check_columns(tuple(candidates.columns), later.candidates, "validation")
         with bar(progress, f"fit {type(self).__name__}") as callback:
-            self._state = self._fit(train, later, callback)
+            self._state = self.learn(train, later, callback)
         return self
 
     def score(self, candidates: Candidates) -> NDArray[np.float32]:
@@ -134,11 +134,11 @@ class Ranker(Estimator[StateT], ABC):
         DataError
             The columns differ from those of `fit`; says which are missing and which are new.
         """
-        state = self._fitted()
+        state = self.state
         if not isinstance(candidates, Candidates):
             raise TypeError(f"candidates: expected Candidates, got {type(candidates).__name__}")
         check_columns(state.columns, candidates, type(self).__name__)
-        return self._score(state, candidates)
+        return self.score_pairs(state, candidates)
 
 
 def _labelled(

@@ -55,7 +55,7 @@ class WeightedBlend(Ranker[BlendState]):
     array([0., 0., 0.], dtype=float32)
     """
 
-    _state_type = BlendState
+    state_type = BlendState
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class WeightedBlend(Ranker[BlendState]):
         self.l2 = l2
         self.n_threads = n_threads
 
-    def _fit(self, train: Labelled, validation: Labelled | None, callback: Callback | None) -> BlendState:
+    def learn(self, train: Labelled, validation: Labelled | None, callback: Callback | None) -> BlendState:
         every = tuple(train.candidates.columns)
         l2 = as_float("l2", self.l2)
         if not (np.isfinite(l2) and l2 >= 0):
@@ -90,7 +90,7 @@ class WeightedBlend(Ranker[BlendState]):
         n_threads = threads(self.n_threads)
         return [_rust.min_max(candidates.indptr, candidates.columns[name], n_threads) for name in used]
 
-    def _score(self, state: BlendState, candidates: Candidates) -> NDArray[np.float32]:
+    def score_pairs(self, state: BlendState, candidates: Candidates) -> NDArray[np.float32]:
         score = np.zeros(len(candidates), np.float32)
         for weight, column in zip(state.weights, self._scaled(candidates, state.used), strict=True):
             score += weight * column
@@ -145,18 +145,18 @@ class ReciprocalRankFusion(Ranker[FusionState]):
     array([0.0328, 0.0328, 0.0328], dtype=float32)
     """
 
-    _state_type = FusionState
+    state_type = FusionState
 
     def __init__(self, *, k: float = 60.0, columns: Sequence[str] | None = None) -> None:
         self.k = k
         self.columns = columns
 
-    def _fit(self, train: Labelled, validation: Labelled | None, callback: Callback | None) -> FusionState:
+    def learn(self, train: Labelled, validation: Labelled | None, callback: Callback | None) -> FusionState:
         if not (np.isfinite(as_float("k", self.k)) and self.k > 0):
             raise ValueError(f"k: must be above 0 and finite, got {self.k!r}")
         return FusionState(tuple(train.candidates.columns), _used(train.candidates, self.columns, "_rank"))
 
-    def _score(self, state: FusionState, candidates: Candidates) -> NDArray[np.float32]:
+    def score_pairs(self, state: FusionState, candidates: Candidates) -> NDArray[np.float32]:
         score = np.zeros(len(candidates), np.float32)
         for name in state.used:
             score += 1 / (np.float32(self.k) + candidates.columns[name])

@@ -79,7 +79,7 @@ class LightGBMRanker(Ranker[LightGBMState]):
     (4,)
     """
 
-    _state_type = LightGBMState
+    state_type = LightGBMState
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class LightGBMRanker(Ranker[LightGBMState]):
         self.seed = seed
         self.n_threads = n_threads
 
-    def _fit(self, train: Labelled, validation: Labelled | None, callback: Callback | None) -> LightGBMState:
+    def learn(self, train: Labelled, validation: Labelled | None, callback: Callback | None) -> LightGBMState:
         params = self._params()
         library = require("lightgbm", EXTRA)
         names = tuple(train.candidates.columns)
@@ -156,7 +156,7 @@ class LightGBMRanker(Ranker[LightGBMState]):
             "verbosity": -1,
         }
 
-    def _score(self, state: LightGBMState, candidates: Candidates) -> NDArray[np.float32]:
+    def score_pairs(self, state: LightGBMState, candidates: Candidates) -> NDArray[np.float32]:
         if not len(candidates):
             return np.empty(0, np.float32)
         rows = candidates.matrix(state.columns)

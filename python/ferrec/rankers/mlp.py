@@ -113,7 +113,7 @@ class MLPRanker(Ranker[MLPState]):
     Covington, Adams & Sargin, "Deep Neural Networks for YouTube Recommendations", RecSys 2016.
     """
 
-    _state_type = MLPState
+    state_type = MLPState
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class MLPRanker(Ranker[MLPState]):
         self.seed = seed
         self.n_threads = n_threads
 
-    def _fit(self, train: Labelled, validation: Labelled | None, callback: Callback | None) -> MLPState:
+    def learn(self, train: Labelled, validation: Labelled | None, callback: Callback | None) -> MLPState:
         size = self._check()
         inputs = Inputs.of(
             train.candidates, self.ids, train.categories, self.age, self.buckets, self.min_count
@@ -233,7 +233,7 @@ class MLPRanker(Ranker[MLPState]):
             raise ValueError(f"negatives: loss={self.loss!r} needs at least 1, got None")
         return None if self.negatives is None else as_int("negatives", self.negatives, minimum=1)
 
-    def _score(self, state: MLPState, candidates: Candidates) -> NDArray[np.float32]:
+    def score_pairs(self, state: MLPState, candidates: Candidates) -> NDArray[np.float32]:
         state.check_items(candidates)
         numbers, codes = state.read_numbers(candidates), state.read_codes(candidates)
         return state.scorer.score(numbers, codes, len(candidates), threads(self.n_threads), None)
@@ -247,7 +247,7 @@ class MLPRanker(Ranker[MLPState]):
         NotFittedError
             Before `fit`.
         """
-        state = self._fitted()
+        state = self.state
         found = {"training": state.loss, "validation": state.later_loss}
         return {name: losses for name, losses in found.items() if len(losses)}
 
@@ -295,4 +295,4 @@ class MLPRanker(Ranker[MLPState]):
         MissingExtraError
             TensorFlow is not installed.
         """
-        return _network.from_bytes(self._fitted().network)
+        return _network.from_bytes(self.state.network)

@@ -36,23 +36,22 @@ _INDEX = "model.json"
 
 def save(model: Storable, path: str | os.PathLike[str]) -> None:
     """Write what was fitted; see `Estimator.save`."""
-    model._fitted()
+    state = model.state
     target = Path(path)
     if target.exists() and not (target / _INDEX).is_file():
         raise FileExistsError(f"{target}: exists and is no saved model; choose another folder")
     target.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        _write_folder(made, model)
+        _write_folder(made, model, state)
         put_in_place(made, target)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
 
 
-def _write_folder(folder: Path, model: Storable) -> dict[str, Any]:
+def _write_folder(folder: Path, model: Storable, state: Any) -> dict[str, Any]:
     """Write a model into an empty folder; what the index of a model around it says of it."""
-    state = model._fitted()
     types = typing.get_type_hints(type(state))
     files, scalars = {}, {}
     for field in dataclasses.fields(state):
@@ -68,7 +67,7 @@ def _write_folder(folder: Path, model: Storable) -> dict[str, Any]:
         ):
             if is_storable(one):
                 (folder / part).mkdir()
-                files[part] = _write_folder(folder / part, one)
+                files[part] = _write_folder(folder / part, one, one.state)
             elif (arrays := _take_apart(one)) is not None:
                 for end, array in arrays.items():
                     files[f"{part}.{end}"] = write_array(folder / f"{part}.{end}.npy", array)
@@ -232,7 +231,7 @@ def _read_folder(folder: Path, verify: bool) -> Storable:
         raise ModelFileError(f"{folder / _INDEX}: parameters do not fit {index['model']}: {error}") from None
     fields: dict[str, Any] = {}
     stored: dict[str, Mapped] = {}
-    kind = model._state_type
+    kind = model.state_type
     lazy = issubclass(kind, LazyState)
     types = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
@@ -268,7 +267,7 @@ def resident_bytes(model: Storable) -> int:
 
     What a loaded model knows of its users is read row by row and let go of again.
     """
-    state, total = model._fitted(), 0
+    state, total = model.state, 0
     for name, field in _stored(model).items():
         if "users" not in state.sides_of(name):
             total += sum(int(entry["bytes"]) for entry in field.files.values())
@@ -285,7 +284,7 @@ def looked_up_bytes(model: Storable) -> int:
 
     They are all over the files of a loaded model; of histories only a part is in memory at once.
     """
-    state, total = model._fitted(), 0
+    state, total = model.state, 0
     for name, field in _stored(model).items():
         if "users" in state.sides_of(name):
             read_in_parts = ("seen.indices", "seen.data")
@@ -384,7 +383,7 @@ def describe(path: str | os.PathLike[str], *, verify: bool = False) -> dict[str,
     files = {
         name: {k: v for k, v in entry.items() if k != "sha256"} for name, entry in index["files"].items()
     }
-    state = model._fitted()
+    state = model.state
     sizes: dict[str, int] = {}
     if isinstance(state, LazyState):
         users, items = state.shape_of("seen")
@@ -405,12 +404,12 @@ def describe(path: str | os.PathLike[str], *, verify: bool = False) -> dict[str,
 
 def _stored(model: Storable) -> dict[str, Mapped]:
     """The fields of a loaded model in their files; none of one that was fitted here."""
-    return typing.cast("dict[str, Mapped]", model._fitted().__dict__.get("_stored", {}))
+    return typing.cast("dict[str, Mapped]", model.state.__dict__.get("_stored", {}))
 
 
 def _parts(model: Storable) -> dict[str, Any]:
     """What else it has learned, by name; the members of a tuple each by its own."""
-    state, stored = model._fitted(), _stored(model)
+    state, stored = model.state, _stored(model)
     types = typing.get_type_hints(type(state))
     parts: dict[str, Any] = {}
     for field in dataclasses.fields(state):

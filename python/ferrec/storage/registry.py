@@ -28,12 +28,13 @@ class Storable(Protocol):
     """What `storage` needs of an object: its parameters, and what it has learned as one frozen dataclass."""
 
     _state: Any | None
-    _state_type: ClassVar[type[Any]]
+    state_type: ClassVar[type[Any]]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The constructor's parameters."""
 
-    def _fitted(self) -> Any:
+    @property
+    def state(self) -> Any:
         """What it has learned, or `NotFittedError`."""
 
 

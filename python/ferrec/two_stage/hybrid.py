@@ -19,7 +19,7 @@ from ferrec.kernels.arguments import Progress, as_float, as_int
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts, rows_of
 from ferrec.models import ItemKNN, Popularity, PureSVD
-from ferrec.models.base import Parts, Recommender
+from ferrec.models.base import ExplanationParts, Recommender
 from ferrec.models.estimator import clone
 from ferrec.models.explanation import HybridExplanation
 from ferrec.models.state import State
@@ -42,7 +42,7 @@ class HybridState(State):
     def __post_init__(self) -> None:
         """Check that the stages speak of the same users and items."""
         super().__post_init__()
-        for what, part in (("retrieval", self.retrieval), ("features", self.features._fitted())):
+        for what, part in (("retrieval", self.retrieval), ("features", self.features.state)):
             if part.users != self.users or part.items != self.items:
                 raise DataError(f"{what}: was fitted on other users or items")
 
@@ -99,7 +99,7 @@ class Hybrid(Recommender[HybridState]):
     Covington, Adams & Sargin, "Deep Neural Networks for YouTube Recommendations", RecSys 2016.
     """
 
-    _state_type = HybridState
+    state_type = HybridState
     _fit_call = "fit(past, future)"
 
     def __init__(
@@ -176,7 +176,7 @@ class Hybrid(Recommender[HybridState]):
             self._state = self._learn(past, future, _together(past, future), callback)
         return self
 
-    def _fit(self, data: Interactions, callback: Callback | None) -> HybridState:
+    def learn(self, data: Interactions, callback: Callback | None) -> HybridState:
         share = as_float("holdout", self.holdout)
         if data.events.times is None:
             past, future = splits.random(data, share, seed=as_int("seed", self.seed, minimum=0))
@@ -263,7 +263,7 @@ class Hybrid(Recommender[HybridState]):
 
     # -- recommend ------------------------------------------------------------------------------------------
 
-    def _rank(
+    def rank(
         self, state: HybridState, queries: Queries, n: int, chosen: Filter, callback: Callback | None
     ) -> CsrParts:
         counts, codes, scores = [], [], []
@@ -281,7 +281,7 @@ class Hybrid(Recommender[HybridState]):
         indptr = np.concatenate([[0], *counts]).cumsum().astype(np.int64)
         return indptr, _flat(codes, np.int32), _flat(scores, np.float32)
 
-    def _pairs(self, state: HybridState, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
+    def score_pairs(self, state: HybridState, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
         scores = []
         for part, at in self._blocks(queries):
             indptr, codes, _ = rows_of(pairs, at).parts()
@@ -325,7 +325,7 @@ class Hybrid(Recommender[HybridState]):
         >>> labels.shape == scores.shape, labels.max()
         (True, np.float32(1.0))
         """
-        state = self._fitted()
+        state = self.state
         asking = test.users.decode(np.flatnonzero(np.diff(test.csr.parts()[0])))
         codes = state.users.encode(asking, name="test", missing="ignore")
         codes = codes[codes >= 0].astype(np.int32)
@@ -360,7 +360,7 @@ class Hybrid(Recommender[HybridState]):
             The user or the item is not in the fitted data.
         """
         plain = super().explain(user, item, history=history)
-        state = self._fitted()
+        state = self.state
         queries = self._queries(state, None if history is not None else [user], history)
         code = int(state.items.encode([item], name="item")[0])
         average, columns = self._columns(state, queries, code)
@@ -384,11 +384,11 @@ class Hybrid(Recommender[HybridState]):
         average, parts = contributions(state.ranker, pair, others if len(others) else pair)
         return average, dict(zip(pair.columns, parts.tolist(), strict=True))
 
-    def _parts(self, state: HybridState, queries: Queries, item: int) -> Parts:
+    def explain_parts(self, state: HybridState, queries: Queries, item: int) -> ExplanationParts:
         average, columns = self._columns(state, queries, item)
         shares = np.zeros(len(state.items))
         for name, model in state.retrieval.fitted.items():
-            base, items, parts = model._parts(model._fitted(), queries, item)
+            base, items, parts = model.explain_parts(model.state, queries, item)
             sizes = np.abs(parts)
             whole = abs(base) + sizes.sum()
             if whole > 0:

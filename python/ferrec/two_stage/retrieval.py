@@ -84,7 +84,7 @@ class Retrieval(Estimator[RetrievalState]):
     [1.0]
     """
 
-    _state_type = RetrievalState
+    state_type = RetrievalState
     _fit_call = "fit(interactions)"
 
     def __init__(
@@ -123,7 +123,8 @@ class Retrieval(Estimator[RetrievalState]):
         self._state = RetrievalState(tuple(named), fitted)
         return self
 
-    def _fitted(self) -> RetrievalState:
+    @property
+    def state(self) -> RetrievalState:
         """What `fit` made, or the models given where they are fitted."""
         if self._state is None:
             named = _named(self.models)
@@ -138,7 +139,7 @@ class Retrieval(Estimator[RetrievalState]):
     @property
     def fitted(self) -> dict[str, Model]:
         """The fitted models by name."""
-        state = self._fitted()
+        state = self.state
         return dict(zip(state.names, state.models, strict=True))
 
     @property
@@ -149,12 +150,12 @@ class Retrieval(Estimator[RetrievalState]):
     @property
     def users(self) -> Ids:
         """The ids of the users the models were fitted on."""
-        return self._fitted().models[0].users
+        return self.state.models[0].users
 
     @property
     def items(self) -> Ids:
         """The ids of the items they can propose."""
-        return self._fitted().models[0].items
+        return self.state.models[0].items
 
     def candidates(
         self,
@@ -186,10 +187,10 @@ class Retrieval(Estimator[RetrievalState]):
         UnknownIdError, ValueError, TypeError
             As in `Recommender.recommend`.
         """
-        first = self._fitted().models[0]
-        queries = first._queries(first._fitted(), users, history)
+        first = self.state.models[0]
+        queries = first._queries(first.state, users, history)
         rules = (exclude_seen, exclude_items, allow_items)
-        return self._propose(queries, item_filter(first._fitted(), queries, *rules))
+        return self._propose(queries, item_filter(first.state, queries, *rules))
 
     def iter_candidates(
         self,
@@ -231,7 +232,7 @@ class Retrieval(Estimator[RetrievalState]):
         [2, 1]
         """
         size = as_int("block_size", block_size, minimum=1)
-        state = self._fitted().models[0]._fitted()
+        state = self.state.models[0].state
         codes = encode_ids(state.users, users, "users")
         rules = (exclude_seen, exclude_items, allow_items)
         _quotas(self.fitted, self.n)
@@ -265,15 +266,14 @@ class Retrieval(Estimator[RetrievalState]):
         models = self.fitted
         n = _quotas(models, self.n)
         return {
-            name: model._rank(model._fitted(), queries, n[name], chosen, None)
-            for name, model in models.items()
+            name: model.rank(model.state, queries, n[name], chosen, None) for name, model in models.items()
         }
 
     def _describe(self, pairs: Candidates, own: Mapping[str, CsrParts]) -> Candidates:
         n_threads = threads(self.n_threads)
         columns: dict[str, NDArray[np.float32]] = {}
         for name, model in self.fitted.items():
-            scores = model._pairs(model._fitted(), pairs.queries, pairs.pairs)
+            scores = model.score_pairs(model.state, pairs.queries, pairs.pairs)
             columns[f"{name}_score"] = scores
             indptr, _, best = own[name]
             columns[f"{name}_rank"] = _rust.places((indptr, best), pairs.indptr, scores, n_threads)

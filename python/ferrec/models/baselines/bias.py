@@ -11,7 +11,7 @@ from ferrec.data.queries import Queries
 from ferrec.io.progress import Callback
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts
-from ferrec.models.base import Parts
+from ferrec.models.base import ExplanationParts
 from ferrec.models.rating_model import RatingModel, RatingState
 from ferrec.models.search_space import Float, SearchSpace
 
@@ -38,7 +38,7 @@ class Bias(RatingModel[RatingState]):
     [3.0]
     """
 
-    _state_type = RatingState
+    state_type = RatingState
     _mean_side = "users"
     center = "baseline"
 
@@ -60,10 +60,10 @@ class Bias(RatingModel[RatingState]):
         self.epochs = epochs
         self.n_threads = n_threads
 
-    def _fit(self, data: Interactions, callback: Callback | None) -> RatingState:
+    def learn(self, data: Interactions, callback: Callback | None) -> RatingState:
         return RatingState(**self._baseline(data))
 
-    def _rank(
+    def rank(
         self, state: RatingState, queries: Queries, n: int, chosen: Filter, callback: Callback | None
     ) -> CsrParts:
         # The order of the items is the same for everybody; an item that nobody rated has no bias of its own
@@ -82,9 +82,9 @@ class Bias(RatingModel[RatingState]):
         predicted: NDArray[np.float32] = np.clip(base, *frame.range).astype(np.float32)
         return predicted
 
-    def _pairs(self, state: RatingState, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
+    def score_pairs(self, state: RatingState, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
         indptr, items, _ = pairs.parts()
         return self._predict(state, queries, indptr, items)
 
-    def _parts(self, state: RatingState, queries: Queries, item: int) -> Parts:
+    def explain_parts(self, state: RatingState, queries: Queries, item: int) -> ExplanationParts:
         return 0.0, np.empty(0, np.int32), np.empty(0)

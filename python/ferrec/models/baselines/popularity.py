@@ -13,7 +13,7 @@ from ferrec.errors import DataError
 from ferrec.io.progress import Callback
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts
-from ferrec.models.base import Parts, Recommender
+from ferrec.models.base import ExplanationParts, Recommender
 from ferrec.models.search_space import Float, SearchSpace
 from ferrec.models.state import PerItem, State
 
@@ -46,7 +46,7 @@ class Popularity(Recommender[PopularityState]):
     [('tea', 3.0), ('milk', 2.0)]
     """
 
-    _state_type = PopularityState
+    state_type = PopularityState
 
     search_space: ClassVar[SearchSpace] = {"half_life": Float(86_400.0, 365 * 86_400.0, log=True)}
 
@@ -57,7 +57,7 @@ class Popularity(Recommender[PopularityState]):
         self.half_life = half_life
         self.n_threads = n_threads
 
-    def _fit(self, data: Interactions, callback: Callback | None) -> PopularityState:
+    def learn(self, data: Interactions, callback: Callback | None) -> PopularityState:
         for name, value in (("window", self.window), ("half_life", self.half_life)):
             if value is None:
                 continue
@@ -76,14 +76,14 @@ class Popularity(Recommender[PopularityState]):
         popularity = np.bincount(items, weights, minlength=data.n_items).astype(np.float32)
         return PopularityState(data.users, data.items, data.csr, popularity)
 
-    def _rank(
+    def rank(
         self, state: PopularityState, queries: Queries, n: int, chosen: Filter, callback: Callback | None
     ) -> CsrParts:
         return _rust.top_k_common(state.popularity, len(queries), n, chosen, self._threads(), callback)
 
-    def _pairs(self, state: PopularityState, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
+    def score_pairs(self, state: PopularityState, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
         _, items, _ = pairs.parts()
         return state.popularity[items]
 
-    def _parts(self, state: PopularityState, queries: Queries, item: int) -> Parts:
+    def explain_parts(self, state: PopularityState, queries: Queries, item: int) -> ExplanationParts:
         return float(state.popularity[item]), np.empty(0, np.int32), np.empty(0)

@@ -12,7 +12,7 @@ from ferrec.io.progress import Callback
 from ferrec.kernels.arguments import as_int
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts
-from ferrec.models.base import Parts, Recommender
+from ferrec.models.base import ExplanationParts, Recommender
 from ferrec.models.state import State
 
 
@@ -42,13 +42,13 @@ class Random(Recommender[RandomState]):
     True
     """
 
-    _state_type = RandomState
+    state_type = RandomState
 
     def __init__(self, *, seed: int = 0, n_threads: int | None = None) -> None:
         self.seed = seed
         self.n_threads = n_threads
 
-    def _fit(self, data: Interactions, callback: Callback | None) -> RandomState:
+    def learn(self, data: Interactions, callback: Callback | None) -> RandomState:
         if as_int("seed", self.seed, minimum=0) >= 2**64:
             raise ValueError(f"seed: must be below 2**64, got {self.seed}")
         return RandomState(data.users, data.items, data.csr)
@@ -64,14 +64,14 @@ class Random(Recommender[RandomState]):
         keys: NDArray[np.uint64] = (sums[indptr[1:]] - sums[indptr[:-1]]) | np.uint64(1 << 63)
         return keys
 
-    def _rank(
+    def rank(
         self, state: RandomState, queries: Queries, n: int, chosen: Filter, callback: Callback | None
     ) -> CsrParts:
         keys = self._keys(queries)
         return _rust.top_k_random(self.seed, keys, len(state.items), n, chosen, self._threads(), callback)
 
-    def _pairs(self, state: RandomState, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
+    def score_pairs(self, state: RandomState, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
         return _rust.score_random(self.seed, self._keys(queries), pairs, self._threads())
 
-    def _parts(self, state: RandomState, queries: Queries, item: int) -> Parts:
+    def explain_parts(self, state: RandomState, queries: Queries, item: int) -> ExplanationParts:
         return 0.0, np.empty(0, np.int32), np.empty(0)

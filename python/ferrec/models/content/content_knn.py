@@ -22,7 +22,7 @@ from ferrec.kernels.arguments import as_float, as_int
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts, as_csr, as_dense, rows_of, to_scipy
 from ferrec.kernels.weights import weight
-from ferrec.models.base import Parts
+from ferrec.models.base import ExplanationParts
 from ferrec.models.content.encoder import Encoder, check_weights, features
 from ferrec.models.explanation import Explanation, exact
 from ferrec.models.item_neighbors import ItemNeighborsState, NeighborScores
@@ -95,7 +95,7 @@ class ContentKNN(NeighborScores[ContentState]):
     ['tags=hot']
     """
 
-    _state_type = ContentState
+    state_type = ContentState
 
     search_space: ClassVar[SearchSpace] = {"k": Int(20, 500, log=True)}
 
@@ -118,7 +118,7 @@ class ContentKNN(NeighborScores[ContentState]):
         self.half_life = half_life
         self.n_threads = n_threads
 
-    def _fit(self, data: Interactions, callback: Callback | None) -> ContentState:
+    def learn(self, data: Interactions, callback: Callback | None) -> ContentState:
         k = as_int("k", self.k, minimum=1)
         table, text = data.item_table, list(self.text or ())
         if not table:
@@ -200,18 +200,18 @@ class ContentKNN(NeighborScores[ContentState]):
         profiles = state.profiles if everybody else rows_of(state.profiles, queries.codes)
         return Queries(queries.labels, profiles, queries.codes)
 
-    def _rank(
+    def rank(
         self, state: ContentState, queries: Queries, n: int, chosen: Filter, callback: Callback | None
     ) -> CsrParts:
-        return super()._rank(state, self._asking(state, queries), n, chosen, callback)
+        return super().rank(state, self._asking(state, queries), n, chosen, callback)
 
-    def _pairs(self, state: ContentState, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
-        return super()._pairs(state, self._asking(state, queries), pairs)
+    def score_pairs(self, state: ContentState, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
+        return super().score_pairs(state, self._asking(state, queries), pairs)
 
-    def _parts(self, state: ContentState, queries: Queries, item: int) -> Parts:
-        return super()._parts(state, self._asking(state, queries), item)
+    def explain_parts(self, state: ContentState, queries: Queries, item: int) -> ExplanationParts:
+        return super().explain_parts(state, self._asking(state, queries), item)
 
-    def _similar_items(self, state: ContentState, codes: NDArray[np.int32], n: int) -> CsrParts:
+    def rank_similar_items(self, state: ContentState, codes: NDArray[np.int32], n: int) -> CsrParts:
         itself = Filter([unit_rows(codes, len(state.items))])
         asked = state.features.rows(codes)
         return _nearest(asked, state.by_feature, n, itself, self._threads(), None)
@@ -235,7 +235,7 @@ class ContentKNN(NeighborScores[ContentState]):
         UnknownIdError
             The user or the item is not in the fitted data.
         """
-        state = self._fitted()
+        state = self.state
         whole = self.explain(user, item, history=history)
         codes = state.items.encode(whole.items, name="items")
         code = state.items.encode([item], name="item")

@@ -16,7 +16,7 @@ from ferrec.io.progress import Callback
 from ferrec.kernels.arguments import as_int
 from ferrec.kernels.factors import als_objective, require_factors, solver_parts
 from ferrec.kernels.handles import DenseParts, as_csr, to_scipy
-from ferrec.models.base import Parts
+from ferrec.models.base import ExplanationParts
 from ferrec.models.factor_model import FactorModel, UserFactorState
 from ferrec.models.search_space import Float, Int, SearchSpace
 
@@ -64,7 +64,7 @@ class ALS(FactorModel[UserFactorState]):
     'milk'
     """
 
-    _state_type = UserFactorState
+    state_type = UserFactorState
 
     search_space: ClassVar[SearchSpace] = {
         "k": Int(16, 512, log=True),
@@ -106,7 +106,7 @@ class ALS(FactorModel[UserFactorState]):
     def _objective(self) -> tuple[float, float, float, float]:
         return als_objective(self.alpha, self.unobserved, self.reg, self.nu)
 
-    def _fit(self, data: Interactions, callback: Callback | None) -> UserFactorState:
+    def learn(self, data: Interactions, callback: Callback | None) -> UserFactorState:
         solver = solver_parts(self.solver, self.cg_steps, self.subspace_size)
         k, epochs = as_int("k", self.k, minimum=1), as_int("epochs", self.epochs, minimum=1)
         seed = as_int("seed", self.seed, minimum=0)
@@ -122,7 +122,7 @@ class ALS(FactorModel[UserFactorState]):
         rows = _rust.fold_in_als("history", queries.history, state.dense, self._objective, self._threads())
         return rows, len(queries), state.table.shape[1]
 
-    def _parts(self, state: UserFactorState, queries: Queries, item: int) -> Parts:
+    def explain_parts(self, state: UserFactorState, queries: Queries, item: int) -> ExplanationParts:
         """A user's vector is linear in what each touched item pulls (Hu et al., section 5)."""
         alpha, unobserved, reg, nu = self._objective
         _, seen, values = queries.history.parts()
@@ -169,7 +169,7 @@ class ALS(FactorModel[UserFactorState]):
         >>> sorted(item for item, _ in model.add_items(new).recommend(3)[3])
         ['honey', 'milk']
         """
-        state = self._fitted()
+        state = self.state
         if not isinstance(data, Interactions):
             raise TypeError(f"data: expected Interactions, got {type(data).__name__}")
         for side, mine, given in (("users", state.users, data.users), ("items", state.items, data.items)):

@@ -16,7 +16,7 @@ from ferrec.kernels.arguments import as_float, as_int
 from ferrec.kernels.factors import require_factors
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts, DenseParts
-from ferrec.models.base import Parts
+from ferrec.models.base import ExplanationParts
 from ferrec.models.factor_model import FactorModel, UserFactorState
 from ferrec.models.search_space import Float, Int, SearchSpace
 
@@ -69,7 +69,7 @@ class BiasedMF(FactorModel[BiasedMFState]):
     True
     """
 
-    _state_type = BiasedMFState
+    state_type = BiasedMFState
 
     search_space: ClassVar[SearchSpace] = {
         "k": Int(8, 128, log=True),
@@ -102,7 +102,7 @@ class BiasedMF(FactorModel[BiasedMFState]):
     def _penalties(self) -> tuple[float, float, float]:
         return as_float("reg", self.reg), as_float("reg_biases", self.reg_biases), as_float("nu", self.nu)
 
-    def _fit(self, data: Interactions, callback: Callback | None) -> BiasedMFState:
+    def learn(self, data: Interactions, callback: Callback | None) -> BiasedMFState:
         k, epochs = as_int("k", self.k, minimum=1), as_int("epochs", self.epochs, minimum=1)
         seed = as_int("seed", self.seed, minimum=0)
         if not data.nnz:
@@ -125,17 +125,17 @@ class BiasedMF(FactorModel[BiasedMFState]):
         width = own.shape[1]
         return _as_queries(rows.reshape(len(queries), width), state.mean), len(queries), width + 1
 
-    def _rank(
+    def rank(
         self, state: BiasedMFState, queries: Queries, n: int, chosen: Filter, callback: Callback | None
     ) -> CsrParts:
         # What nobody rated is no candidate: its prediction is the same for every such item.
         allowed = state.rated if chosen.allowed is None else chosen.allowed & state.rated
-        return super()._rank(state, queries, n, replace(chosen, allowed=allowed), callback)
+        return super().rank(state, queries, n, replace(chosen, allowed=allowed), callback)
 
     def _directions(self, state: BiasedMFState) -> NDArray[np.float32]:
         return state.table[:, :-2]
 
-    def _parts(self, state: BiasedMFState, queries: Queries, item: int) -> Parts:
+    def explain_parts(self, state: BiasedMFState, queries: Queries, item: int) -> ExplanationParts:
         """The user's bias and factors are linear in his ratings' distances from mean plus item bias."""
         _, seen, values = queries.history.parts()
         reg, reg_biases, nu = self._penalties

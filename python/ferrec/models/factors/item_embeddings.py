@@ -17,7 +17,7 @@ from ferrec.io.progress import Callback
 from ferrec.kernels.arguments import as_float, as_int, one_of
 from ferrec.kernels.counts import nearness
 from ferrec.kernels.handles import DenseParts
-from ferrec.models.base import Parts
+from ferrec.models.base import ExplanationParts
 from ferrec.models.factor_model import FactorModel, FactorState
 from ferrec.models.search_space import Float, Int, SearchSpace
 
@@ -105,7 +105,7 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
     (4, 4)
     """
 
-    _state_type = ItemEmbeddingsState
+    state_type = ItemEmbeddingsState
 
     search_space: ClassVar[SearchSpace] = {
         "k": Int(16, 256, log=True),
@@ -158,9 +158,9 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
         >>> file = io.BytesIO()
         >>> np.savez(file, items=model.items.values, embeddings=model.embeddings)
         """
-        return read_only(self._fitted().embeddings)
+        return read_only(self.state.embeddings)
 
-    def _fit(self, data: Interactions, callback: Callback | None) -> ItemEmbeddingsState:
+    def learn(self, data: Interactions, callback: Callback | None) -> ItemEmbeddingsState:
         checked = self._checked()
         for name, value in (("window", self.window), ("max_gap", self.max_gap)):
             if value is not None and data.events.times is None:
@@ -232,7 +232,7 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
         rows = _rust.fold_in(queries.history, (state.vectors, *shape), self._threads())
         return rows, len(queries), shape[1]
 
-    def _parts(self, state: ItemEmbeddingsState, queries: Queries, item: int) -> Parts:
+    def explain_parts(self, state: ItemEmbeddingsState, queries: Queries, item: int) -> ExplanationParts:
         _, seen, weights = queries.history.parts()
         vectors: NDArray[Any] = state.embeddings[seen].astype(np.float64)
         parts = weights.astype(np.float64) * (vectors @ state.table[item].astype(np.float64))

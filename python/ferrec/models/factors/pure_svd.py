@@ -12,7 +12,7 @@ from ferrec.io.progress import Callback
 from ferrec.kernels.arguments import as_float, as_int
 from ferrec.kernels.handles import DenseParts
 from ferrec.kernels.weights import weighted
-from ferrec.models.base import Parts
+from ferrec.models.base import ExplanationParts
 from ferrec.models.factor_model import FactorModel, FactorState
 from ferrec.models.search_space import Choice, Int, SearchSpace
 
@@ -47,7 +47,7 @@ class PureSVD(FactorModel[FactorState]):
     'milk'
     """
 
-    _state_type = FactorState
+    state_type = FactorState
 
     search_space: ClassVar[SearchSpace] = {
         "k": Int(8, 512, log=True),
@@ -69,7 +69,7 @@ class PureSVD(FactorModel[FactorState]):
         self.seed = seed
         self.n_threads = n_threads
 
-    def _fit(self, data: Interactions, callback: Callback | None) -> FactorState:
+    def learn(self, data: Interactions, callback: Callback | None) -> FactorState:
         k, seed = as_int("k", self.k, minimum=1), as_int("seed", self.seed, minimum=0)
         tol = as_float("tol", self.tol)
         x = weighted("data", data.csr, self.weighting, self._threads())
@@ -81,7 +81,7 @@ class PureSVD(FactorModel[FactorState]):
         rows = _rust.fold_in(queries.history, state.dense, self._threads())
         return rows, len(queries), state.table.shape[1]
 
-    def _parts(self, state: FactorState, queries: Queries, item: int) -> Parts:
+    def explain_parts(self, state: FactorState, queries: Queries, item: int) -> ExplanationParts:
         _, seen, weights = queries.history.parts()
         factors: NDArray[Any] = state.table[seen].astype(np.float64)
         parts = weights.astype(np.float64) * (factors @ state.table[item].astype(np.float64))

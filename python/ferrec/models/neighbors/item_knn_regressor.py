@@ -14,7 +14,7 @@ from ferrec.kernels.arguments import as_float
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts
 from ferrec.kernels.similarity import similar_parts
-from ferrec.models.base import Parts
+from ferrec.models.base import ExplanationParts
 from ferrec.models.lookup import unit_rows
 from ferrec.models.rating_model import NeighborRatings, RatingState, deviations
 from ferrec.models.search_space import Choice, Float, Int, SearchSpace
@@ -64,7 +64,7 @@ class ItemKNNRegressor(NeighborRatings[ItemKNNRegressorState]):
     True
     """
 
-    _state_type = ItemKNNRegressorState
+    state_type = ItemKNNRegressorState
     _mean_side = "items"
     weights_left = False
 
@@ -99,7 +99,7 @@ class ItemKNNRegressor(NeighborRatings[ItemKNNRegressorState]):
         self.epochs = epochs
         self.n_threads = n_threads
 
-    def _fit(self, data: Interactions, callback: Callback | None) -> ItemKNNRegressorState:
+    def learn(self, data: Interactions, callback: Callback | None) -> ItemKNNRegressorState:
         fields = self._baseline(data)
         off = deviations(data.csr, fields["user_base"], fields["item_base"])
         numbers = {"shrink": self.shrink, "threshold": as_float("min_similarity", self.min_similarity)}
@@ -110,10 +110,10 @@ class ItemKNNRegressor(NeighborRatings[ItemKNNRegressorState]):
     def _factors(self, state: ItemKNNRegressorState, queries: Queries) -> tuple[_rust.Csr, _rust.Csr]:
         return deviations(queries.history, self._user_base(state, queries), state.item_base), state.voters
 
-    def _parts(self, state: ItemKNNRegressorState, queries: Queries, item: int) -> Parts:
+    def explain_parts(self, state: ItemKNNRegressorState, queries: Queries, item: int) -> ExplanationParts:
         return self._anchored(state, queries, item, *self._shares(state, queries, item))
 
-    def _similar_items(self, state: ItemKNNRegressorState, codes: NDArray[np.int32], n: int) -> CsrParts:
+    def rank_similar_items(self, state: ItemKNNRegressorState, codes: NDArray[np.int32], n: int) -> CsrParts:
         picked, similarity = unit_rows(codes, len(state.items)), state.voters.transpose()
         names = ("items", "similarity")
         return _rust.top_k_product(picked, similarity, n, Filter(), names, self._threads(), None)

@@ -14,7 +14,7 @@ from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts, rows_of, to_scipy
 from ferrec.kernels.similarity import similar_parts
 from ferrec.kernels.weights import weighted
-from ferrec.models.base import Parts, Recommender
+from ferrec.models.base import ExplanationParts, Recommender
 from ferrec.models.lookup import unit_rows
 from ferrec.models.search_space import Choice, Float, Int, SearchSpace
 from ferrec.models.state import State, UserUser
@@ -59,7 +59,7 @@ class UserKNN(Recommender[UserKNNState]):
     [('milk', 0.7071067690849304)]
     """
 
-    _state_type = UserKNNState
+    state_type = UserKNNState
 
     search_space: ClassVar[SearchSpace] = {
         "k": Int(10, 1000, log=True),
@@ -100,7 +100,7 @@ class UserKNN(Recommender[UserKNNState]):
         parts = similar_parts(known, queries, self.k, self.measure, "users", n_threads, callback, **numbers)
         return _rust.Csr(*parts, x.shape[0], name="similarity")
 
-    def _fit(self, data: Interactions, callback: Callback | None) -> UserKNNState:
+    def learn(self, data: Interactions, callback: Callback | None) -> UserKNNState:
         return UserKNNState(data.users, data.items, data.csr, self._near(data.csr, None, callback))
 
     def _neighbours(self, state: UserKNNState, queries: Queries) -> _rust.Csr:
@@ -111,16 +111,16 @@ class UserKNN(Recommender[UserKNNState]):
         )
         return state.similarity if everybody else rows_of(state.similarity, queries.codes)
 
-    def _rank(
+    def rank(
         self, state: UserKNNState, queries: Queries, n: int, chosen: Filter, callback: Callback | None
     ) -> CsrParts:
         near, names = self._neighbours(state, queries), ("similarity", "histories")
         return _rust.top_k_product(near, state.seen, n, chosen, names, self._threads(), callback)
 
-    def _pairs(self, state: UserKNNState, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
+    def score_pairs(self, state: UserKNNState, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
         return _rust.score_product(self._neighbours(state, queries), state.seen, pairs, self._threads())
 
-    def _parts(self, state: UserKNNState, queries: Queries, item: int) -> Parts:
+    def explain_parts(self, state: UserKNNState, queries: Queries, item: int) -> ExplanationParts:
         """Each neighbour's share of the score goes to the items in common, as they made up the similarity."""
         _, users, similarity = self._neighbours(state, queries).parts()
         seen = to_scipy(state.seen)
@@ -156,7 +156,7 @@ class UserKNN(Recommender[UserKNNState]):
             own.data, theirs.data = own.data - means[own.indices], theirs.data - means[theirs.indices]
         return own, theirs
 
-    def _similar_users(self, state: UserKNNState, codes: NDArray[np.int32], n: int) -> CsrParts:
+    def rank_similar_users(self, state: UserKNNState, codes: NDArray[np.int32], n: int) -> CsrParts:
         picked = unit_rows(codes, len(state.users))
         names = ("users", "similarity")
         return _rust.top_k_product(picked, state.similarity, n, Filter(), names, self._threads(), None)

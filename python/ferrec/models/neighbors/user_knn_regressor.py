@@ -14,7 +14,7 @@ from ferrec.kernels.arguments import as_float
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts, rows_of, to_scipy
 from ferrec.kernels.similarity import similar_parts
-from ferrec.models.base import Parts
+from ferrec.models.base import ExplanationParts
 from ferrec.models.lookup import unit_rows
 from ferrec.models.rating_model import NeighborRatings, RatingState, deviations
 from ferrec.models.search_space import Choice, Float, Int, SearchSpace
@@ -64,7 +64,7 @@ class UserKNNRegressor(NeighborRatings[UserKNNRegressorState]):
     True
     """
 
-    _state_type = UserKNNRegressorState
+    state_type = UserKNNRegressorState
     _mean_side = "users"
     weights_left = True
 
@@ -105,7 +105,7 @@ class UserKNNRegressor(NeighborRatings[UserKNNRegressorState]):
         parts = similar_parts(off, newcomers, self.k, self.measure, "users", threads, callback, **numbers)
         return _rust.Csr(*parts, off.shape[0], name="similarity")
 
-    def _fit(self, data: Interactions, callback: Callback | None) -> UserKNNRegressorState:
+    def learn(self, data: Interactions, callback: Callback | None) -> UserKNNRegressorState:
         fields = self._baseline(data)
         off = deviations(data.csr, fields["user_base"], fields["item_base"])
         return UserKNNRegressorState(**fields, similarity=self._near(off, None, callback), deviations=off)
@@ -116,7 +116,7 @@ class UserKNNRegressor(NeighborRatings[UserKNNRegressorState]):
         off = deviations(queries.history, self._user_base(state, queries), state.item_base)
         return self._near(state.deviations, off, None), state.deviations
 
-    def _parts(self, state: UserKNNRegressorState, queries: Queries, item: int) -> Parts:
+    def explain_parts(self, state: UserKNNRegressorState, queries: Queries, item: int) -> ExplanationParts:
         """Each neighbour's share goes to the items that both have rated, as they made up the similarity."""
         voters, shares = self._shares(state, queries, item)
         own_csr = deviations(queries.history, self._user_base(state, queries), state.item_base)
@@ -131,7 +131,7 @@ class UserKNNRegressor(NeighborRatings[UserKNNRegressorState]):
         items = np.flatnonzero(parts).astype(np.int32)
         return self._anchored(state, queries, item, items, parts[items])
 
-    def _similar_users(self, state: UserKNNRegressorState, codes: NDArray[np.int32], n: int) -> CsrParts:
+    def rank_similar_users(self, state: UserKNNRegressorState, codes: NDArray[np.int32], n: int) -> CsrParts:
         picked = unit_rows(codes, len(state.users))
         names = ("users", "similarity")
         return _rust.top_k_product(picked, state.similarity, n, Filter(), names, self._threads(), None)
