@@ -126,8 +126,8 @@ def test_columns():
     ("indptr", "codes", "message"),
     [
         ([0, 1], [0], "expected 2 offsets|got 2"),
-        ([0, 1, 3], [0, 1], "indptr does not ascend"),
-        ([0, 2, 1], [0], "indptr does not ascend"),
+        ([0, 1, 3], [0, 1], "indptr runs from 0 to 3, not from 0 to 2"),
+        ([0, 2, 1], [0], "indptr falls at row 1"),
         ([0, 1, 2], [0, N_ITEMS], f"column {N_ITEMS} at position 1"),
         ([0, 1, 2], [0, -1], "column -1 at position 1"),
         ([0, 0, 2], [3, 2], "row 1 do not ascend at position 1"),

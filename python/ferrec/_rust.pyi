@@ -14,6 +14,7 @@ _I64: TypeAlias = NDArray[np.int64]
 _U32: TypeAlias = NDArray[np.uint32]
 _U64: TypeAlias = NDArray[np.uint64]
 _CsrParts: TypeAlias = tuple[_I64, _I32, _F32]
+_SequenceParts: TypeAlias = tuple[_I64, _I32, _I64 | None]
 _Strings: TypeAlias = tuple[_I64, NDArray[np.uint8]]
 _Dense: TypeAlias = tuple[_F32, int, int]
 _Lists: TypeAlias = tuple[_I64, _I32, int]
@@ -23,6 +24,7 @@ _Progress: TypeAlias = Callable[[int, int], object] | None
 __all__ = [
     "Csr",
     "Mlp",
+    "Sequences",
     "__version__",
     "als",
     "auc",
@@ -125,6 +127,25 @@ class Mlp:
         n_threads: int,
         progress: _Progress,
     ) -> _F32: ...
+
+@final
+class Sequences:
+    def __new__(
+        cls, offsets: _I64, items: _I32, times: _I64 | None, n_items: int, *, name: str = "sequences"
+    ) -> Sequences: ...
+    @staticmethod
+    def from_events(
+        users: _I32, items: _I32, times: _I64 | None, n_users: int, n_items: int, n_threads: int
+    ) -> Sequences: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def n_events(self) -> int: ...
+    def parts(self) -> _SequenceParts: ...
+    def rows(self, rows: _I32) -> Sequences: ...
+    @staticmethod
+    def checked_rows(parts: _SequenceParts, n_items: int, rows: _I32, name: str) -> Sequences: ...
+    def counts(self) -> Csr: ...
 
 def encode_ints(values: _I64, n_threads: int = 0) -> tuple[_I32, _I64]: ...
 def find_strings(labels: _Strings, wanted: _Strings) -> _I32: ...

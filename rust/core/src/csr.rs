@@ -1,6 +1,7 @@
 //! The one sparse matrix type.
 
 use crate::error::{Error, Result};
+use crate::offsets::{self, PIECE};
 use crate::simd::prefetch;
 use rayon::prelude::*;
 use std::ops::{Deref, Range};
@@ -45,9 +46,6 @@ pub struct Csr {
     n_cols: usize,
 }
 
-/// The rows are cut into pieces of about this many entries for the parallel passes.
-const PASS_ENTRIES: usize = 1 << 16;
-
 impl Csr {
     /// Validates the parts; `name` is the argument that errors speak of. Unsorted rows are sorted and
     /// duplicate entries summed in a copy; otherwise the storage is kept as it is.
@@ -58,11 +56,9 @@ impl Csr {
         values: Buf<f32>,
         n_cols: usize,
     ) -> Result<Self> {
-        if indptr.is_empty() {
-            return Err(Error::invalid(name, "indptr is empty; it has one entry more than there are rows"));
-        }
-        if n_cols > i32::MAX as usize || indptr.len() - 1 > i32::MAX as usize {
-            let shape = (indptr.len() - 1, n_cols);
+        let n_rows = indptr.len().saturating_sub(1);
+        if n_cols > i32::MAX as usize || n_rows > i32::MAX as usize {
+            let shape = (n_rows, n_cols);
             return Err(Error::invalid(
                 name,
                 format_args!("shape {shape:?} exceeds {} rows or columns", i32::MAX),
@@ -72,17 +68,7 @@ impl Csr {
             let (i, v) = (indices.len(), values.len());
             return Err(Error::invalid(name, format_args!("{i} column indices but {v} values")));
         }
-        if indptr[0] != 0 || indptr[indptr.len() - 1] != indices.len() as i64 {
-            let (first, last) = (indptr[0], indptr[indptr.len() - 1]);
-            let nnz = indices.len();
-            return Err(Error::invalid(
-                name,
-                format_args!("indptr runs from {first} to {last}, not from 0 to {nnz}"),
-            ));
-        }
-        if let Some(row) = indptr.windows(2).position(|w| w[0] > w[1]) {
-            return Err(Error::invalid(name, format_args!("indptr falls at row {row}")));
-        }
+        offsets::check(name, &indptr, indices.len())?;
         let csr = Self { indptr, indices, values, n_cols };
         let sorted = csr.check_entries(name)?;
         if sorted { Ok(csr) } else { csr.canonical(name) }
@@ -130,7 +116,7 @@ impl Csr {
 
     /// Is it so small that [`Csr::new`] needs no thread pool for it?
     pub fn is_small(n_rows: usize, nnz: usize) -> bool {
-        n_rows < PASS_ENTRIES && nnz < PASS_ENTRIES
+        n_rows < PIECE && nnz < PIECE
     }
 
     /// The given rows, in that order, as often as they are given.
@@ -140,7 +126,9 @@ impl Csr {
             return Err(Error::invalid("rows", format_args!("row {bad}, but there are {n_rows}")));
         }
         let ranges: Vec<_> = rows.iter().map(|&r| self.range(r as usize)).collect();
-        let (indptr, indices, values) = gather(&ranges, self.indices(), self.values());
+        let indptr = offsets::of(&ranges)?;
+        let indices = offsets::gather(&ranges, &indptr, self.indices())?;
+        let values = offsets::gather(&ranges, &indptr, self.values())?;
         Ok(Self::trusted(indptr, indices, values, self.n_cols))
     }
 
@@ -152,38 +140,11 @@ impl Csr {
         n_cols: usize,
         rows: &[i32],
     ) -> Result<Self> {
-        let n_rows = indptr.len().saturating_sub(1);
-        let entries = indices.len().min(values.len());
-        let range = |row: i32| {
-            let at = row as u32 as usize;
-            if at >= n_rows {
-                return Err(Error::invalid("rows", format_args!("row {row}, but there are {n_rows}")));
-            }
-            let (start, end) = (indptr[at], indptr[at + 1]);
-            if start < 0 || end < start || end as usize > entries {
-                let text =
-                    format_args!("row {row} runs from {start} to {end} of {entries} entries").to_string();
-                return Err(Error::invalid(name, text));
-            }
-            Ok(start as usize..end as usize)
-        };
-        // Rows that overlap could ask for more memory than there is.
-        let mut distinct = rows.to_vec();
-        distinct.sort_unstable();
-        distinct.dedup();
-        let mut total = 0;
-        for row in distinct {
-            total += range(row)?.len();
-        }
-        if total > entries {
-            return Err(Error::invalid(
-                name,
-                format_args!("{total} entries in some rows, but {entries} in all"),
-            ));
-        }
-        let ranges = rows.iter().map(|&row| range(row)).collect::<Result<Vec<_>>>()?;
-        let (ends, cols, vals) = gather(&ranges, indices, values);
-        Self::new(name, ends.into(), cols.into(), vals.into(), n_cols)
+        let ranges = offsets::ranges(name, indptr, indices.len().min(values.len()), rows)?;
+        let ends = offsets::of(&ranges)?;
+        let indices = offsets::gather(&ranges, &ends, indices)?;
+        let values = offsets::gather(&ranges, &ends, values)?;
+        Self::new(name, ends.into(), indices.into(), values.into(), n_cols)
     }
 
     /// With sorted rows, duplicate entries summed.
@@ -299,17 +260,7 @@ impl Csr {
 
     /// Row ranges of about equal numbers of entries.
     pub(crate) fn row_pieces(&self) -> Vec<Range<usize>> {
-        let indptr = self.indptr();
-        let mut pieces = Vec::new();
-        let mut start = 0;
-        while start < self.n_rows() {
-            let goal = indptr[start] + PASS_ENTRIES as i64;
-            let end = indptr.partition_point(|&p| p <= goal).max(start + 2) - 1;
-            let end = end.min(start + PASS_ENTRIES).min(self.n_rows());
-            pieces.push(start..end);
-            start = end;
-        }
-        pieces
+        offsets::pieces(self.indptr())
     }
 
     /// The same pattern with other values: `f(row, column, value)`.
@@ -349,7 +300,7 @@ impl Csr {
 
     /// A copy without the stored zeros, or `None` where there are none.
     pub(crate) fn without_zeros(&self) -> Option<Self> {
-        if self.values().par_iter().with_min_len(PASS_ENTRIES).all(|&v| v != 0.0) {
+        if self.values().par_iter().with_min_len(PIECE).all(|&v| v != 0.0) {
             return None;
         }
         let mut indptr = vec![0];
@@ -429,7 +380,7 @@ impl Csr {
             indptr.push(total);
         }
         let (mut indices, mut values) = (vec![0_i32; self.nnz()], vec![0.0_f32; self.nnz()]);
-        let n_ranges = rayon::current_num_threads().min(self.nnz().div_ceil(PASS_ENTRIES)).max(1);
+        let n_ranges = rayon::current_num_threads().min(self.nnz().div_ceil(PIECE)).max(1);
         let mut jobs = Vec::with_capacity(n_ranges);
         let (mut rest_i, mut rest_v): (&mut [i32], &mut [f32]) = (&mut indices, &mut values);
         let mut start = 0;
@@ -468,46 +419,6 @@ impl Csr {
         });
         Self::trusted(indptr, indices, values, self.n_rows())
     }
-}
-
-/// Some runs of entries, one after another: their offsets, columns and values.
-fn gather(runs: &[Range<usize>], indices: &[i32], values: &[f32]) -> (Vec<i64>, Vec<i32>, Vec<f32>) {
-    let mut offsets = Vec::with_capacity(runs.len() + 1);
-    offsets.push(0);
-    let mut total = 0;
-    for run in runs {
-        total += run.len();
-        offsets.push(total as i64);
-    }
-    let (mut cols, mut vals) = (vec![0; total], vec![0.0; total]);
-    let mut jobs = Vec::new();
-    let (mut rest_c, mut rest_v): (&mut [i32], &mut [f32]) = (&mut cols, &mut vals);
-    let mut start = 0;
-    while start < runs.len() {
-        let goal = offsets[start] + PASS_ENTRIES as i64;
-        let end = offsets.partition_point(|&o| o <= goal).max(start + 2) - 1;
-        let len = (offsets[end] - offsets[start]) as usize;
-        let (head_c, tail_c) = rest_c.split_at_mut(len);
-        let (head_v, tail_v) = rest_v.split_at_mut(len);
-        jobs.push((&runs[start..end], head_c, head_v));
-        (rest_c, rest_v) = (tail_c, tail_v);
-        start = end;
-    }
-    let copy = |(runs, cols, vals): (&[Range<usize>], &mut [i32], &mut [f32])| {
-        let mut at = 0;
-        for run in runs {
-            cols[at..at + run.len()].copy_from_slice(&indices[run.clone()]);
-            vals[at..at + run.len()].copy_from_slice(&values[run.clone()]);
-            at += run.len();
-        }
-    };
-    // A single piece is copied where the caller stands: without any thread pool.
-    if jobs.len() <= 1 {
-        jobs.into_iter().for_each(copy);
-    } else {
-        jobs.into_par_iter().for_each(copy);
-    }
-    (offsets, cols, vals)
 }
 
 /// Slices of a [`Csr`], resolved once.

@@ -4,6 +4,7 @@
 use crate::control::Control;
 use crate::csr::Csr;
 use crate::error::{Error, Result};
+use crate::offsets;
 use crate::topk::{Best, Ranked, balanced, drive, key, share_out};
 use std::ops::Range;
 use std::sync::Mutex;
@@ -19,7 +20,7 @@ pub struct Rows<'a> {
 impl<'a> Rows<'a> {
     /// Checks that the offsets run from 0 to the number of ids without falling, and that the ids are columns.
     pub fn new(name: &str, indptr: &'a [i64], cols: &'a [i32], n_cols: usize) -> Result<Self> {
-        check_offsets(name, indptr, cols.len())?;
+        offsets::check(name, indptr, cols.len())?;
         if let Some(at) = cols.iter().position(|&c| c as u32 as usize >= n_cols) {
             let text = format_args!("column {} at position {at}, but there are {n_cols} columns", cols[at]);
             return Err(Error::invalid(name, text));
@@ -58,15 +59,6 @@ impl<'a> Rows<'a> {
     pub(crate) fn row(&self, row: usize) -> &'a [i32] {
         &self.cols[self.range(row)]
     }
-}
-
-fn check_offsets(name: &str, indptr: &[i64], n: usize) -> Result<()> {
-    let whole = indptr.first() == Some(&0) && indptr.last() == Some(&(n as i64));
-    if !whole || indptr.windows(2).any(|w| w[0] > w[1]) {
-        let text = format_args!("indptr does not ascend from 0 to the number of entries, {n}");
-        return Err(Error::invalid(name, text));
-    }
-    Ok(())
 }
 
 /// Entries of ragged rows that one thread takes at a time, about.
@@ -169,7 +161,7 @@ pub fn union(lists: &[Rows<'_>], control: &Control) -> Result<(Vec<i64>, Vec<i32
 
 /// The rank of every score within its row: 1 for the greatest, equal scores in their order.
 pub fn ranks(indptr: &[i64], scores: &[f32], control: &Control) -> Result<Vec<f32>> {
-    check_offsets("scores", indptr, scores.len())?;
+    offsets::check("scores", indptr, scores.len())?;
     check_finite(scores)?;
     let [ranks] =
         fill_rows(indptr, control, Vec::new, |keys: &mut Vec<u64>, row, [out]: [&mut [f32]; 1]| {
@@ -196,8 +188,8 @@ pub fn places(
     control: &Control,
 ) -> Result<Vec<f32>> {
     let (ends, listed) = lists;
-    check_offsets("lists", ends, listed.len())?;
-    check_offsets("scores", indptr, scores.len())?;
+    offsets::check("lists", ends, listed.len())?;
+    offsets::check("scores", indptr, scores.len())?;
     if ends.len() != indptr.len() {
         let text = format!("lists have {} rows and scores {}", ends.len() - 1, indptr.len() - 1);
         return Err(Error::Shape(text));
@@ -220,7 +212,7 @@ pub fn places(
 
 /// The scores brought to 0 … 1 within their rows: 0 for the least, 1 for the greatest, 0 where all are equal.
 pub fn min_max(indptr: &[i64], scores: &[f32], control: &Control) -> Result<Vec<f32>> {
-    check_offsets("scores", indptr, scores.len())?;
+    offsets::check("scores", indptr, scores.len())?;
     check_finite(scores)?;
     let [scaled] = fill_rows(
         indptr,

@@ -61,8 +61,11 @@ pub(crate) fn views<'py, C>(csr: &Csr, owner: &Bound<'py, C>) -> PyResult<Parts<
     Ok((view(csr.indptr(), owner)?, view(csr.indices(), owner)?, view(csr.values(), owner)?))
 }
 
-fn view<'py, T: Element, C>(slice: &[T], owner: &Bound<'py, C>) -> PyResult<Bound<'py, PyArray1<T>>> {
-    // SAFETY: the slice belongs to the frozen matrix that `owner` holds for its whole life, the view keeps
+pub(crate) fn view<'py, T: Element, C>(
+    slice: &[T],
+    owner: &Bound<'py, C>,
+) -> PyResult<Bound<'py, PyArray1<T>>> {
+    // SAFETY: the slice belongs to the frozen value that `owner` holds for its whole life, the view keeps
     // `owner` alive, and it is made read-only before anyone else sees it.
     let array = unsafe { PyArray1::borrow_from_array(&ArrayView1::from(slice), owner.as_any().clone()) };
     array.call_method1("setflags", (false,))?;

@@ -7,6 +7,7 @@ mod evaluation;
 mod features;
 mod ragged;
 mod run;
+mod sequences;
 
 use arrays::{Parts, give, give_ranked, hold, slice, views};
 use ferrec_core::similarity::{Axis, Measure, Request};
@@ -817,6 +818,8 @@ mod _rust {
     };
     #[pymodule_export]
     use super::ragged::{best, calibrate, check_ragged, min_max, mmr, places, ranks, union, values_at};
+    #[pymodule_export]
+    use super::sequences::Sequences;
     #[pymodule_export]
     use super::{
         Csr, Mlp, als, biased_factors, biases, build_csr, cooccurrence, default_threads, encode_ints,
