@@ -18,6 +18,8 @@ import pytest
 import ferrec
 from ferrec import split
 from ferrec.cli import main as cli
+from ferrec.cli.models import kebab
+from ferrec.cli.recommend import size_in_bytes
 from ferrec.evaluation import evaluate, evaluate_ratings
 from ferrec.models import MODELS
 
@@ -87,9 +89,9 @@ def test_fit_says_what_it_did(home: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_from_fit_to_recommend(name: str, home: Path, tmp_path: Path) -> None:
-    kebab = cli._kebab(name)
-    assert kebab == kebab.lower() and "-" not in (kebab[0], kebab[-1])
-    for spelled in (kebab, name):
+    spelling = kebab(name)
+    assert spelling == spelling.lower() and "-" not in (spelling[0], spelling[-1])
+    for spelled in (spelling, name):
         argv = ["fit", "--model", spelled, str(home / "train.parquet"), *COLUMNS, "-o", str(tmp_path / "m")]
         argv += ["--item-table", str(home / "items.csv")] if name == "ContentKNN" else []
         assert cli.main(argv) == 0
@@ -210,7 +212,7 @@ def test_help_has_examples(command: str, tmp_path: Path) -> None:
     assert done.returncode == 0 and done.stderr == ""
     assert "examples:\n  " in done.stdout and f"ferrec {command}" in done.stdout
     if command == "fit":
-        assert all(cli._kebab(name) in done.stdout for name in MODELS)
+        assert all(kebab(name) in done.stdout for name in MODELS)
 
 
 def test_version_and_no_command(tmp_path: Path) -> None:
@@ -389,7 +391,7 @@ def test_inspect(home: Path, model: ferrec.Recommender[Any], tmp_path: Path) -> 
     ],
 )
 def test_sizes(text: str, expected: int) -> None:
-    assert cli._bytes(text) == expected
+    assert size_in_bytes(text) == expected
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")

@@ -26,7 +26,7 @@ def test_everything_is_written_and_the_model_is_the_best_one(events, tmp_path):
     said = []
     prepare = ferrec.Prepare(time="ts", k_core=3)
     models = {"item-knn": ferrec.ItemKNN(), "ease": ferrec.EASE()}
-    summary = pipeline.run(events, tmp_path, models, prepare, trials=3, say=said.append)
+    summary = pipeline.run_pipeline(events, tmp_path, models, prepare, trials=3, say=said.append)
     assert summary == json.loads((tmp_path / "summary.json").read_text())
     assert set(summary["test"]) == {*models, "popularity"}
     validation = {name: one["validation"] for name, one in summary["tuned"].items()}
@@ -56,7 +56,7 @@ def test_the_test_part_chooses_nothing(events, tmp_path, monkeypatch):
 
         monkeypatch.setattr(pipeline, "compare", judge)
         prepare = ferrec.Prepare(time="ts")
-        summary = pipeline.run(events, tmp_path / folder, models, prepare, trials=1, say=str)
+        summary = pipeline.run_pipeline(events, tmp_path / folder, models, prepare, trials=1, say=str)
         best.append(summary["best"])
     assert best[0] == best[1]
 
@@ -71,7 +71,9 @@ def test_the_test_part_chooses_nothing(events, tmp_path, monkeypatch):
 )
 def test_metrics_are_refused_before_any_work(metrics, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        pipeline.run({}, tmp_path / "out", {"ease": ferrec.EASE()}, ferrec.Prepare(), metrics=metrics)
+        pipeline.run_pipeline(
+            {}, tmp_path / "out", {"ease": ferrec.EASE()}, ferrec.Prepare(), metrics=metrics
+        )
     assert not (tmp_path / "out").exists()
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import ferrec
-from ferrec import cli
+from ferrec.cli import main as cli
 from ferrec.datasets import synthetic
 
 METRICS = ["ndcg@10", "recall@10", "coverage@10", "novelty@10"]

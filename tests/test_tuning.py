@@ -10,6 +10,7 @@ import pytest
 import ferrec
 from ferrec import DataError, Interactions, split
 from ferrec.cli import main as cli
+from ferrec.cli.splitting import SPLITS
 from ferrec.evaluation import evaluate, evaluate_ratings
 from ferrec.models import MODELS
 from ferrec.models.search_space import Choice, Float, Int
@@ -442,7 +443,7 @@ def test_cross_validate_says_what_the_api_says(events: str, capsys: pytest.Captu
     assert "Bias(), k-fold:3" in text and text.splitlines()[-1].startswith("deviation")
 
 
-@pytest.mark.parametrize("name", cli._SPLITS)
+@pytest.mark.parametrize("name", SPLITS)
 def test_every_split_by_name(name: str, events: str, capsys: pytest.CaptureFixture[str]) -> None:
     number = ":3" if name == "rolling" else ""
     words = [

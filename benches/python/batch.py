@@ -561,14 +561,16 @@ COMMANDS = {
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    from ferrec.cli.main import _bytes
+    from ferrec.cli.recommend import size_in_bytes
 
     about = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=about)
     parser.add_argument("commands", nargs="+", choices=[*COMMANDS, "billion"], metavar="COMMAND")
     parser.add_argument("--small", action="store_true", help="little data, in seconds")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--memory-limit", type=_bytes, metavar="SIZE", help="of each job, such as 2GiB")
+    parser.add_argument(
+        "--memory-limit", type=size_in_bytes, metavar="SIZE", help="of each job, such as 2GiB"
+    )
     parser.add_argument("--workers", type=int, default=4, help="the most processes with one model open")
     parser.add_argument("--minutes", type=float, default=15.0, help="of the soak")
     parser.add_argument("--picture", type=Path, help="where the soak's goes, as SVG")

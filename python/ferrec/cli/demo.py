@@ -1,5 +1,6 @@
-"""The demonstration behind `ferrec demo`: a year of groceries, from events to explained recommendations."""
+"""`ferrec demo`: a year of groceries, from events to explained recommendations."""
 
+import argparse
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ferrec.cli.common import Answer, Commands, add_command, add_output, sayer, wants_progress
 from ferrec.data import splits
 from ferrec.data.interactions import Interactions
 from ferrec.datasets import CompleteJourney, complete_journey
@@ -18,7 +20,7 @@ from ferrec.models import ItemKNN, Popularity
 from ferrec.models.base import Recommender
 from ferrec.two_stage.hybrid import Hybrid
 
-__all__ = ["run"]
+__all__ = ["add"]
 
 CUTOFF = "2017-11-01"
 METRICS = ("precision@10", "recall@10", "hit_rate@10", "ndcg@10", "map@10", "coverage@10")
@@ -27,7 +29,38 @@ SHOWN = 5
 REASONS = 3
 
 
-def run(
+def add(commands: Commands) -> None:
+    """The command and its options."""
+    parser = add_command(
+        commands,
+        "demo",
+        _run,
+        "a year of grocery purchases, from events to explained recommendations",
+        """
+        ferrec demo
+        ferrec demo --hybrid
+        ferrec demo -o groceries.parquet --json
+        """,
+        extra='needs: pip install "ferrec[demo]", and for the hybrid "ferrec[demo,tensorflow]"',
+    )
+    parser.add_argument(
+        "--hybrid", action="store_true", help="put a neural ranker behind the models, which takes longer"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        default="recs.parquet",
+        metavar="FILE",
+        help="the Parquet file to write or replace (default %(default)s)",
+    )
+    add_output(parser)
+
+
+def _run(args: argparse.Namespace) -> Answer:
+    return _demonstrate(args.output, sayer(args), wants_progress(args), hybrid=args.hybrid), ""
+
+
+def _demonstrate(
     output: PathLike, say: Callable[[str], object], progress: Progress = False, *, hybrid: bool = False
 ) -> dict[str, Any]:
     """Learn from ten months of purchases, test on two, explain some recommendations and write all of them.

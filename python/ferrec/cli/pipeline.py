@@ -1,32 +1,123 @@
-"""The work behind `ferrec pipeline`: raw events to clean ones, a page about them, models and a page of these."""
+"""`ferrec pipeline`: raw events to clean ones, a page about them, models and a page of these."""
 
+import argparse
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ferrec.cli.common import (
+    Answer,
+    Clock,
+    Commands,
+    add_columns,
+    add_command,
+    add_common,
+    add_events,
+    parse_names,
+    sayer,
+    usage_errors,
+    wants_progress,
+)
+from ferrec.cli.models import find_class, kebab
+from ferrec.cli.steps import add_steps, prepare_params
 from ferrec.data import splits
 from ferrec.data.interactions import Interactions
+from ferrec.datasets import complete_journey
+from ferrec.description import describe
 from ferrec.evaluation import compare, report, tune
 from ferrec.evaluation.metrics import LOWER_IS_BETTER, WHOLE, parse_metrics
-from ferrec.io.tables import PathLike
+from ferrec.io.files import csv_delimiter, read_csv
+from ferrec.io.tables import PathLike, refuse_repeated
 from ferrec.kernels.arguments import Progress
-from ferrec.models import Popularity
+from ferrec.models import MODELS, Popularity
 from ferrec.models.base import Recommender
 from ferrec.preparation import Prepare
 
-__all__ = ["run"]
+__all__ = ["add", "run_pipeline"]
 
 METRICS = ("ndcg@10", "recall@10", "precision@10", "coverage@10", "novelty@10")
 BASELINE = "popularity"
 SHARE = 0.2
 """Of the events, the latest: what is judged on, and of the rest, what is tuned on."""
+_NOTES = """\
+Writes events.html (what is in the events), prepare/ (the cleaning, for new data), trials-MODEL.json, report.html
+(the tuned models beside the popular items, on the latest fifth of the events, of users known before), model/ (the
+best, fitted on all) and summary.json. Without --time the parts are random."""
 
 
-def run(
+def add(commands: Commands) -> None:
+    """The command and its options."""
+    parser = add_command(
+        commands,
+        "pipeline",
+        _run,
+        "clean events, look at them, tune models, compare them, keep the best: in one folder",
+        """
+        ferrec pipeline grocery -o grocery/ --dedup exact --k-core 5
+        ferrec pipeline ratings.csv -o out/ --time timestamp --k-core 5 --model ease --model als --trials 20
+        """,
+        extra=_NOTES,
+    )
+    add_events(parser, "; or grocery, the data of ferrec demo")
+    parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="where everything goes")
+    parser.add_argument(
+        "--model", action="append", metavar="NAME", help="to tune; may be repeated (default item-knn, ease)"
+    )
+    parser.add_argument("--trials", type=int, default=10, metavar="N", help="of each model (default 10)")
+    parser.add_argument(
+        "--metrics", default=",".join(METRICS), metavar="LIST", help=f"the first is tuned for ({METRICS[0]})"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default 0)")
+    parser.add_argument("--title", metavar="TEXT", help="of the pages (default: the name of the events)")
+    parser.add_argument("--names", metavar="FILE", help="CSV of items and what to call them, in two columns")
+    add_columns(parser, weighted=False)
+    add_steps(parser)
+    add_common(parser)
+
+
+def _run(args: argparse.Namespace) -> Answer:
+    kinds = [find_class("--model", name, MODELS) for name in args.model or ("item-knn", "ease")]
+    threads = {} if args.threads is None else {"n_threads": args.threads}
+    with usage_errors():
+        table, title, names = _inputs(args)
+        summary = run_pipeline(
+            table,
+            args.output,
+            {kebab(kind.__name__): kind(**threads) for kind in kinds},
+            Prepare(**prepare_params(args)),
+            metrics=parse_names(args.metrics),
+            trials=args.trials,
+            title=title,
+            names=names,
+            seed=args.seed,
+            say=sayer(args),
+            progress=wants_progress(args),
+        )
+    return {"output": str(args.output), **summary}, ""
+
+
+def _inputs(args: argparse.Namespace) -> tuple[object, str, dict[Any, str] | None]:
+    """The events, what the pages call them, and what they call items."""
+    table, names, title = args.events, None, args.title or Path(args.events).name
+    if args.events == "grocery":
+        journey = complete_journey()
+        args.time = "time"
+        table, title = journey.transactions, args.title or "The Complete Journey, groceries of 2017"
+        names = dict(zip(*(journey.products[name].to_pylist() for name in ("item_id", "name")), strict=True))
+    elif (delimiter := csv_delimiter(args.events)) is not None:
+        ids = [name for name in (args.user, args.item, args.event) if name is not None]
+        columns, table = read_csv(args.events, ids, delimiter)
+        refuse_repeated(columns)
+    if args.names is not None:
+        (first, second, *_), read = read_csv(args.names, [], csv_delimiter(args.names) or ",")
+        names = dict(zip(read[first].to_pylist(), read[second].to_pylist(), strict=True))
+    return table, title, names
+
+
+def run_pipeline(
     table: object,
     output: PathLike,
     models: Mapping[str, Recommender[Any]],
@@ -85,8 +176,6 @@ def run(
     DataError
         As `Prepare.fit`; a part would be empty.
     """
-    from ferrec.description import describe
-
     kind, _ = next(iter(parse_metrics(metrics).values()))
     if kind in (*WHOLE, *LOWER_IS_BETTER):
         raise ValueError(
@@ -94,7 +183,7 @@ def run(
         )
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
-    clock = _Clock()
+    clock = Clock()
 
     columns = {name: value for name in ("user", "item", "time", "event") if (value := getattr(prepare, name))}
     describe(table, **columns).to_html(folder / "events.html", title=title)
@@ -161,15 +250,3 @@ def _split(data: Interactions, seed: int) -> tuple[Interactions, Interactions]:
     past, future = splits.by_time(data, fraction=SHARE)
     known = np.bincount(past.events.users, minlength=data.n_users) > 0
     return past, future.select(known[future.events.users])
-
-
-class _Clock:
-    """Seconds of the steps."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.seconds[name], self._last = round(now - self._last, 3), now

@@ -1,0 +1,44 @@
+"""`ferrec similar`."""
+
+import argparse
+
+from ferrec.cli.common import Answer, Commands, add_command, add_common, parse_ids, positive
+from ferrec.cli.models import add_model, load_model
+
+__all__ = ["add"]
+
+
+def add(commands: Commands) -> None:
+    """The command and its options."""
+    parser = add_command(
+        commands,
+        "similar",
+        _run,
+        "show the most similar items of an item, or users of a user",
+        """
+        ferrec similar model/ --item 995242 -n 5
+        ferrec similar model/ --item tea milk --json
+        ferrec similar user-model/ --user ann
+        """,
+    )
+    add_model(parser)
+    side = parser.add_mutually_exclusive_group(required=True)
+    side.add_argument("--item", nargs="+", metavar="ID", help="similar items of these")
+    side.add_argument("--user", nargs="+", metavar="ID", help="similar users of these")
+    parser.add_argument("-n", type=positive, default=10, help="answers for each (default 10)")
+    add_common(parser)
+
+
+def _run(args: argparse.Namespace) -> Answer:
+    model = load_model(args)
+    if args.item is not None:
+        side, recs = "item", model.similar_items(parse_ids(args.item, model.items, "item"), args.n)
+    else:
+        side, recs = "user", model.similar_users(parse_ids(args.user, model.users, "user"), args.n)
+    blocks, results = [], []
+    for query, answers in recs:
+        width = max((len(str(label)) for label, _ in answers), default=0)
+        lines = [f"{label!s:<{width}}  {score:.4f}" for label, score in answers] or ["nothing"]
+        blocks.append("\n  ".join([f"similar to {side} {query}:", *lines]))
+        results.append({side: query, "similar": [{side: label, "score": score} for label, score in answers]})
+    return {"model": type(model).__name__, "results": results}, "\n".join(blocks)

@@ -1,0 +1,59 @@
+"""Splits as the command line names them: `--split NAME[:N]`."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from ferrec.cli.common import UsageError
+from ferrec.data import splits
+from ferrec.data.interactions import Interactions
+
+__all__ = ["SPLITS", "SPLITS_HELP", "add_splitting", "parse_split"]
+
+
+SPLITS: dict[str, tuple[Callable[..., Any], type, Any, str]] = {
+    "leave-last-out": (splits.leave_last_out, int, 1, "the last N events of each user"),
+    "leave-k-out": (splits.leave_k_out, int, 1, "N random events of each user"),
+    "random": (splits.random, float, 0.2, "a random share N of the events"),
+    "k-fold": (splits.k_fold, int, 5, "N random parts, each in turn"),
+    "by-time": (
+        lambda data, share: splits.by_time(data, fraction=share),
+        float,
+        0.2,
+        "the latest share N of the events",
+    ),
+    "rolling": (
+        lambda data, days: splits.rolling(data, round(days * 86_400)),
+        float,
+        7.0,
+        "three windows of N days",
+    ),
+    "cold-users": (splits.cold_users, float, 0.2, "all events of a random share N of the users"),
+    "cold-items": (splits.cold_items, float, 0.2, "all events of a random share N of the items"),
+}
+
+SPLITS_HELP = "splits, with a number after a colon:\n" + "\n".join(
+    f"  {name + ':' + str(default):<20} {about}" for name, (_, _, default, about) in SPLITS.items()
+)
+
+
+def add_splitting(parser: argparse.ArgumentParser, default: str) -> None:
+    """Which split, and what counts in its test part."""
+    parser.add_argument("--split", default=default, metavar="NAME[:N]", help=f"as below (default {default})")
+    parser.add_argument(
+        "--include-seen", action="store_true", help="recommend what users have touched, and count it"
+    )
+
+
+def parse_split(text: str) -> Callable[[Interactions], Any]:
+    """What splits, as `rolling:7` names it."""
+    name, _, number = text.partition(":")
+    if name not in SPLITS:
+        raise UsageError(f"--split: {name!r} is unknown; there are {', '.join(SPLITS)}")
+    function, kind, default, _ = SPLITS[name]
+    try:
+        value = kind(number) if number else default
+    except ValueError:
+        expected = "a whole number" if kind is int else "a number"
+        raise UsageError(f"--split: expected {expected} after {name}:, got {number!r}") from None
+    return lambda data: function(data, value)
