@@ -6,7 +6,11 @@ import subprocess
 import sys
 
 
-def said_by(folder, text, *arguments, timeout=120, **env):
+HANGS = 250
+"""Seconds after which a process counts as hanging: no bound of what it may take."""
+
+
+def said_by(folder, text, *arguments, timeout=HANGS, **env):
     """Runs the text as a script in the folder; what its last line of output says, read as JSON."""
     script = folder / f"script-{abs(hash(text))}.py"
     script.write_text(text)

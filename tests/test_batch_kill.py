@@ -3,12 +3,12 @@
 The jobs run in forks of a process that has everything loaded, so that hundreds of them take seconds.
 """
 
-import json
 import os
-import subprocess
-import sys
+import tempfile
+from pathlib import Path
 
 import pytest
+from scripts import said_by
 
 pytest.importorskip("pyarrow")
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs fork and kill")
@@ -43,7 +43,7 @@ def forked(work):
     "The signal that killed a fork, or 0 where the work was done."
     child = os.fork()
     if child == 0:
-        signal.alarm(60)
+        signal.alarm(250)  # one that hangs must not hang the suite
         code = 1
         try:
             work()
@@ -84,19 +84,14 @@ def dying_at(step, count=None):
     return work
 
 
-def seconds():
-    return time.monotonic() - started
-
-
-started = time.monotonic()
 assert forked(dying_at(-1, home / "steps")) == 0
 whole = contents()
 n_steps = int((home / "steps").read_bytes())
-checked = kills = 0
+kills = 0
 random.seed(0)
 
 # At every step of a run that begins with nothing, and now and then at a step of the one that goes on, too.
-for step in random.sample(range(n_steps), n_steps):
+for step in range(n_steps):
     shutil.rmtree(out, ignore_errors=True)
     assert forked(dying_at(step)) == signal.SIGKILL
     kills += 1
@@ -104,12 +99,9 @@ for step in random.sample(range(n_steps), n_steps):
         kills += bool(forked(dying_at(step // 2)))
     assert forked(job) == 0
     assert contents() == whole, step
-    checked += 1
-    if seconds() > 40:
-        break
 
 # At any moment: killed again and again until one run gets through.
-while checked < 2 * n_steps and seconds() < 55:
+for _ in range(30):
     shutil.rmtree(out, ignore_errors=True)
     for attempt in itertools.count():
         child = os.fork()
@@ -121,7 +113,7 @@ while checked < 2 * n_steps and seconds() < 55:
             finally:
                 os._exit(code)
         if attempt < 8:
-            time.sleep(random.uniform(0, 0.05))
+            time.sleep(random.uniform(0, 0.02))
             os.kill(child, signal.SIGKILL)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if status == 0:
@@ -129,14 +121,21 @@ while checked < 2 * n_steps and seconds() < 55:
         assert status == -signal.SIGKILL
         kills += 1
     assert contents() == whole
-    checked += 1
-print(json.dumps([checked, kills]))
+print(json.dumps([n_steps, kills]))
 """
 
 
-def test_killed_at_any_point_it_goes_on_to_the_same_bytes(tmp_path):
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", SCRIPT, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
-    assert done.returncode == 0, done.stderr
-    checked, kills = json.loads(done.stdout)
-    assert checked > 20 and kills > 20
+@pytest.fixture
+def folder(tmp_path):
+    """In memory where the system can: a kill leaves what was written, whatever it lies on, and syncing is slow."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory) as name:
+        yield Path(name)
+
+
+def test_killed_at_any_point_it_goes_on_to_the_same_bytes(folder):
+    n_steps, kills = said_by(folder, SCRIPT, folder)
+    assert n_steps > 50 and kills > n_steps
