@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 
-
 HANGS = 250
 """Seconds after which a process counts as hanging: no bound of what it may take."""
 

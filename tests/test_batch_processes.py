@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from scripts import said_by
+from scripts import HANGS, said_by
 
 import ferrec
 from ferrec import _rust
@@ -88,7 +88,7 @@ for generation in range(2):
     for at in range(3):
         worker = os.fork()
         if worker == 0:
-            signal.alarm(60)  # one that hangs must not hang the suite
+            signal.alarm({HANGS})  # one that hangs must not hang the suite
             found = [score(model, n_threads) for n_threads in (None, 1, 2)]
             out = home / f"fork-{asked_before}-{{generation}}-{{at}}"
             found.append(ferrec.score_batch(model, None, out, n=4, block_size=16).checksum)
@@ -119,7 +119,7 @@ def work(at):
 if __name__ == "__main__":
     ours = work(0)
     with multiprocessing.get_context({method!r}).Pool(2) as pool:
-        theirs = pool.map_async(work, range(4)).get(90)
+        theirs = pool.map_async(work, range(4)).get({HANGS})
     print(json.dumps(theirs == [ours] * 4))
 """
     assert python(home, body) is True
@@ -133,7 +133,7 @@ def test_threads_score_at_the_same_time(home, tmp_path):
     start = threading.Barrier(len(found))
 
     def work(at):
-        start.wait(30)
+        start.wait(HANGS)
         same = all(ferrec.score_table(model, users, n=4).equals(expected) for _ in range(10))
         ferrec.score_batch(model, users, tmp_path / f"{at}", n=4, block_size=7, n_threads=1 + at % 3)
         found[at] = same and parquet.read_table(tmp_path / f"{at}").equals(expected)
@@ -142,7 +142,7 @@ def test_threads_score_at_the_same_time(home, tmp_path):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(HANGS)
     assert found == [True] * len(found)
 
 
@@ -162,7 +162,7 @@ def pool():
 
 def settled(wanted):
     "Threads that have just been started may not have their names yet."
-    end = time.monotonic() + 10
+    end = time.monotonic() + 100
     while pool() < wanted and time.monotonic() < end:
         time.sleep(0.02)
     return pool()
@@ -228,45 +228,56 @@ a @ a
 model = ferrec.load({str(path)!r})
 score(model, 2)
 time.sleep(0.5)
-before = busy("ferrec-")
-for _ in range(3):
+before = after = busy("ferrec-")
+while after[0] - before[0] < 0.5:  # less would be too little to tell
     score(model, 2)
-after = busy("ferrec-")
+    after = busy("ferrec-")
 print(json.dumps([after[0] - before[0], after[1] - before[1]]))
 """
     ours, others = python(home, body, TF_CPP_MIN_LOG_LEVEL="3")
-    assert ours > 0.3, "too little to tell"
     assert others < 0.15 * ours + 0.1, (ours, others)
 
 
 # ---------------------------------------------------------------- signals
 
 
+BLOCK = 2250
+"""An eighth of the users of the slow model."""
+
+
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory):
     """A model whose users take seconds: nothing in it is zero."""
     rng = np.random.default_rng(0)
-    items = np.stack([rng.permutation(2_000)[:300] for _ in range(36_000)]).astype(np.int32)
+    items = np.stack([rng.permutation(2_000)[:300] for _ in range(18_000)]).astype(np.int32)
     ends = np.arange(0, items.size + 1, 300, dtype=np.int32)
-    x = sp.csr_array((np.ones(items.size, np.float32), items.ravel(), ends), shape=(36_000, 2_000))
+    x = sp.csr_array((np.ones(items.size, np.float32), items.ravel(), ends), shape=(18_000, 2_000))
     path = tmp_path_factory.mktemp("slow") / "model"
     ferrec.EASE().fit(ferrec.Interactions.from_csr(x)).save(path)
     return path
 
 
+@pytest.fixture(scope="module")
+def undisturbed(slow, tmp_path_factory):
+    """The checksum of a job that nobody interrupts."""
+    return ferrec.score_batch(slow, None, tmp_path_factory.mktemp("whole") / "out", block_size=BLOCK).checksum
+
+
 def interrupted(model, folder, number):
-    """Seconds that a job took to end after a signal in the middle of a block; what is checked of every such job."""
+    """Seconds that a job took to end after a signal in its second block; what is checked of every such job."""
     command = [sys.executable, "-m", "ferrec.cli", "recommend", str(model), "-o", "out", "--json", "--resume"]
-    command += ["--block-size", "4500", "--threads", "1"]
+    command += ["--block-size", str(BLOCK), "--threads", "1"]
     folder.mkdir()
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["event"] == "started"
-        time.sleep(0.5)  # in the kernel
+        while not list((folder / "out").glob("part-*.parquet")):
+            assert process.poll() is None
+            time.sleep(0.01)
         sent = time.perf_counter()
         process.send_signal(number)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=HANGS)
         took = time.perf_counter() - sent
     finally:
         process.kill()
@@ -276,25 +287,24 @@ def interrupted(model, folder, number):
         assert json.loads(out.splitlines()[-1]) == {"event": "failed", "error": "interrupted"}
     else:
         assert parts and "what is done is committed, and --resume goes on" in err
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=HANGS, check=True)
     summary = json.loads(done.stdout.splitlines()[-1])
     assert summary["resumed_blocks"] == len(parts)
     return took, summary["checksum"]
 
 
 @posix
-def test_ctrl_c_stops_within_a_second_and_sigterm_after_the_block(slow, tmp_path):
-    """Both keep what was committed, and the job goes on."""
-    whole = ferrec.score_batch(slow, None, tmp_path / "whole", block_size=4500).checksum
-    seconds = []
-    for attempt in range(4):  # whatever else the machine does only adds
-        took, checksum = interrupted(slow, tmp_path / f"{attempt}", signal.SIGINT)
-        assert checksum == whole
-        seconds.append(took)
-        if took < 1.0:
-            break
-    assert min(seconds) < 1.0, seconds
-    assert interrupted(slow, tmp_path / "terminated", signal.SIGTERM)[1] == whole
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_keep_what_was_committed_and_the_job_goes_on(slow, undisturbed, number, tmp_path):
+    assert interrupted(slow, tmp_path / "interrupted", number)[1] == undisturbed
+
+
+@posix
+@pytest.mark.timing
+def test_ctrl_c_stops_a_job_at_once(slow, tmp_path, pace):
+    """The least of several, as whatever else the machine does only adds."""
+    seconds = [interrupted(slow, tmp_path / f"{at}", signal.SIGINT)[0] for at in range(3)]
+    assert min(seconds) < 50 * pace(), seconds
 
 
 def test_the_default_is_what_this_process_may_use():

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from scripts import HANGS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -16,7 +17,11 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 def test_python_of_the_readme_runs(at, tmp_path):
     code = PYTHON[at]
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=HANGS,
     )
     assert done.returncode == 0, done.stderr
     for line, expected in re.findall(r"print\((.*)\)\s+# (\[.*\])", code):
@@ -33,7 +38,7 @@ def test_commands_of_the_readme_exist():
             [sys.executable, "-m", "ferrec.cli", command, "--help"],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=HANGS,
         )
         assert done.returncode == 0, done.stderr
 
