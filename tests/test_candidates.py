@@ -268,7 +268,7 @@ def test_fit_leaves_the_models_alone():
     model = ferrec.ItemKNN(k=3)
     data = sample()
     retrieval = Retrieval([model], n=4).fit(data)
-    assert model._state is None
+    assert not model.is_fitted
     assert retrieval.fitted["item_knn"].k == 3
     given = Retrieval([model.fit(data)], n=4)
     assert given.fitted["item_knn"] is model
@@ -305,7 +305,8 @@ def test_wrong_arguments():
     with pytest.raises(ValueError, match="block_size: must be at least 1, got 0"):
         fitted.iter_candidates(block_size=0)
     with pytest.raises(ValueError, match="n: must be at least 1, got 0"):
-        fitted.set_params(n=0).iter_candidates()
+        Retrieval(fitted.fitted, n=0).iter_candidates()
+    assert fitted.set_params(n=0).candidates(), "parameters count at the next fit"
     other = ferrec.Popularity().fit(ferrec.Interactions.from_arrays([1], [2]))
     with pytest.raises(
         DataError, match="'item_knn' and 'popularity' were fitted on different users, 60 and 1"

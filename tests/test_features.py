@@ -322,7 +322,7 @@ def test_item_similarity(model, last, times):
         return summary("x", lambda a, b: table[a].get(b, 0.0), item, touched)
 
     compare(ItemSimilarity(model=model, last=last, name="x"), oracle, data)
-    assert model._state is None
+    assert not model.is_fitted
 
 
 @pytest.mark.parametrize("last", [1, 8, None])
@@ -331,7 +331,7 @@ def test_embedding_similarity(k, last):
     data = world()
     model = ferrec.PureSVD(k=k)
     table = type(model)(k=k).fit(data)
-    rows = table._directions(table._state).astype(np.float64)
+    rows = table._directions(table.state).astype(np.float64)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     unit = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
 
@@ -558,7 +558,7 @@ def test_set(tmp_path):
         chosen.columns(pairs)
     more = chosen.fit(data).add_to(pairs)
     assert list(more.columns) == ["random_score", "random_rank", *chosen.names]
-    assert all(feature._state is None for feature in ALL), "those given are not fitted"
+    assert all(not feature.is_fitted for feature in ALL), "those given are not fitted"
     with pytest.raises(ValueError, match="'item_popularity' is there already"):
         chosen.add_to(more)
     chosen.save(tmp_path / "features")

@@ -98,7 +98,7 @@ def test_blocks_do_not_matter():
     data = sample()
     one = hybrid().fit(data)
     few = hybrid(block_size=7).set_params(max_pairs=3_000_000).fit(data)
-    few._state = one._state
+    few.adopt(one.state)
     a, b = one.recommend(n=6), few.recommend(n=6)
     assert np.array_equal(a.codes, b.codes)
     assert np.array_equal(a.scores, b.scores)

@@ -251,9 +251,9 @@ def test_learned_weights_are_those_of_scikit_learn(weighted):
     sizes = np.ones(n) if heavy is None else heavy.astype(float)
     oracle = linear.LogisticRegression(C=1 / (l2 * sizes.sum()), tol=1e-8, max_iter=1000)
     oracle.fit(scaled, labels, sample_weight=sizes)
-    assert blend._state.used == ("a_score", "b_score")
-    assert blend._state.weights == pytest.approx(oracle.coef_[0], abs=2e-3)
-    assert blend.score(pairs) == pytest.approx(scaled @ blend._state.weights, abs=1e-5)
+    assert blend.state.used == ("a_score", "b_score")
+    assert blend.state.weights == pytest.approx(oracle.coef_[0], abs=2e-3)
+    assert blend.score(pairs) == pytest.approx(scaled @ blend.state.weights, abs=1e-5)
 
 
 def test_fusion():

@@ -331,7 +331,7 @@ def test_processes_share_the_memory_of_a_model(tmp_path):
     model = ferrec.ItemKNN(k=1).fit(ferrec.Interactions.from_arrays(np.arange(n), np.arange(n)))
     columns = np.tile(np.arange(k, dtype=np.int32), n)
     similarity = _rust.Csr(np.arange(0, n * k + 1, k), columns, np.ones(n * k, np.float32), n)
-    model._state = dataclasses.replace(model.state, similarity=similarity)
+    model.adopt(dataclasses.replace(model.state, similarity=similarity))
     model.save(tmp_path / "model")
     size = folders.describe(tmp_path / "model")["bytes"]
     command = [sys.executable, "-c", SHARED, str(tmp_path / "model")]

@@ -1,6 +1,7 @@
 """Cross-validation, search spaces and tuning."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def data() -> Interactions:
 def test_every_fold_is_a_fit_and_an_evaluation(data: Interactions) -> None:
     model = ferrec.ItemKNN(k=9, shrink=2.0)
     result = ferrec.cross_validate(model, data, 3, ["ndcg@5", "coverage@5"])
-    assert len(result.folds) == 3 and model._state is None
+    assert len(result.folds) == 3 and not model.is_fitted
     for fold, (train, test) in zip(result.folds, split.k_fold(data, 3), strict=True):
         alone = evaluate(ferrec.ItemKNN(k=9, shrink=2.0).fit(train), test, ["ndcg@5", "coverage@5"])
         assert fold.metrics == alone.metrics
@@ -103,6 +104,38 @@ def test_bad_arguments_of_cross_validation(data: Interactions) -> None:
         ferrec.cross_validate(model, data, [])
     with pytest.raises(ValueError, match="k=1"):
         ferrec.cross_validate(model, data, 1)
+
+
+# -- every model ------------------------------------------------------------------------------------------------
+
+EVERY: dict[str, Callable[[], Any]] = {
+    **MODELS,
+    "Hybrid": lambda: ferrec.Hybrid(
+        retrievers={"near": ferrec.ItemKNN(k=5), "popular": ferrec.Popularity()},
+        features=[ferrec.features.ItemPopularity()],
+        ranker=ferrec.ReciprocalRankFusion(),
+        candidates=10,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_model_is_cross_validated_and_tuned(name: str) -> None:
+    model, events = EVERY[name](), sample()
+    before = repr(model)
+    found = ferrec.cross_validate(model, events, 2, ["ndcg@5"])
+    assert len(found.folds) == 2 and found["ndcg@5"] > 0
+    space = model.search_space or {"n_threads": Choice(1, 2)}
+    tuning = ferrec.tune(model, events, 2, "ndcg@5", trials=2, space=space)
+    assert [trial.error for trial in tuning.trials] == [None, None]
+    assert tuning.model.is_fitted and not model.is_fitted and repr(model) == before
+
+
+def test_parameters_of_parts_are_tuned() -> None:
+    pytest.importorskip("optuna")
+    model = EVERY["Hybrid"]()
+    tuning = ferrec.tune(model, sample(), 2, "ndcg@5", trials=2, space={"ranker__k": Float(1.0, 100.0)})
+    assert tuning.model.ranker.k == tuning.best_params["ranker__k"] and model.ranker.k == 60.0
 
 
 # -- search spaces ----------------------------------------------------------------------------------------------

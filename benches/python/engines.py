@@ -277,7 +277,7 @@ def ferrec_one(inputs: Inputs, threads: int) -> Run:
 
     data = ferrec.Interactions.from_csr(inputs.x)
     model = ferrec.ItemKNN(k=NEIGHBORS, n_threads=threads)
-    model._state = ItemNeighborsState(data.users, data.items, data.csr, as_csr(inputs.similarity))
+    model.adopt(ItemNeighborsState(data.users, data.items, data.csr, as_csr(inputs.similarity)))
     users = _some_users(inputs.x)
 
     def run() -> Result:

@@ -160,7 +160,7 @@ def judge(
         fitted = time.perf_counter() - start
         model = ferrec.Hybrid(retrievers=retrievers, candidates=CANDIDATES, ranker=ranker, n_threads=threads)
         whole = held.learned
-        model._state = HybridState(whole.users, whole.items, whole.csr, retrieval, features, ranker)
+        model.adopt(HybridState(whole.users, whole.items, whole.csr, retrieval, features, ranker))
         found = ferrec.evaluate(model, held.report, METRICS)
         both = ferrec.evaluation.Comparison({name: found, best: singles[best]})
         (gap,) = both.significance(METRIC, baseline=best)

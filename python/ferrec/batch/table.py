@@ -170,7 +170,9 @@ class Scorer:
 
     def _answer(self, queries: Queries) -> CsrParts:
         seen = [queries.history] if self.exclude_seen else []
-        return self.model.rank(self.model.state, queries, self.n, Filter(seen, None, self.allowed), None)
+        return self.model.frozen.rank(
+            self.model.state, queries, self.n, Filter(seen, None, self.allowed), None
+        )
 
     def _table(self, labels: NDArray[Any], answers: CsrParts) -> Table:
         return Recommendations(labels, self.model.items, *answers).to_arrow(self.user, self.item)

@@ -34,6 +34,7 @@ from ferrec.io.tables import PathLike, refuse_repeated
 from ferrec.kernels.arguments import Progress
 from ferrec.models import MODELS, Popularity
 from ferrec.models.base import Recommender
+from ferrec.models.estimator import clone
 from ferrec.preparation import Prepare
 
 __all__ = ["add", "run_pipeline"]
@@ -222,7 +223,7 @@ def run_pipeline(
     clock.lap("compare")
     say(f"\nOn {len(future):,} events that no model above has seen:\n{compared!r}")
 
-    final = type(fitted[best])(**fitted[best].get_params()).fit(data, progress=progress)
+    final = clone(fitted[best]).fit(data, progress=progress)
     final.save(folder / "model")
     clock.lap("fit")
     summary = {

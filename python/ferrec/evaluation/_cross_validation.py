@@ -1,10 +1,9 @@
 """The same model on several splits of the data."""
 
-import copy
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from ferrec.evaluation._significance import table
 from ferrec.evaluation.metrics import METRICS, RATINGS, parse_metrics
 from ferrec.kernels.arguments import Progress
 from ferrec.models.base import Recommender
+from ferrec.models.estimator import clone
 
 __all__ = ["CrossValidation", "Fold", "Splits", "cross_validate"]
 
@@ -24,8 +24,6 @@ Pair: TypeAlias = tuple[Interactions, Interactions]
 Splits: TypeAlias = int | Pair | Iterable[Pair] | Callable[[Interactions], Pair | Iterable[Pair]]
 """How the data are split: into so many folds, as given, or by a function of the data such as those of
 `ferrec.split`."""
-
-ModelT = TypeVar("ModelT", bound=Recommender[Any])
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,11 +170,11 @@ def cross_validate(
     """
     check_metrics(metrics)
     if n_threads is not None:
-        model = fresh(model).set_params(n_threads=n_threads)
+        model = clone(model).set_params(n_threads=n_threads)
     folds = []
     for train, test in each_split(data, splits):
         start = time.perf_counter()
-        fitted = fresh(model).fit(train, progress=progress)
+        fitted = clone(model).fit(train, progress=progress)
         between = time.perf_counter()
         found, evaluation = measure(
             fitted,
@@ -216,11 +214,6 @@ def _is_pair(value: object) -> bool:
     return (
         isinstance(value, tuple) and len(value) == 2 and all(isinstance(one, Interactions) for one in value)
     )
-
-
-def fresh(model: ModelT) -> ModelT:
-    """A new model with the same parameters."""
-    return type(model)(**copy.deepcopy(model.get_params()))
 
 
 def check_metrics(metrics: Sequence[str]) -> None:

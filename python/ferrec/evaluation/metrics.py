@@ -225,14 +225,14 @@ def _auc_of(block: Block, some: slice, cuts: list[int], given: About) -> NDArray
     exclude = truth
     if given.exclude_seen:
         exclude = as_csr((_pattern(truth) + _pattern(seen)).tocsr())
-    state = given.model.state
-    positives = (truth.parts()[0], given.model.score_pairs(state, queries, truth))
+    state, model = given.model.state, given.model.frozen
+    positives = (truth.parts()[0], model.score_pairs(state, queries, truth))
     columns = []
     for n in cuts:
         keys = codes.astype(np.uint64)
         indptr, items = _rust.sample_others(exclude, n, given.seed, keys, given.n_threads)
         pairs = _rust.Csr(indptr, items, np.ones(len(items), np.float32), given.n_items)
-        negatives = (indptr, given.model.score_pairs(state, queries, pairs))
+        negatives = (indptr, model.score_pairs(state, queries, pairs))
         columns.append(_rust.auc(positives, negatives, given.n_threads))
     return np.stack(columns, axis=1)
 

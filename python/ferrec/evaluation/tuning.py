@@ -13,13 +13,14 @@ import numpy as np
 from ferrec.data.interactions import Interactions
 from ferrec.data.splits import leave_last_out
 from ferrec.errors import DataError, require
-from ferrec.evaluation._cross_validation import Pair, Splits, check_metrics, each_split, fresh, measure
+from ferrec.evaluation._cross_validation import Pair, Splits, check_metrics, each_split, measure
 from ferrec.evaluation.metrics import LOWER_IS_BETTER
 from ferrec.io.atomic import replacing
 from ferrec.io.progress import bar
 from ferrec.io.tables import PathLike
 from ferrec.kernels.arguments import Progress, as_int
 from ferrec.models.base import Recommender
+from ferrec.models.estimator import clone
 from ferrec.models.search_space import Scalar, SearchSpace
 
 __all__ = ["Trial", "Tuning", "tune"]
@@ -219,7 +220,7 @@ def tune(
     (True, True)
     """
     optuna = require("optuna", "tune")
-    base = model() if isinstance(model, type) else fresh(model)
+    base = model() if isinstance(model, type) else clone(model)
     if n_threads is not None:
         base.set_params(n_threads=n_threads)
     space = base.search_space if space is None else space
@@ -268,7 +269,7 @@ def tune(
     if search.best is None:
         reason = next((trial.error for trial in search.trials if trial.error), "the time was up")
         raise DataError(f"none of {len(search.trials)} trials was completed; the first says: {reason}")
-    best = fresh(base).set_params(**search.best.params).fit(data)
+    best = clone(base).set_params(**search.best.params).fit(data)
     return Tuning(best, metric, search.best, tuple(search.trials))
 
 
@@ -312,7 +313,7 @@ class _Search:
         """The mean over the splits, unless it is given up before; what was computed before is not again."""
         key = tuple(trial.params.items())
         before = self._known.setdefault(key, trial)
-        candidate = fresh(self._base).set_params(**trial.params)
+        candidate = clone(self._base).set_params(**trial.params)
         for step, pair in enumerate(self._parts):
             known = before is not trial and step < len(before.folds)
             trial.folds.append(before.folds[step] if known else self._score(candidate, pair))

@@ -16,7 +16,7 @@ from ferrec.data.candidates import Candidates
 from ferrec.data.interactions import Interactions
 from ferrec.errors import DataError
 from ferrec.kernels.arguments import threads
-from ferrec.models.estimator import Estimator
+from ferrec.models.estimator import Estimator, clone
 from ferrec.models.state import Sides
 
 Column: TypeAlias = NDArray[np.float32]
@@ -90,7 +90,8 @@ class Feature(Estimator[StateT], ABC):
         """
         if not isinstance(data, Interactions):
             raise TypeError(f"data: expected Interactions, got {type(data).__name__}")
-        self._state = self.learn(data)
+        learner = clone(self)
+        self.adopt(learner.learn(data), learner)
         return self
 
     def columns(self, candidates: Candidates, *, n_threads: int | None = None) -> dict[str, Column]:
@@ -116,7 +117,7 @@ class Feature(Estimator[StateT], ABC):
         DataError
             The candidates are of another catalogue, or of users that the feature does not know.
         """
-        state = self.state
+        state, frozen = self.state, self.frozen
         if len(candidates.items) != state.n_items:
             raise DataError(
                 f"candidates: of {len(candidates.items)} items, but {type(self).__name__} was fitted on "
@@ -128,8 +129,8 @@ class Feature(Estimator[StateT], ABC):
                 f"candidates: of user {codes.max()}, but {type(self).__name__} was fitted on {state.n_users}; "
                 f"fit the models and the features on the same data"
             )
-        found = self.compute(state, candidates, threads(n_threads))
-        return dict(zip(self.names, found, strict=True))
+        found = frozen.compute(state, candidates, threads(n_threads))
+        return dict(zip(frozen.names, found, strict=True))
 
 
 FeatureT: TypeAlias = Feature[Any]

@@ -74,12 +74,17 @@ class FeatureSet(Estimator[FeatureSetState]):
     @property
     def names(self) -> list[str]:
         """The names of all columns."""
-        return [name for feature in self.features for name in feature.names]
+        return [name for feature in self._present for name in feature.names]
 
     @property
     def categories(self) -> list[str]:
         """Which of them are categories: what a ranker embeds instead of scaling."""
-        return [name for feature in self.features for name in feature.categories]
+        return [name for feature in self._present for name in feature.categories]
+
+    @property
+    def _present(self) -> Sequence[Feature[Any]]:
+        """The features of the fit, before it those given."""
+        return self.state.features if self.is_fitted else self.features
 
     def fit(self, data: Interactions) -> Self:
         """Learn from what happened before the cut-off.
@@ -103,12 +108,13 @@ class FeatureSet(Estimator[FeatureSetState]):
         for feature in self.features:
             if not isinstance(feature, Feature):
                 raise TypeError(f"features: expected features, got {feature!r}")
-        twice = {name for name in self.names if self.names.count(name) > 1}
+        learner = clone(self)
+        twice = {name for name in learner.names if learner.names.count(name) > 1}
         if twice:
             raise ValueError(f"features: two have a column {min(twice)!r}; name one of them otherwise")
-        fitted = tuple(clone(feature).fit(data) for feature in self.features)
+        fitted = tuple(clone(feature).fit(data) for feature in learner.features)
         touched = np.diff(data.csr.parts()[0]).astype(np.float32)
-        self._state = FeatureSetState(data.users, data.items, touched, fitted)
+        self.adopt(FeatureSetState(data.users, data.items, touched, fitted), learner)
         return self
 
     def columns(self, candidates: Candidates) -> dict[str, Column]:

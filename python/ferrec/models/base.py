@@ -22,7 +22,7 @@ from ferrec.io.progress import Callback, bar
 from ferrec.kernels.arguments import Progress, as_int, threads
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts, as_csr
-from ferrec.models.estimator import Estimator
+from ferrec.models.estimator import Estimator, clone
 from ferrec.models.explanation import Explanation, exact
 from ferrec.models.lookup import encode_ids, listed, read_history, unit_rows
 from ferrec.models.scoring import item_filter
@@ -47,8 +47,6 @@ class Recommender(Estimator[StateT], ABC):
 
     search_space: ClassVar[SearchSpace] = {}
     """Parameters worth tuning and the values worth trying; `ferrec.tune` draws from it."""
-
-    n_threads: int | None
 
     # -- the four hooks of a model, and two that it may have ------------------------------------------------
 
@@ -102,9 +100,10 @@ class Recommender(Estimator[StateT], ABC):
         if not isinstance(data, Interactions):
             hint = "build one with Interactions.from_table, from_parquet, from_arrays or from_csr"
             raise TypeError(f"data: expected Interactions, got {type(data).__name__}; {hint}")
+        learner = clone(self)
         with bar(progress, f"fit {type(self).__name__}") as callback:
             try:
-                self._state = self.learn(data, callback)
+                self.adopt(learner.learn(data, callback), learner)
             except ValueError as error:
                 # Of what is `data` here; some kernels call it x.
                 name, _, what = str(error).partition(": ")
@@ -178,7 +177,7 @@ class Recommender(Estimator[StateT], ABC):
         queries = self._queries(state, users, history)
         chosen = item_filter(state, queries, exclude_seen, exclude_items, allow_items)
         with bar(progress, "recommend") as callback:
-            indptr, items, scores = self.rank(state, queries, n, chosen, callback)
+            indptr, items, scores = self.frozen.rank(state, queries, n, chosen, callback)
         return Recommendations(queries.labels, state.items, indptr, items, scores)
 
     def iter_recommend(
@@ -220,7 +219,7 @@ class Recommender(Estimator[StateT], ABC):
         """
         state = self.state
         n, size = as_int("n", n, minimum=1), as_int("block_size", block_size, minimum=1)
-        codes = encode_ids(state.users, users, "users")
+        codes, frozen = encode_ids(state.users, users, "users"), self.frozen
 
         def blocks() -> Iterator[Recommendations]:
             for start in range(0, len(codes), size):
@@ -228,7 +227,7 @@ class Recommender(Estimator[StateT], ABC):
                 queries = Queries(state.users.decode(some), state.histories(some), some)
                 chosen = item_filter(state, queries, exclude_seen, exclude_items, allow_items)
                 yield Recommendations(
-                    queries.labels, state.items, *self.rank(state, queries, n, chosen, None)
+                    queries.labels, state.items, *frozen.rank(state, queries, n, chosen, None)
                 )
 
         return blocks()
@@ -273,7 +272,7 @@ class Recommender(Estimator[StateT], ABC):
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         columns = (keys % n_items).astype(np.int32)
         pairs = _rust.Csr(indptr, columns, np.ones(len(keys), np.float32), len(state.items), name="pairs")
-        return self.score_pairs(state, queries, pairs)[where]
+        return self.frozen.score_pairs(state, queries, pairs)[where]
 
     def explain(self, user: object, item: object, *, history: object = None) -> Explanation:
         """What a score is made of.
@@ -295,14 +294,14 @@ class Recommender(Estimator[StateT], ABC):
         UnknownIdError
             The user or the item is not in the fitted data.
         """
-        state = self.state
+        state, frozen = self.state, self.frozen
         code = int(state.items.encode(listed([item]), name="item")[0])
         queries = self._queries(state, None if history is not None else [user], history)
         if len(queries) != 1:
             raise ValueError(f"history: explain takes one user, got {len(queries)}")
         pair = unit_rows(np.array([code], dtype=np.int32), len(state.items))
-        score = float(self.score_pairs(state, queries, pair)[0])
-        base, items, parts = self.explain_parts(state, queries, code)
+        score = float(frozen.score_pairs(state, queries, pair)[0])
+        base, items, parts = frozen.explain_parts(state, queries, code)
         base, parts = exact(score, base, parts)
         order = np.lexsort((items, -parts))
         return Explanation(user, item, score, base, state.items.decode(items[order]), parts[order])
@@ -333,7 +332,7 @@ class Recommender(Estimator[StateT], ABC):
         n = as_int("n", n, minimum=1)
         codes = encode_ids(state.items, items, "items")
         return Recommendations(
-            state.items.decode(codes), state.items, *self.rank_similar_items(state, codes, n)
+            state.items.decode(codes), state.items, *self.frozen.rank_similar_items(state, codes, n)
         )
 
     def similar_users(self, users: object = None, n: int = 10) -> Recommendations:
@@ -342,7 +341,7 @@ class Recommender(Estimator[StateT], ABC):
         n = as_int("n", n, minimum=1)
         codes = encode_ids(state.users, users, "users")
         return Recommendations(
-            state.users.decode(codes), state.users, *self.rank_similar_users(state, codes, n)
+            state.users.decode(codes), state.users, *self.frozen.rank_similar_users(state, codes, n)
         )
 
     # -- from labels to integers ----------------------------------------------------------------------------

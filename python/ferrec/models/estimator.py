@@ -1,9 +1,12 @@
-"""What everything with a `fit` shares: stored parameters, one frozen state, one place that says "not fitted"."""
+"""What everything with a `fit` shares: stored parameters, a frozen fit, one place that says "not fitted"."""
 
 import inspect
 import os
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, Self, TypeVar
+
+import numpy as np
 
 from ferrec.errors import NotFittedError
 from ferrec.storage import folders
@@ -13,10 +16,23 @@ StateT = TypeVar("StateT")
 
 
 class Estimator(Generic[StateT]):
-    """Keyword parameters that the constructor only stores, and what `fit` learned as one frozen object."""
+    """Keyword parameters that the constructor only stores, and what `fit` learned as one frozen object.
 
-    _state: StateT | None = None
+    A fit is frozen whole: the state together with the parameters that it was learned with. What answers a call are
+    the state and the `frozen` estimator, so that `set_params` changes nothing before the next `fit`.
+
+    Attributes
+    ----------
+    state_type : type
+        A class attribute: the frozen dataclass that `fit` learns. Its fields are saved, each by its type.
+    n_threads : int or None
+        None, where the estimator has no such parameter.
+    """
+
     state_type: ClassVar[type[Any]]
+    n_threads: int | None = None
+    _fitted: tuple[Self, StateT] | None = None
+    """What `adopt` was given."""
     _fit_call: ClassVar[str]
     """What to call first, for the message."""
 
@@ -87,14 +103,51 @@ class Estimator(Generic[StateT]):
         return f"{type(self).__name__}({', '.join(shown)})"
 
     @property
+    def is_fitted(self) -> bool:
+        """Whether there is a `state`."""
+        return self._fitted is not None
+
+    @property
     def state(self) -> StateT:
         """What `fit` learned, frozen; `NotFittedError` before."""
-        if self._state is None:
+        return self._settled()[1]
+
+    @property
+    def frozen(self) -> Self:
+        """The estimator as it was fitted: what hooks are called on. `NotFittedError` before `fit`.
+
+        A copy with the parameters that the state was learned with. Only `n_threads`, which changes no answer, is
+        the present one.
+        """
+        learner, state = self._settled()
+        if learner.n_threads != self.n_threads:
+            learner = clone(learner)
+            learner.n_threads = self.n_threads
+            self._fitted = learner, state
+        return learner
+
+    def adopt(self, state: StateT, learner: Self | None = None) -> None:
+        """Become fitted.
+
+        Parameters
+        ----------
+        state : State
+            What was learned.
+        learner : Estimator, optional
+            Of the same class, with the parameters that it was learned with; it is kept, so nobody else may change
+            it. By default a copy of this one.
+        """
+        self._fitted = clone(self) if learner is None else learner, state
+
+    def _settled(self) -> tuple[Self, StateT]:
+        if self._fitted is None:
             raise NotFittedError(f"this {type(self).__name__} is not fitted; call {self._fit_call} first")
-        return self._state
+        return self._fitted
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a folder: `model.json` and arrays, no pickle; `ferrec.load` reads it.
+
+        The parameters written are those of the fit.
 
         The folder appears under its name only when it is complete. A model that is there is replaced; any
         other folder or file is refused.
@@ -118,8 +171,31 @@ EstimatorT = TypeVar("EstimatorT", bound=Estimator[Any])
 
 
 def clone(estimator: EstimatorT) -> EstimatorT:
-    """Another one with the same parameters, not fitted."""
-    return type(estimator)(**estimator.get_params(deep=False))
+    """Another one with the same parameters, not fitted.
+
+    Estimators among the parameters are cloned too, also within lists, tuples and mappings; arrays are copied.
+    Anything else is shared, since it may be code or of any size: the encoder of a `ContentKNN`, for example.
+
+    Examples
+    --------
+    >>> import ferrec
+    >>> model = ferrec.Hybrid(retrievers=[ferrec.ItemKNN(k=5)])
+    >>> twin = clone(model)
+    >>> twin.retrievers, twin.retrievers[0] is model.retrievers[0]
+    ([ItemKNN(k=5)], False)
+    """
+    params = estimator.get_params(deep=False)
+    return type(estimator)(**{name: _copied(value) for name, value in params.items()})
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Estimator):
+        return clone(value)
+    if isinstance(value, Mapping):
+        return {name: _copied(one) for name, one in value.items()}
+    if type(value) in (list, tuple, set, frozenset):
+        return type(value)(map(_copied, value))
+    return value.copy() if isinstance(value, np.ndarray) else value
 
 
 def snake_name(estimator: Estimator[Any]) -> str:

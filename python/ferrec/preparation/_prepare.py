@@ -171,7 +171,7 @@ class Prepare(Estimator[State]):
         MissingExtraError
             pyarrow or narwhals is not installed (extra ``parquet``).
         """
-        self._state, _ = learn(_open(table), self.get_params())
+        self.adopt(learn(_open(table), self.get_params())[0])
         return self
 
     def transform(self, table: object) -> Any:
@@ -216,7 +216,8 @@ class Prepare(Estimator[State]):
             As `fit`.
         """
         source = _open(table)
-        self._state, plan = learn(source, self.get_params())
+        state, plan = learn(source, self.get_params())
+        self.adopt(state)
         return self._collect(source, plan)
 
     def transform_parquet(self, source: PathLike, target: PathLike, *, progress: Progress = False) -> Report:
@@ -279,7 +280,8 @@ class Prepare(Estimator[State]):
             As `fit` and `transform_parquet`.
         """
         opened = ParquetSource.open(source)
-        self._state, plan = learn(opened, self.get_params())
+        state, plan = learn(opened, self.get_params())
+        self.adopt(state)
         return self._write(opened, plan, target, progress)
 
     def interactions(self, table: object, *, duplicates: Duplicates = "sum") -> Interactions:
@@ -368,7 +370,7 @@ class Prepare(Estimator[State]):
         """
         state = _files.load(Path(path))
         prepare = cls(**state.params)
-        prepare._state = state
+        prepare.adopt(state)
         return prepare
 
     def _transform(self, table: object, columns: Sequence[str] | None = None) -> tuple[Any, Report]:

@@ -16,7 +16,7 @@ from ferrec.data.candidates import Candidates
 from ferrec.errors import DataError
 from ferrec.io.progress import Callback, bar
 from ferrec.kernels.arguments import Progress
-from ferrec.models.estimator import Estimator
+from ferrec.models.estimator import Estimator, clone
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +111,9 @@ class Ranker(Estimator[StateT], ABC):
                 raise TypeError("validation: expected (candidates, labels)")
             later = _labelled("validation: ", both[0], cast("ArrayLike", both[1]), None, categories)
             check_columns(tuple(candidates.columns), later.candidates, "validation")
+        learner = clone(self)
         with bar(progress, f"fit {type(self).__name__}") as callback:
-            self._state = self.learn(train, later, callback)
+            self.adopt(learner.learn(train, later, callback), learner)
         return self
 
     def score(self, candidates: Candidates) -> NDArray[np.float32]:
@@ -138,7 +139,7 @@ class Ranker(Estimator[StateT], ABC):
         if not isinstance(candidates, Candidates):
             raise TypeError(f"candidates: expected Candidates, got {type(candidates).__name__}")
         check_columns(state.columns, candidates, type(self).__name__)
-        return self.score_pairs(state, candidates)
+        return self.frozen.score_pairs(state, candidates)
 
 
 def _labelled(

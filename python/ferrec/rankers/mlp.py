@@ -277,7 +277,7 @@ class MLPRanker(Ranker[MLPState]):
                 best + 1, color="grey", linewidth=0.8, linestyle=":", label=f"kept: epoch {best + 1}"
             )
         axes.set_xlabel("epoch")
-        axes.set_ylabel(f"{self.loss} loss")
+        axes.set_ylabel(f"{self.frozen.loss} loss")
         axes.legend(frameon=False)
         figure.savefig(path)
 

@@ -77,7 +77,7 @@ def _write_folder(folder: Path, model: Storable, state: Any) -> dict[str, Any]:
         "format": FORMAT,
         "ferrec": _rust.__version__,
         "model": name_of(type(model)),
-        "params": model.get_params(deep=False),
+        "params": model.frozen.get_params(deep=False),
         "saved": datetime.now(UTC).isoformat(timespec="seconds"),
         "scalars": scalars,
         "files": files,
@@ -247,7 +247,7 @@ def _read_folder(folder: Path, verify: bool) -> Storable:
         except (ValueError, TypeError, OverflowError) as error:
             raise ModelFileError(f"{folder}: field {name!r} is damaged: {error}") from error
     try:
-        model._state = kind.stored(stored, fields) if lazy else kind(**fields)
+        model.adopt(kind.stored(stored, fields) if lazy else kind(**fields))
     except ValueError as error:
         raise ModelFileError(f"{folder}: {error}") from error
     return model
@@ -338,7 +338,9 @@ def checksum(model: Storable) -> str:
                 out = _Digesting()
                 _write_array(out, array)
                 learned[f"{name}.{end}"] = out.described()["sha256"]
-    params = {name: value for name, value in model.get_params(deep=False).items() if name != "n_threads"}
+    params = {
+        name: value for name, value in model.frozen.get_params(deep=False).items() if name != "n_threads"
+    }
     text = json.dumps([name_of(type(model)), params, learned], sort_keys=True, default=plain)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -390,7 +392,7 @@ def describe(path: str | os.PathLike[str], *, verify: bool = False) -> dict[str,
         sizes = {"users": users, "items": items, "pairs": int(index["files"]["seen.indices"]["shape"][0])}
     return {
         "model": index["model"],
-        "params": json.loads(json.dumps(model.get_params(deep=False), default=plain)),
+        "params": json.loads(json.dumps(model.frozen.get_params(deep=False), default=plain)),
         "saved": index["saved"],
         "ferrec": index["ferrec"],
         "format": index["format"],

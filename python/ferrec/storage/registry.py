@@ -27,7 +27,6 @@ __all__ = [
 class Storable(Protocol):
     """What `storage` needs of an object: its parameters, and what it has learned as one frozen dataclass."""
 
-    _state: Any | None
     state_type: ClassVar[type[Any]]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -36,6 +35,13 @@ class Storable(Protocol):
     @property
     def state(self) -> Any:
         """What it has learned, or `NotFittedError`."""
+
+    @property
+    def frozen(self) -> "Storable":
+        """The object with the parameters that it has learned with."""
+
+    def adopt(self, state: Any) -> None:
+        """Have learned this, with the present parameters."""
 
 
 @runtime_checkable

@@ -1,5 +1,6 @@
 """The checks, one function each: they take a factory of unfitted models and raise AssertionError."""
 
+import contextlib
 import inspect
 import itertools
 import math
@@ -14,7 +15,7 @@ from ferrec.data.interactions import Interactions
 from ferrec.data.recommendations import Recommendations
 from ferrec.errors import NotFittedError, UnknownIdError, UnsupportedError
 from ferrec.models import Recommender
-from ferrec.storage.folders import load
+from ferrec.storage.folders import checksum, load
 
 Make: TypeAlias = Callable[[], Recommender[Any]]
 
@@ -395,6 +396,36 @@ def a_failed_fit_changes_nothing(make: Make) -> None:
         model.fit(data.select(data.events.users % 2 == 0), progress=stop)
     except _StoppedError:  # a fit that reports no progress is not stopped
         _same(model.recommend(n=5), before)
+
+
+@_check
+def parameters_count_at_the_next_fit(make: Make) -> None:
+    """Whatever is set on a fitted model, it answers as before, and is saved as it was fitted."""
+    data = sample()
+    model = make().fit(data)
+    user, item = data.users.values[0], data.items.values[1]
+    fitted, shown = model.get_params(deep=False), repr(model)
+
+    def answers() -> list[Recommendations]:
+        found = [model.recommend(n=5), model.recommend(history=[data.items.values[:3].tolist()], n=5)]
+        for ask in (model.similar_items, model.similar_users):
+            with contextlib.suppress(UnsupportedError):
+                found.append(ask(n=5))
+        return found
+
+    before, score, digest = answers(), model.score([user], [item]), checksum(model)
+    # Nothing that a model can compute with: where a hook reads one of these, it fails.
+    model.set_params(**{name: object() for name in fitted if name != "n_threads"})
+    for now, then in zip(answers(), before, strict=True):
+        _same(now, then)
+    assert model.score([user], [item]) == score
+    with contextlib.suppress(UnsupportedError):
+        assert model.explain(user, item).score == score[0]
+    assert checksum(model) == digest
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder) / "model")
+        assert repr(load(Path(folder) / "model")) == shown, "it is not saved with the parameters of the fit"
+    _same(model.set_params(**fitted).fit(data).recommend(n=5), before[0])
 
 
 @_check

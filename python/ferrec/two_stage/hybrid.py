@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from ferrec.models import ItemKNN, Popularity, PureSVD
 from ferrec.models.base import ExplanationParts, Recommender
 from ferrec.models.estimator import clone
 from ferrec.models.explanation import HybridExplanation
+from ferrec.models.search_space import Int, SearchSpace
 from ferrec.models.state import State
 from ferrec.rankers import MLPRanker, Ranker
 from ferrec.rankers.contributions import contributions
@@ -102,6 +103,8 @@ class Hybrid(Recommender[HybridState]):
     state_type = HybridState
     _fit_call = "fit(past, future)"
 
+    search_space: ClassVar[SearchSpace] = {"candidates": Int(20, 500, log=True)}
+
     def __init__(
         self,
         *,
@@ -172,8 +175,9 @@ class Hybrid(Recommender[HybridState]):
         for name, part in (("past", past), ("future", future)):
             if not isinstance(part, Interactions):
                 raise TypeError(f"{name}: expected Interactions, got {type(part).__name__}")
+        learner = clone(self)
         with bar(progress, "fit Hybrid") as callback:
-            self._state = self._learn(past, future, _together(past, future), callback)
+            self.adopt(learner._learn(past, future, _together(past, future), callback), learner)
         return self
 
     def learn(self, data: Interactions, callback: Callback | None) -> HybridState:
@@ -388,7 +392,7 @@ class Hybrid(Recommender[HybridState]):
         average, columns = self._columns(state, queries, item)
         shares = np.zeros(len(state.items))
         for name, model in state.retrieval.fitted.items():
-            base, items, parts = model.explain_parts(model.state, queries, item)
+            base, items, parts = model.frozen.explain_parts(model.state, queries, item)
             sizes = np.abs(parts)
             whole = abs(base) + sizes.sum()
             if whole > 0:

@@ -117,24 +117,24 @@ class Retrieval(Estimator[RetrievalState]):
         TypeError, ValueError
             A parameter makes no sense.
         """
-        named = _named(self.models)
-        _quotas(named, self.n)
+        learner = clone(self)
+        named = _named(learner.models)
+        _quotas(named, learner.n)
         fitted = tuple(clone(model).fit(data, progress=progress) for model in named.values())
-        self._state = RetrievalState(tuple(named), fitted)
+        self.adopt(RetrievalState(tuple(named), fitted), learner)
         return self
 
-    @property
-    def state(self) -> RetrievalState:
+    def _settled(self) -> tuple[Self, RetrievalState]:
         """What `fit` made, or the models given where they are fitted."""
-        if self._state is None:
+        if not self.is_fitted:
             named = _named(self.models)
             for name, model in named.items():
-                if model._state is None:
+                if not model.is_fitted:
                     raise NotFittedError(
                         f"{name!r} is not fitted, nor this Retrieval; call {self._fit_call} first"
                     )
-            self._state = RetrievalState(tuple(named), tuple(named.values()))
-        return self._state
+            self.adopt(RetrievalState(tuple(named), tuple(named.values())))
+        return super()._settled()
 
     @property
     def fitted(self) -> dict[str, Model]:
@@ -145,7 +145,8 @@ class Retrieval(Estimator[RetrievalState]):
     @property
     def columns(self) -> list[str]:
         """The names of the columns that its candidates have."""
-        return [f"{name}_{what}" for name in _named(self.models) for what in ("score", "rank")]
+        names = self.state.names if self.is_fitted else _named(self.models)
+        return [f"{name}_{what}" for name in names for what in ("score", "rank")]
 
     @property
     def users(self) -> Ids:
@@ -235,7 +236,7 @@ class Retrieval(Estimator[RetrievalState]):
         state = self.state.models[0].state
         codes = encode_ids(state.users, users, "users")
         rules = (exclude_seen, exclude_items, allow_items)
-        _quotas(self.fitted, self.n)
+        _quotas(self.fitted, self.frozen.n)
 
         def blocks() -> Iterator[Candidates]:
             with bar(progress, "candidates") as callback:
@@ -264,16 +265,17 @@ class Retrieval(Estimator[RetrievalState]):
 
     def _lists(self, queries: Queries, chosen: Filter) -> dict[str, CsrParts]:
         models = self.fitted
-        n = _quotas(models, self.n)
+        n = _quotas(models, self.frozen.n)
         return {
-            name: model.rank(model.state, queries, n[name], chosen, None) for name, model in models.items()
+            name: model.frozen.rank(model.state, queries, n[name], chosen, None)
+            for name, model in models.items()
         }
 
     def _describe(self, pairs: Candidates, own: Mapping[str, CsrParts]) -> Candidates:
         n_threads = threads(self.n_threads)
         columns: dict[str, NDArray[np.float32]] = {}
         for name, model in self.fitted.items():
-            scores = model.score_pairs(model.state, pairs.queries, pairs.pairs)
+            scores = model.frozen.score_pairs(model.state, pairs.queries, pairs.pairs)
             columns[f"{name}_score"] = scores
             indptr, _, best = own[name]
             columns[f"{name}_rank"] = _rust.places((indptr, best), pairs.indptr, scores, n_threads)

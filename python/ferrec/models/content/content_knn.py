@@ -24,6 +24,7 @@ from ferrec.kernels.handles import CsrParts, as_csr, as_dense, rows_of, to_scipy
 from ferrec.kernels.weights import weight
 from ferrec.models.base import ExplanationParts
 from ferrec.models.content.encoder import Encoder, check_weights, features
+from ferrec.models.estimator import clone
 from ferrec.models.explanation import Explanation, exact
 from ferrec.models.item_neighbors import ItemNeighborsState, NeighborScores
 from ferrec.models.lookup import unit_rows
@@ -265,11 +266,12 @@ class ContentKNN(NeighborScores[ContentState]):
         NotFittedError, FileExistsError
             As any model.
         """
-        model = self
-        if self.encoder is not None:
+        model, frozen = self, self.frozen
+        if frozen.encoder is not None:
             text = "encoder: a function is not saved; set it again before fitting the loaded model"
             warnings.warn(text, UserWarning, stacklevel=2)
-            model = copy(self).set_params(encoder=None)
+            model = copy(self)
+            model.adopt(self.state, clone(frozen).set_params(encoder=None))
         super(ContentKNN, model).save(path)
 
 

@@ -169,7 +169,7 @@ class ALS(FactorModel[UserFactorState]):
         >>> sorted(item for item, _ in model.add_items(new).recommend(3)[3])
         ['honey', 'milk']
         """
-        state = self.state
+        state, frozen = self.state, self.frozen
         if not isinstance(data, Interactions):
             raise TypeError(f"data: expected Interactions, got {type(data).__name__}")
         for side, mine, given in (("users", state.users, data.users), ("items", state.items, data.items)):
@@ -193,7 +193,8 @@ class ALS(FactorModel[UserFactorState]):
 
         touched: Any = scipy.sparse.coo_array((values, (columns, rows)), shape=(len(new), n_users))
         vectors = (state.user_factors, n_users, rank)
-        found = _rust.fold_in_als("data", as_csr(touched.tocsr()), vectors, self._objective, self._threads())
+        objective, threads = frozen._objective, frozen._threads()
+        found = _rust.fold_in_als("data", as_csr(touched.tocsr()), vectors, objective, threads)
         table = np.empty((len(items), rank), np.float32)
         table[old_at], table[new_at] = state.table, found.reshape(len(new), rank)
 
@@ -204,6 +205,6 @@ class ALS(FactorModel[UserFactorState]):
         )
         seen, flat = as_csr(merged.tocsr()), table.reshape(-1)
         parts = (flat, *table.shape)
-        moved = _rust.fold_in_als("data", seen, parts, self._objective, self._threads())
-        self._state = UserFactorState(state.users, items, seen, flat, moved)
+        moved = _rust.fold_in_als("data", seen, parts, objective, threads)
+        self.adopt(UserFactorState(state.users, items, seen, flat, moved), frozen)
         return self
