@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow, pyarrow.parquet
 import ferrec
-from ferrec.batch import _store
+from ferrec.io import atomic
 
 home = Path(sys.argv[1])
 users = np.repeat(np.arange(90), 8)
@@ -74,7 +74,7 @@ def dying_at(step, count=None):
 
     def work():
         os.fsync = watched(os.fsync)
-        _store.sync_folder = watched(_store.sync_folder)
+        atomic._sync_folder = watched(atomic._sync_folder)
         for name in ("open", "replace", "unlink", "mkdir"):
             setattr(Path, name, watched(getattr(Path, name)))
         job()

@@ -165,7 +165,7 @@ def test_files_give_it_back(tmp_path):
     ],
 )
 def test_a_strange_file_is_an_error(saved, tmp_path, name, change):
-    from ferrec.storage.folders import write_array
+    from ferrec.io.indexed import write_array
 
     folder = Path(shutil.copytree(saved, tmp_path / "copy"))
     index = json.loads((folder / "model.json").read_text())

@@ -117,7 +117,7 @@ def test_an_index_that_is_none_is_an_error(copy, text):
 
 def replace(folder, name, array):
     """Write another array with the right checksum, as an attacker would."""
-    from ferrec.storage.folders import write_array
+    from ferrec.io.indexed import write_array
 
     edit(folder, lambda index: index["files"].update({name: write_array(folder / f"{name}.npy", array)}))
 

@@ -2,14 +2,13 @@
 
 import errno
 import os
-import uuid
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ferrec.errors import require
-from ferrec.io.atomic import sync_folder
+from ferrec.io.atomic import replacing
 from ferrec.io.locations import open_url
 
 __all__ = ["Store", "open_store"]
@@ -59,18 +58,8 @@ class _Folder(Store):
         (self._path / name).unlink()
 
     def put(self, name: str, data: Any) -> None:
-        temporary = self._path / f".{name}.{uuid.uuid4().hex}.tmp"
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self._path / name)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
-        sync_folder(self._path)
+        with replacing(self._path / name) as file:
+            file.write(data)
 
     def close(self) -> None:
         if self._lock is not None:

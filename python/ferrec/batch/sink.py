@@ -16,13 +16,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from ferrec.batch._source import Size
 from ferrec.batch._store import Store, open_store
 from ferrec.batch.table import EXTRA, Scored
 from ferrec.errors import DataError, require
 from ferrec.io.files import parquet_settings, parquet_writer
+from ferrec.io.indexed import check_index
 
 __all__ = ["MANIFEST", "Sink", "is_file", "open_sink"]
 
@@ -31,6 +32,7 @@ Json: TypeAlias = dict[str, Any]
 MANIFEST = "_manifest.json"
 """Readers of folders of Parquet pass over names that begin so."""
 _FORMAT = 1
+_KEYS = {"format": int, "job": dict, "size": dict, "parts": list, "finished": bool}
 _FILES = (".parquet", ".parq", ".pq")
 _COUNTS = ("users", "rows", "unknown_users", "unknown_items")
 _OURS = re.compile(r"part-\d{6,}\.parquet|\.(part-\d{6,}\.parquet|_manifest\.json)\.[0-9a-f]{32}\.tmp")
@@ -166,9 +168,7 @@ def _begin(store: Store, place: str, manifest: Json, resume: bool) -> Json:
 def _earlier(store: Store, place: str, job: Json) -> Json:
     """The manifest of the job that was begun, as far as its parts are there and whole."""
     try:
-        manifest = json.loads(store.read(MANIFEST))
-        if manifest["format"] != _FORMAT:
-            raise ValueError(f"format {manifest['format']}, and this is ferrec that writes format {_FORMAT}")
+        manifest = check_index(json.loads(store.read(MANIFEST)), _KEYS, _FORMAT)
         begun, parts, _ = manifest["job"], manifest["parts"], Size(**manifest["size"])
         intact = 0
         for part in parts:
@@ -186,7 +186,7 @@ def _earlier(store: Store, place: str, job: Json) -> Json:
         raise DataError(f"{place}: another job was begun there: {'; '.join(differences)}")
     manifest["finished"] = manifest["finished"] and intact == len(parts)
     del parts[intact:]
-    return cast(Json, manifest)
+    return manifest
 
 
 def _is_intact(store: Store, part: Json) -> bool:

@@ -130,6 +130,5 @@ def load_model(args: argparse.Namespace) -> Recommender[Any]:
 def model_folder(args: argparse.Namespace) -> Path:
     """Where the model will go; what may not be replaced is refused before the work."""
     output = Path(args.output)
-    if output.exists() and not (output / "model.json").is_file():
-        raise FileExistsError(f"{output}: exists and is no saved model; choose another folder")
+    folders.MODELS.refuse_other(output)
     return output

@@ -1,20 +1,15 @@
 """What a preparation learned as a folder: `preparation.json` and one `.npy` file an array, as models are saved."""
 
-import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ferrec import _rust
 from ferrec.data.ids import Ids
 from ferrec.errors import FerrecError, ModelFileError
+from ferrec.io.indexed import FolderKind, write_array
 from ferrec.preparation._filters import Known
 from ferrec.preparation._report import Report
 from ferrec.preparation._steps import State
@@ -22,49 +17,25 @@ from ferrec.preparation._values import Scale
 from ferrec.preparation.settings import Settings
 from ferrec.storage import folders
 
-FORMAT = 1
-INDEX = "preparation.json"
-_PARTS = {
-    "format": int,
-    "ferrec": str,
-    "params": dict,
-    "fills": dict,
-    "scales": dict,
-    "report": dict,
-    "files": dict,
-}
+PREPARATIONS = FolderKind(
+    "preparation", "preparation.json", 1, {"params": dict, "fills": dict, "scales": dict, "report": dict}
+)
+"""The folders that preparations are saved in."""
 
 
 def save(state: State, target: Path) -> None:
     """Write the folder; it appears under its name when it is complete."""
-    if target.exists() and not (target / INDEX).is_file():
-        raise FileExistsError(f"{target}: exists and is no saved preparation; choose another folder")
-    index = {
-        "format": FORMAT,
-        "ferrec": _rust.__version__,
-        "saved": datetime.now(UTC).isoformat(timespec="seconds"),
-        "params": _params_out(state.params),
-        "fills": state.fills,
-        "latest": state.latest,
-        "scales": {name: [one.method, one.center, one.spread] for name, one in state.scales.items()},
-        "report": state.report.to_dict(),
-    }
-    target.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        arrays = _arrays(state)
-        index["files"] = {
-            name: folders.write_array(made / f"{name}.npy", array) for name, array in arrays.items()
+    with PREPARATIONS.new(target) as folder:
+        files = {name: write_array(folder / f"{name}.npy", array) for name, array in _arrays(state).items()}
+        content = {
+            "params": _params_out(state.params),
+            "fills": state.fills,
+            "latest": state.latest,
+            "scales": {name: [one.method, one.center, one.spread] for name, one in state.scales.items()},
+            "report": state.report.to_dict(),
+            "files": files,
         }
-        with (made / INDEX).open("w", encoding="utf-8") as file:
-            json.dump(index, file, indent=1, ensure_ascii=False, allow_nan=False, default=folders.plain)
-            file.flush()
-            os.fsync(file.fileno())
-        made.chmod(0o755)
-        folders.put_in_place(made, target)
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
+        PREPARATIONS.write_index(folder, content, folders.plain, allow_nan=False)
 
 
 def _arrays(state: State) -> dict[str, NDArray[Any]]:
@@ -102,34 +73,23 @@ def load(folder: Path) -> State:
     except ModelFileError:
         raise
     except (FerrecError, TypeError, ValueError, KeyError, OverflowError) as error:
-        raise ModelFileError(f"{folder / INDEX}: is damaged: {error}") from error
+        raise ModelFileError(f"{folder / PREPARATIONS.index}: is damaged: {error}") from error
 
 
 def _read_index(folder: Path) -> dict[str, Any]:
-    path = folder / INDEX
-    try:
-        index = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise ModelFileError(f"{folder}: is no saved preparation, {INDEX} is missing") from None
-    except (ValueError, RecursionError, OSError) as error:
-        raise ModelFileError(f"{path}: cannot be read: {error}") from error
-    for key, kind in _PARTS.items():
-        if not isinstance(index, dict) or not isinstance(index.get(key), kind):
-            raise ModelFileError(f"{path}: {key!r} is missing or no {kind.__name__}")
-    if index["format"] != FORMAT:
-        written = f"format {index['format']}, written by ferrec {index['ferrec'][:40]}"
-        raise ModelFileError(f"{path}: {written}; this ferrec reads format {FORMAT}")
+    index = PREPARATIONS.read_index(folder)
     for name, value in index["fills"].items():
         if not isinstance(value, bool | int | float | str):
-            raise ModelFileError(f"{path}: the value that fills {name!r} is {value!r}")
-    return cast("dict[str, Any]", index)
+            raise ModelFileError(f"{folder / PREPARATIONS.index}: the value that fills {name!r} is {value!r}")
+    return index
 
 
 def _known(folder: Path, index: dict[str, Any], side: str) -> Known | None:
     def labels(part: str) -> Ids:
         kinds = ("ints",) if f"{side}.{part}.ints" in index["files"] else ("offsets", "bytes")
         read = {
-            kind: folders.read_array(folder, index, f"{side}.{part}.{kind}", None, True) for kind in kinds
+            kind: PREPARATIONS.read_array(folder, index, f"{side}.{part}.{kind}", None, True)
+            for kind in kinds
         }
         return Ids.from_arrays(read)
 
@@ -148,7 +108,7 @@ def _scale(
         return Scale(method, float(center), float(spread))
     sides = []
     for part in ("centers", "spreads"):
-        array = folders.read_array(folder, index, f"scale{at}.{part}", "<f8", True)
+        array = PREPARATIONS.read_array(folder, index, f"scale{at}.{part}", "<f8", True)
         if len(array) != len(users.kept) or not np.isfinite(array).all():
             raise ValueError(f"the {part} of {name!r} do not fit {len(users.kept)} users")
         sides.append(array)

@@ -10,10 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 import typing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,31 +20,20 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec.data.ids import Ids
 from ferrec.errors import ModelFileError
+from ferrec.io.indexed import FolderKind, array_sha256, write_array, write_bytes
 from ferrec.storage.mapped import SPAN, Mapped, MappedArray, MappedIds, MappedMatrix
 from ferrec.storage.registry import LazyState, Storable, find, is_storable, is_storable_class, name_of
 
 __all__ = ["checksum", "describe", "load", "looked_up_bytes", "release", "resident_bytes", "save"]
 
-FORMAT = 1
-_HEADER_LIMIT = 1 << 24
-"""Bytes of `model.json` that are read at most."""
-_INDEX = "model.json"
+MODELS = FolderKind("model", "model.json", 1, {"model": str, "params": dict, "scalars": dict})
+"""The folders that models are saved in."""
 
 
 def save(model: Storable, path: str | os.PathLike[str]) -> None:
     """Write what was fitted; see `Estimator.save`."""
-    state = model.state
-    target = Path(path)
-    if target.exists() and not (target / _INDEX).is_file():
-        raise FileExistsError(f"{target}: exists and is no saved model; choose another folder")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        _write_folder(made, model, state)
-        put_in_place(made, target)
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
+    with MODELS.new(path) as folder:
+        _write_folder(folder, model, model.state)
 
 
 def _write_folder(folder: Path, model: Storable, state: Any) -> dict[str, Any]:
@@ -57,7 +43,7 @@ def _write_folder(folder: Path, model: Storable, state: Any) -> dict[str, Any]:
     for field in dataclasses.fields(state):
         name, value = field.name, getattr(state, field.name)
         if "file" in field.metadata:
-            files[name] = _write_bytes(folder / field.metadata["file"], value)
+            files[name] = write_bytes(folder / field.metadata["file"], value)
             continue
         several = _is_several(types[name])
         if several:
@@ -67,39 +53,20 @@ def _write_folder(folder: Path, model: Storable, state: Any) -> dict[str, Any]:
         ):
             if is_storable(one):
                 (folder / part).mkdir()
+                (folder / part).chmod(0o755)
                 files[part] = _write_folder(folder / part, one, one.state)
             elif (arrays := _take_apart(one)) is not None:
                 for end, array in arrays.items():
                     files[f"{part}.{end}"] = write_array(folder / f"{part}.{end}.npy", array)
             else:
                 scalars[part] = one
-    index = {
-        "format": FORMAT,
-        "ferrec": _rust.__version__,
+    content = {
         "model": name_of(type(model)),
         "params": model.frozen.get_params(deep=False),
-        "saved": datetime.now(UTC).isoformat(timespec="seconds"),
         "scalars": scalars,
         "files": files,
     }
-    folder.chmod(0o755)
-    return _write_bytes(folder / _INDEX, json.dumps(index, indent=1, default=plain).encode())
-
-
-def put_in_place(made: Path, target: Path) -> None:
-    """Rename; a model that is there steps aside first and is removed last."""
-    if not target.exists():
-        made.rename(target)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent)) / "model"
-    target.rename(aside)
-    try:
-        made.rename(target)
-    except BaseException:
-        aside.rename(target)
-        raise
-    finally:
-        shutil.rmtree(aside.parent, ignore_errors=True)
+    return MODELS.write_index(folder, content, plain)
 
 
 def plain(value: object) -> object:
@@ -132,50 +99,6 @@ def _take_apart(value: object) -> dict[str, NDArray[Any]] | None:
     if isinstance(value, np.ndarray):
         return {"values": value}
     return None
-
-
-class _Digesting:
-    """A file that only counts and digests what is written to it, and hands it on to another where there is one."""
-
-    def __init__(self, file: typing.BinaryIO | None = None) -> None:
-        self._file, self._digest, self.size = file, hashlib.sha256(), 0
-
-    def write(self, data: Any) -> None:
-        self._digest.update(data)
-        self.size += len(data)
-        if self._file is not None:
-            self._file.write(data)
-
-    def described(self) -> dict[str, Any]:
-        """What an index says of the file."""
-        return {"bytes": self.size, "sha256": self._digest.hexdigest()}
-
-
-def write_array(path: Path, array: NDArray[Any]) -> dict[str, Any]:
-    with path.open("wb") as file:
-        out = _Digesting(file)
-        _write_array(out, array)
-        file.flush()
-        os.fsync(file.fileno())
-    return {"dtype": array.dtype.str, "shape": list(array.shape), **out.described()}
-
-
-def _write_array(out: _Digesting, array: NDArray[Any]) -> None:
-    np.lib.format.write_array(out, np.ascontiguousarray(array), allow_pickle=False)
-
-
-def _write_bytes(path: Path, data: bytes) -> dict[str, Any]:
-    with path.open("wb") as file:
-        out = _Digesting(file)
-        out.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    return out.described()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load(path: str | os.PathLike[str], *, verify: bool = False) -> Any:
@@ -222,13 +145,15 @@ def load(path: str | os.PathLike[str], *, verify: bool = False) -> Any:
 
 
 def _read_folder(folder: Path, verify: bool) -> Storable:
-    index = _read_index(folder)
+    index = MODELS.read_index(folder)
     try:
         model: Storable = _made({"model": index["model"], "params": index["params"]})
     except ModelFileError as error:
-        raise ModelFileError(f"{folder / _INDEX}: {error}") from None
+        raise ModelFileError(f"{folder / MODELS.index}: {error}") from None
     except TypeError as error:
-        raise ModelFileError(f"{folder / _INDEX}: parameters do not fit {index['model']}: {error}") from None
+        raise ModelFileError(
+            f"{folder / MODELS.index}: parameters do not fit {index['model']}: {error}"
+        ) from None
     fields: dict[str, Any] = {}
     stored: dict[str, Mapped] = {}
     kind = model.state_type
@@ -239,7 +164,7 @@ def _read_folder(folder: Path, verify: bool) -> Storable:
         try:
             if "file" in field.metadata:
                 path = folder / field.metadata["file"]
-                fields[name] = _checked(path, index["files"].get(name), verify).read_bytes()
+                fields[name] = MODELS.checked(path, index["files"].get(name), verify).read_bytes()
             elif lazy and wanted in _KINDS:
                 stored[name] = _map(folder, index, name, wanted, verify)
             else:
@@ -335,9 +260,7 @@ def checksum(model: Storable) -> str:
             learned[name] = part
         else:
             for end, array in arrays.items():
-                out = _Digesting()
-                _write_array(out, array)
-                learned[f"{name}.{end}"] = out.described()["sha256"]
+                learned[f"{name}.{end}"] = array_sha256(array)
     params = {
         name: value for name, value in model.frozen.get_params(deep=False).items() if name != "n_threads"
     }
@@ -381,7 +304,7 @@ def describe(path: str | os.PathLike[str], *, verify: bool = False) -> dict[str,
     if verify:
         for field in _stored(model).values():
             field.read()
-    index = _read_index(Path(path))
+    index = MODELS.read_index(Path(path))
     files = {
         name: {k: v for k, v in entry.items() if k != "sha256"} for name, entry in index["files"].items()
     }
@@ -431,41 +354,11 @@ def _is_several(wanted: object) -> bool:
     return typing.get_origin(wanted) is tuple and wanted != tuple[str, ...]
 
 
-def _read_index(folder: Path) -> dict[str, Any]:
-    path = folder / _INDEX
-    try:
-        with path.open("rb") as file:
-            text = file.read(_HEADER_LIMIT)
-        index = json.loads(text)
-    except FileNotFoundError:
-        raise ModelFileError(f"{folder}: is no saved model, {_INDEX} is missing") from None
-    except (ValueError, RecursionError, OSError) as error:
-        raise ModelFileError(f"{path}: cannot be read: {error}") from error
-    expected = {
-        "format": int,
-        "ferrec": str,
-        "model": str,
-        "params": dict,
-        "saved": str,
-        "scalars": dict,
-        "files": dict,
-    }
-    for key, kind in expected.items():
-        if not isinstance(index, dict) or not isinstance(index.get(key), kind):
-            raise ModelFileError(f"{path}: {key!r} is missing or no {kind.__name__}")
-    if index["format"] != FORMAT:
-        version = f"format {index['format']}, written by ferrec {index['ferrec'][:40]}"
-        raise ModelFileError(
-            f"{path}: {version}; this is ferrec {_rust.__version__}, which reads format {FORMAT}"
-        )
-    return typing.cast("dict[str, Any]", index)
-
-
 def _field(folder: Path, index: dict[str, Any], name: str, wanted: Any, verify: bool) -> object:
     """A field of the type that the state wants; the file has no say in it."""
 
     def array(part: str, dtype: str | None = None) -> NDArray[Any]:
-        return read_array(folder, index, f"{name}.{part}", dtype, verify)
+        return MODELS.read_array(folder, index, f"{name}.{part}", dtype, verify)
 
     value = index["scalars"].get(name)
     if wanted == tuple[str, ...]:
@@ -495,7 +388,7 @@ def _field(folder: Path, index: dict[str, Any], name: str, wanted: Any, verify: 
             raise ValueError("holds values that are not finite")
         return values
     if is_storable_class(kind):
-        _checked(folder / name / _INDEX, index["files"].get(name), verify)
+        MODELS.checked(folder / name / MODELS.index, index["files"].get(name), verify)
         part = _read_folder(folder / name, verify)
         if not isinstance(part, kind):
             raise ValueError(f"expected a {kind.__name__}, got {type(part).__name__}")
@@ -520,40 +413,8 @@ def _map(folder: Path, index: dict[str, Any], name: str, wanted: object, verify:
     kind = "ints" if wanted is Ids and f"{name}.ints" in index["files"] else wanted
     opened, parts = _KINDS[kind]
     arrays = {
-        part: read_array(folder, index, f"{name}.{part}", dtype, verify) for part, dtype in parts.items()
+        part: MODELS.read_array(folder, index, f"{name}.{part}", dtype, verify)
+        for part, dtype in parts.items()
     }
     digests = {f"{name}.{part}": str(index["files"][f"{name}.{part}"].get("sha256")) for part in parts}
     return opened(folder, name, arrays, digests)
-
-
-def _checked(path: Path, entry: object, verify: bool) -> Path:
-    """The path of a file that is as the index says."""
-    if not isinstance(entry, dict):
-        raise ModelFileError(f"{path.parent / _INDEX}: says nothing of {path.name!r}")
-    try:
-        size = path.stat().st_size
-        if size != entry.get("bytes"):
-            raise ModelFileError(
-                f"{path}: has {size} bytes, expected {entry.get('bytes')}: truncated or altered"
-            )
-        if verify and _digest(path) != entry.get("sha256"):
-            raise ModelFileError(f"{path}: does not match its checksum: altered")
-    except OSError as error:
-        missing = isinstance(error, FileNotFoundError)
-        raise ModelFileError(f"{path}: {'is missing' if missing else error}") from None
-    return path
-
-
-def read_array(
-    folder: Path, index: dict[str, Any], name: str, dtype: str | None, verify: bool
-) -> NDArray[Any]:
-    path = _checked(folder / f"{name}.npy", index["files"].get(name), verify)
-    try:
-        array = np.lib.format.open_memmap(path, mode="r")
-    except Exception as error:  # NumPy's header parser lets many kinds through, tokenize's among them
-        raise ModelFileError(f"{path}: is no array: {error}") from error
-    if array.ndim != 1 or array.dtype.hasobject:
-        raise ModelFileError(f"{path}: is no flat array of numbers")
-    if dtype is not None and array.dtype != np.dtype(dtype):
-        raise ModelFileError(f"{path}: has dtype {array.dtype}, expected {np.dtype(dtype)}")
-    return array
