@@ -85,14 +85,12 @@ def _undocumented_attributes(cls: type, doc: str) -> list[str]:
 
 
 def _methods(cls: type) -> Iterator[tuple[str, Any]]:
-    """Public methods that the class itself defines and that do not override a documented one."""
+    """Public methods that the class itself introduces; one that overrides another keeps to its sections."""
     for name, value in vars(cls).items():
         function = value.__func__ if isinstance(value, classmethod | staticmethod) else value
-        if name.startswith("_") or not inspect.isfunction(function):
-            continue
-        if function.__doc__ is None and any(name in vars(base) for base in cls.__mro__[1:]):
-            continue  # the docstring is inherited
-        yield name, function
+        overrides = any(name in vars(base) for base in cls.__mro__[1:])
+        if not name.startswith("_") and inspect.isfunction(function) and not overrides:
+            yield name, function
 
 
 def _missing_of_function(function: Any, *, example: bool) -> Iterator[str]:

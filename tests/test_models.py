@@ -56,6 +56,14 @@ def test_a_model_that_breaks_the_contract_is_caught():
         check_recommender(Padding)
 
 
+def test_a_model_that_has_learned_nothing_is_caught():
+    class Learned(ferrec.Random):
+        personalized = True
+
+    with pytest.raises(AssertionError, match=r"0\.13 of the items are of the user's group"):
+        CHECKS["beats_the_baselines"](Learned)
+
+
 @pytest.mark.parametrize("model", ["ItemKNN", "UserKNN", "P3Alpha", "RP3Beta"])
 def test_the_missing_item_of_the_checkerboard_comes_first(model):
     recs = MODELS[model]().fit(checkerboard()).recommend(n=1)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,30 @@ def test_intervals_are_those_of_scipy(level: float) -> None:
         rng=np.random.default_rng(1),
     ).confidence_interval
     assert got == pytest.approx(tuple(found), abs=0.05 * values.std() / math.sqrt(200))
+
+
+SAMPLES = {
+    "hits": lambda rng: rng.integers(0, 2, 50).astype(float),
+    "few": lambda rng: rng.random(2),
+    "skewed": lambda rng: rng.pareto(1.5, 300),
+    "ties": lambda rng: rng.integers(0, 4, 31) / 3,
+    "negative": lambda rng: -rng.gamma(0.3, size=80),
+}
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.95, 0.999])
+@pytest.mark.parametrize("name", SAMPLES)
+def test_of_the_same_resamples_intervals_are_those_of_scipy_to_the_last_digits(
+    name: str, level: float
+) -> None:
+    values = SAMPLES[name](np.random.default_rng(4))
+    drawn = _rust.bootstrap_means(values, 1, 999, 7, 1)
+    given = SimpleNamespace(bootstrap_distribution=drawn)
+    found = stats.bootstrap(
+        (values,), np.mean, confidence_level=level, n_resamples=0, method="BCa", bootstrap_result=given
+    )
+    expected = tuple(found.confidence_interval)
+    assert interval(values, level, 999, 7, 1) == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
 def test_intervals_hold_the_true_mean_as_often_as_they_say() -> None:

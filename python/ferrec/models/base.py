@@ -48,6 +48,10 @@ class Recommender(Estimator[StateT], ABC):
     search_space: ClassVar[SearchSpace] = {}
     """Parameters worth tuning and the values worth trying; `ferrec.tune` draws from it."""
 
+    personalized: ClassVar[bool] = True
+    """Whether a user's history decides what is recommended. Baselines say False: the accuracy check of
+    `ferrec.testing` leaves them out."""
+
     # -- the four hooks of a model, and two that it may have ------------------------------------------------
 
     @abstractmethod

@@ -14,7 +14,7 @@ import numpy as np
 from ferrec.data.interactions import Interactions
 from ferrec.data.recommendations import Recommendations
 from ferrec.errors import NotFittedError, UnknownIdError, UnsupportedError
-from ferrec.models import Recommender
+from ferrec.models import Popularity, Random, Recommender
 from ferrec.storage.folders import checksum, load
 
 Make: TypeAlias = Callable[[], Recommender[Any]]
@@ -74,6 +74,54 @@ def checkerboard(n: int = 12) -> Interactions:
     users, items = np.meshgrid(np.arange(n), np.arange(n), indexing="ij")
     meet = ((users + items) % 2 == 0) & (users != items)
     return attributed(Interactions.from_arrays(users[meet], items[meet]))
+
+
+N_GROUPS = 5
+"""Of users and of items in `grouped`."""
+
+MARGIN = 0.4
+"""By how much the share of hits on `grouped` must exceed that of the better baseline."""
+
+
+def grouped(seed: int = 0) -> Interactions:
+    """Users and items in five groups; users prefer items of their own group.
+
+    User u and item i belong together where ``u % 5 == i % 5``. A user has rated two in five items of the own
+    group with 4 or 5, and one in twenty of the others with 1 or 2. Some items are three times as popular as
+    others, whatever the group. The attribute `size` of an item is mostly its group.
+
+    Parameters
+    ----------
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    Interactions
+        600 users × 250 items with ratings and times.
+
+    Examples
+    --------
+    >>> data = grouped()
+    >>> data.n_users, data.n_items
+    (600, 250)
+    """
+    rng = np.random.default_rng(seed)
+    n_users, n_items = 600, 250
+    own = np.arange(n_users)[:, None] % N_GROUPS == np.arange(n_items) % N_GROUPS
+    popular = rng.permutation(np.linspace(0.5, 1.5, n_items))
+    rated = rng.random((n_users, n_items)) < np.where(own, 0.4, 0.05) * popular
+    ratings = np.where(own, rng.integers(4, 6, own.shape), rng.integers(1, 3, own.shape))
+    users, items = rng.permutation(np.argwhere(rated)).T
+    return attributed(Interactions.from_arrays(users, items, ratings[users, items], np.arange(len(users))))
+
+
+def share_of_hits(model: Recommender[Any]) -> float:
+    """How many of five recommendations on `grouped` are of the user's own group; the model is fitted."""
+    recs = model.fit(grouped()).recommend(n=5)
+    users = np.repeat(recs.queries, np.diff(recs.indptr))
+    items = recs.items.decode(recs.codes)
+    return float((users % N_GROUPS == items % N_GROUPS).sum() / (5 * len(recs)))
 
 
 def attributed(data: Interactions) -> Interactions:
@@ -444,6 +492,21 @@ def similarities_are_valid(make: Make) -> None:
         for label in labels.values[:8].tolist():
             assert label not in [other for other, _ in recs[label]]
             assert ask(label, n=6)[label] == recs[label]
+
+
+@_check
+def beats_the_baselines(make: Make) -> None:
+    """Five recommendations hit the user's group on `grouped` far more often than popular and random items do.
+
+    A model that says ``personalized = False`` need not.
+    """
+    model = make()
+    if not model.personalized:
+        return
+    hits, chance = share_of_hits(model), max(share_of_hits(Popularity()), share_of_hits(Random()))
+    assert hits >= chance + MARGIN, (
+        f"{hits:.2f} of the items are of the user's group, of the baselines' {chance:.2f}"
+    )
 
 
 @_check

@@ -39,6 +39,7 @@ class Bias(RatingModel[RatingState]):
     """
 
     state_type = RatingState
+    personalized = False
     _mean_side = "users"
     center = "baseline"
 

@@ -47,6 +47,7 @@ class Popularity(Recommender[PopularityState]):
     """
 
     state_type = PopularityState
+    personalized = False
 
     search_space: ClassVar[SearchSpace] = {"half_life": Float(86_400.0, 365 * 86_400.0, log=True)}
 

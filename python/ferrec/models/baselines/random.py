@@ -43,6 +43,7 @@ class Random(Recommender[RandomState]):
     """
 
     state_type = RandomState
+    personalized = False
 
     def __init__(self, *, seed: int = 0, n_threads: int | None = None) -> None:
         self.seed = seed
