@@ -13,9 +13,9 @@ from scipy import sparse
 import ferrec
 from ferrec import DataError, Interactions, _rust, split
 from ferrec.evaluation import Calibration, evaluate, probability_metrics, rating_metrics
-from ferrec.evaluation.metrics import gini
 from ferrec.kernels import ranking_metrics
 from ferrec.kernels.handles import as_csr
+from ferrec.kernels.metrics import gini
 
 sk = pytest.importorskip("sklearn.metrics")
 

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 
 from ferrec.batch.table import EXTRA, Block, Scorer, Table, list_lengths
 from ferrec.errors import DataError, require
-from ferrec.io.files import expand
+from ferrec.io.files import PARQUET, expand, is_hidden
 from ferrec.io.locations import open_url
 
 __all__ = ["Size", "Source", "open_source"]
 
 Json: TypeAlias = dict[str, Any]
 
-_SUFFIXES = (".parquet", ".parq", ".pq")
 _ROWS_READ = 1024
 """Rows that are decoded at once: their histories may be long."""
 _BUFFER = 1 << 20
@@ -275,7 +274,7 @@ def _places(path: str) -> list[tuple[Any, str]]:
     """The file system and the paths of a local path or pattern, or of a URL that pyarrow or fsspec knows."""
     fs = require("pyarrow.fs", EXTRA)
     if "://" not in path:
-        return [(fs.LocalFileSystem(), file) for file in expand(path, _SUFFIXES, "Parquet")[0]]
+        return [(fs.LocalFileSystem(), file) for file in expand(path, PARQUET, "Parquet")[0]]
     filesystem, root = open_url(path)
     info = filesystem.get_file_info(root)
     if info.type == fs.FileType.NotFound:
@@ -284,13 +283,12 @@ def _places(path: str) -> list[tuple[Any, str]]:
         return [(filesystem, root)]
     found = filesystem.get_file_info(fs.FileSelector(root, recursive=True))
     files = sorted(
-        one.path for one in found if one.is_file and one.path.endswith(_SUFFIXES) and not _hidden(one, root)
+        one.path
+        for one in found
+        if one.is_file
+        and one.path.endswith(PARQUET)
+        and not is_hidden(one.path.removeprefix(root).strip("/").split("/"))
     )
     if not files:
-        raise DataError(f"{path}: the folder holds no Parquet files (*{', *'.join(_SUFFIXES)})")
+        raise DataError(f"{path}: the folder holds no Parquet files (*{', *'.join(PARQUET)})")
     return [(filesystem, file) for file in files]
-
-
-def _hidden(info: Any, root: str) -> bool:
-    """Spark and its like leave temporary files beside the data."""
-    return any(part[0] in "._" for part in info.path.removeprefix(root).strip("/").split("/"))

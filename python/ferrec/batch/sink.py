@@ -22,7 +22,7 @@ from ferrec.batch._source import Size
 from ferrec.batch._store import Store, open_store
 from ferrec.batch.table import EXTRA, Scored
 from ferrec.errors import DataError, require
-from ferrec.io.files import parquet_settings, parquet_writer
+from ferrec.io.files import PARQUET, parquet_settings, parquet_writer
 from ferrec.io.indexed import check_index
 
 __all__ = ["MANIFEST", "Sink", "is_file", "open_sink"]
@@ -33,7 +33,6 @@ MANIFEST = "_manifest.json"
 """Readers of folders of Parquet pass over names that begin so."""
 _FORMAT = 1
 _KEYS = {"format": int, "job": dict, "size": dict, "parts": list, "finished": bool}
-_FILES = (".parquet", ".parq", ".pq")
 _COUNTS = ("users", "rows", "unknown_users", "unknown_items")
 _OURS = re.compile(r"part-\d{6,}\.parquet|\.(part-\d{6,}\.parquet|_manifest\.json)\.[0-9a-f]{32}\.tmp")
 
@@ -116,7 +115,7 @@ class _Parts(Sink):
 
 def is_file(sink: str | os.PathLike[str]) -> bool:
     """Whether answers go to one file: by its ending."""
-    return os.fspath(sink).endswith(_FILES)
+    return os.fspath(sink).endswith(PARQUET)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,6 @@ __all__ = [
     "add_common",
     "add_events",
     "add_output",
-    "delimiter_of",
     "parse_ids",
     "parse_names",
     "plain",
@@ -185,11 +183,6 @@ def _parse_weight(text: str) -> tuple[Any, float]:
         return kind, float(weight)
     except ValueError:
         raise UsageError(f"--event-weight: expected TYPE=NUMBER, got {text!r}") from None
-
-
-def delimiter_of(path: str) -> str:
-    """Of a CSV table of attributes, by its name."""
-    return "\t" if ".tsv" in Path(path).suffixes else ","
 
 
 def wants_progress(args: argparse.Namespace) -> bool:

@@ -10,12 +10,12 @@ from ferrec.cli.common import (
     add_columns,
     add_command,
     add_common,
-    delimiter_of,
     read_events,
     usage_errors,
     wants_progress,
 )
 from ferrec.cli.models import KINDS, add_training, kebab, make_model, model_folder
+from ferrec.io.files import csv_delimiter
 from ferrec.rankers import RANKERS
 
 __all__ = ["add"]
@@ -72,10 +72,12 @@ def _run(args: argparse.Namespace) -> Answer:
     data = read_events(args.events, args)
     with usage_errors():
         if args.item_table is not None:
-            split, delimiter = dict(map(_parse_separator, args.split)), delimiter_of(args.item_table)
+            split, delimiter = dict(map(_parse_separator, args.split)), csv_delimiter(args.item_table) or ","
             data = data.with_items(args.item_table, id=args.item, split=split, delimiter=delimiter)
         if args.user_table is not None:
-            data = data.with_users(args.user_table, id=args.user, delimiter=delimiter_of(args.user_table))
+            data = data.with_users(
+                args.user_table, id=args.user, delimiter=csv_delimiter(args.user_table) or ","
+            )
         clock.lap("read")
         model.fit(data, progress=wants_progress(args))
     clock.lap("fit")

@@ -4,6 +4,7 @@ import argparse
 
 from ferrec.cli.common import Answer, Commands, add_command
 from ferrec.cli.models import add_model
+from ferrec.io.text import aligned
 from ferrec.storage import folders
 
 __all__ = ["add"]
@@ -42,5 +43,4 @@ def _run(args: argparse.Namespace) -> Answer:
         (f"  {name}", f"{entry['dtype']} × {'×'.join(map(str, entry['shape']))}, {entry['bytes']:,} bytes")
         for name, entry in info["files"].items()
     ]
-    width = max(len(name) for name, _ in rows)
-    return info, "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+    return info, "\n".join(aligned(rows))

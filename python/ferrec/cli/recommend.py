@@ -30,6 +30,7 @@ from ferrec.cli.common import (
 from ferrec.cli.models import add_model
 from ferrec.data.ids import Ids
 from ferrec.errors import DataError, require
+from ferrec.io.files import PARQUET
 from ferrec.io.progress import bar
 from ferrec.models.base import Recommender
 from ferrec.storage import folders
@@ -155,7 +156,8 @@ def _source(args: argparse.Namespace, model: Recommender[Any]) -> object:
         place is None
         or "://" in place
         or Path(place).is_dir()
-        or re.search(r"[*?\[]|\.(parquet|parq|pq)$", place)
+        or place.endswith(PARQUET)
+        or re.search(r"[*?\[]", place)
     ):
         return place
     ids = _read_ids(place, model.users, "users", args.user_column)
@@ -223,7 +225,7 @@ def _until_sigterm(output: str) -> Iterator[Callable[[], None]]:
 
 def _read_ids(source: str, ids: Ids, name: str, column: str) -> Any:
     """Ids from a file with one on each line, standard input ("-"), or a Parquet file."""
-    if source.endswith((".parquet", ".parq", ".pq")):
+    if source.endswith(PARQUET):
         if not Path(source).is_file():
             raise FileNotFoundError(f"{source}: no such file")
         try:

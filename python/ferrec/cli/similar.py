@@ -4,6 +4,7 @@ import argparse
 
 from ferrec.cli.common import Answer, Commands, add_command, add_common, parse_ids, positive
 from ferrec.cli.models import add_model, load_model
+from ferrec.io.text import aligned
 
 __all__ = ["add"]
 
@@ -37,8 +38,7 @@ def _run(args: argparse.Namespace) -> Answer:
         side, recs = "user", model.similar_users(parse_ids(args.user, model.users, "user"), args.n)
     blocks, results = [], []
     for query, answers in recs:
-        width = max((len(str(label)) for label, _ in answers), default=0)
-        lines = [f"{label!s:<{width}}  {score:.4f}" for label, score in answers] or ["nothing"]
+        lines = aligned((str(label), f"{score:.4f}") for label, score in answers) or ["nothing"]
         blocks.append("\n  ".join([f"similar to {side} {query}:", *lines]))
         results.append({side: query, "similar": [{side: label, "score": score} for label, score in answers]})
     return {"model": type(model).__name__, "results": results}, "\n".join(blocks)

@@ -16,7 +16,7 @@ from ferrec.data.attributes import Categories, Column, Columns, Lists, Numbers
 from ferrec.data.ids import Ids, factorize
 from ferrec.errors import DataError, require
 from ferrec.io.columns import as_column, datetimes, is_null, is_text, numbers, numpy_nulls, read_ids
-from ferrec.io.files import open_csv, open_parquet
+from ferrec.io.files import csv_delimiter, open_csv, open_parquet
 from ferrec.io.strings import Coded, Strings
 from ferrec.io.tables import Table, open_table
 
@@ -71,7 +71,7 @@ class Source:
         table = self.table
         if not isinstance(table, str | os.PathLike):
             return open_table(table, None if self.columns is None else [self.id, *self.columns])
-        if str(table).endswith((".csv", ".tsv", ".csv.gz", ".tsv.gz")):
+        if csv_delimiter(table) is not None:
             return open_csv(table, ids=[self.id], others=self.columns, delimiter=self.delimiter)
         return open_parquet(table)
 

@@ -13,7 +13,7 @@ from ferrec.data.attribute_tables import Source, attach
 from ferrec.data.attributes import Columns
 from ferrec.data.ids import Ids, factorize
 from ferrec.errors import DataError
-from ferrec.io.arrays import read_only
+from ferrec.io.arrays import read_only, spread
 from ferrec.io.columns import read_event_weights, read_times, read_weights
 from ferrec.io.files import open_csv, open_parquet
 from ferrec.io.tables import PathLike, Table, open_table
@@ -23,8 +23,6 @@ __all__ = ["Duplicates", "Events", "Interactions"]
 
 Duplicates: TypeAlias = Literal["sum", "last", "max", "count", "error"]
 """What to do where a user has several events with one item."""
-
-_QUANTILES = {"min": 0.0, "25%": 0.25, "median": 0.5, "75%": 0.75, "max": 1.0}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -770,8 +768,8 @@ class Interactions:
             "pairs": self.nnz,
             "density": self.nnz / cells if cells else 0.0,
             "duplicate_share": 1 - self.nnz / len(self) if len(self) else 0.0,
-            "events_per_user": _spread(np.bincount(events.users, minlength=self.n_users)),
-            "events_per_item": _spread(np.bincount(events.items, minlength=self.n_items)),
+            "events_per_user": spread(np.bincount(events.users, minlength=self.n_users)),
+            "events_per_item": spread(np.bincount(events.items, minlength=self.n_items)),
             "weight_range": [float(weights.min()), float(weights.max())] if len(weights) else None,
             "time_range": self._time_range(),
         }
@@ -907,10 +905,3 @@ def _axis_labels(ids: object | None, n: int, name: str) -> tuple[Ids, NDArray[np
         raise DataError(f"{name}: {n - len(labels):,} ids repeat an earlier one; the first is {label!r}")
     moved = bool((codes != np.arange(n)).any())
     return labels, codes if moved else None
-
-
-def _spread(counts: NDArray[np.integer[Any]]) -> dict[str, float] | None:
-    if not len(counts):
-        return None
-    quantiles = np.quantile(counts, list(_QUANTILES.values()))
-    return {**dict(zip(_QUANTILES, quantiles.tolist(), strict=True)), "mean": float(counts.mean())}

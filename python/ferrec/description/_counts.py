@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
+from ferrec.io import arrays
+from ferrec.kernels.metrics import gini
 from ferrec.preparation.log import Log
 
 Facts = dict[str, Any]
@@ -62,19 +64,7 @@ def _popularity(items: Counts) -> Facts:
 
 def spread(values: NDArray[Any]) -> Facts:
     """Quantiles and mean, None where there are no values."""
-    if not len(values):
-        return dict.fromkeys((*_QUANTILES, "mean"))
-    found = np.quantile(values, list(_QUANTILES.values()))
-    return {**dict(zip(_QUANTILES, found.tolist(), strict=True)), "mean": float(values.mean())}
-
-
-def gini(counted: Counts) -> float:
-    """The Gini coefficient: 0 where all have the same, towards 1 where one has everything."""
-    n = len(counted)
-    if not n:
-        return 0.0
-    ordered = np.sort(counted)
-    return float((2 * np.arange(1, n + 1) - n - 1) @ ordered / (n * ordered.sum()))
+    return dict(arrays.spread(values, _QUANTILES) or dict.fromkeys((*_QUANTILES, "mean")))
 
 
 def doubling(counted: Counts) -> Facts:

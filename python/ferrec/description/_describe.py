@@ -13,6 +13,7 @@ from ferrec.description._counts import Facts, counts
 from ferrec.description._times import times
 from ferrec.io.files import csv_delimiter, open_csv
 from ferrec.io.tables import PathLike
+from ferrec.io.text import aligned
 from ferrec.preparation import Prepare
 from ferrec.preparation.frames import Columns, ParquetSource, is_path, open_frame
 from ferrec.preparation.log import Log, read_log
@@ -50,7 +51,7 @@ class Description:
             ``events``, ``users``, ``items``, ``pairs``: counts; ``missing``: rows left out by column;
             ``density`` and ``sparsity`` of users × items; ``repeats``: the share of events that repeat a pair
             (``of_events``) and of pairs with more than one event (``of_pairs``); ``per_user``, ``per_item``:
-            quantiles, mean, Gini coefficient and a histogram of the number of events; ``popularity``: what share
+            quantiles, mean, Gini index and a histogram of the number of events; ``popularity``: what share
             of the events the most popular items have.
 
             ``times``, None without times: ``first``, ``last``, ``days``; ``gaps``: the share of a user's next
@@ -73,9 +74,7 @@ class Description:
 
     def __repr__(self) -> str:
         """A line for each thing found."""
-        said = _text.lines(self.facts)
-        width = max(len(name) for name, _ in said)
-        return "\n".join(f"{name:<{width}}  {text}" for name, text in said)
+        return "\n".join(aligned(_text.lines(self.facts)))
 
     def to_html(self, path: PathLike | None = None, *, title: str = "Events") -> str:
         """One page with pictures and nothing to load, for phones and desks, light and dark.
@@ -155,8 +154,8 @@ def describe(
     items       2
     pairs       3: 75 % of all users × items
     repeats     40 % of the events repeat a pair; 67 % of the pairs occur more than once, one 2 times
-    per user    min 2 · median 2.5 · mean 2.5 · 95 % ≤ 2.95 · max 3 · Gini 0.10
-    per item    min 2 · median 2.5 · mean 2.5 · 95 % ≤ 2.95 · max 3 · Gini 0.10
+    per user    min 2 · median 2.5 · mean 2.5 · 95 % ≤ 2.95 · max 3 · Gini 0.20
+    per item    min 2 · median 2.5 · mean 2.5 · 95 % ≤ 2.95 · max 3 · Gini 0.20
     popularity  of the items 1 % have 60 %, 10 % have 60 %, 20 % have 60 % of the events; 0 % occur once
     types       view 3, buy 2
     from view   of its pairs go on to buy 67 %

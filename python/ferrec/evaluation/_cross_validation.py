@@ -12,8 +12,8 @@ from ferrec.data.splits import k_fold
 from ferrec.evaluation._ranking import evaluate
 from ferrec.evaluation._ratings import evaluate_ratings
 from ferrec.evaluation._results import Evaluation
-from ferrec.evaluation._significance import table
 from ferrec.evaluation.metrics import METRICS, RATINGS, parse_metrics
+from ferrec.io.text import table
 from ferrec.kernels.arguments import Progress
 from ferrec.models.base import Recommender
 from ferrec.models.estimator import clone
@@ -111,7 +111,7 @@ class CrossValidation:
             rows.append([f"fold {number}", *values, *sizes])
         for label, means in (("mean", self.metrics), ("deviation", self.deviations)):
             rows.append([label, *(f"{value:.4f}" for value in means.values()), "", "", ""])
-        return "\n".join(line.rstrip() for line in table(rows).splitlines())
+        return table(rows)
 
 
 def cross_validate(

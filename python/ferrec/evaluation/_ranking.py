@@ -23,13 +23,14 @@ from ferrec.evaluation.metrics import (
     Wanted,
     about,
     cuts_of,
-    gini,
     measure,
     parse_metrics,
 )
+from ferrec.io.arrays import joined
 from ferrec.io.progress import bar
 from ferrec.kernels.arguments import Progress, as_int
 from ferrec.kernels.handles import Lists, as_csr, rows_of, to_scipy
+from ferrec.kernels.metrics import gini
 from ferrec.models.base import Recommender
 
 __all__ = ["compare", "evaluate"]
@@ -152,22 +153,20 @@ def evaluate(
             if callback is not None:
                 callback(min(start + _BLOCK, len(aligned.users)), len(aligned.users))
 
-    counted = _joined([part.codes for part in parts], np.int32)
-    per_user = {
-        name: _joined([part.values[name] for part in parts], np.float64) for name in _per_user(wanted)
-    }
+    counted = joined([part.codes for part in parts], np.int32)
+    per_user = {name: joined([part.values[name] for part in parts], np.float64) for name in _per_user(wanted)}
     result = Evaluation(
         metrics=_means(wanted, per_user, dict(zip(whole_cuts, exposure, strict=True))),
         per_user=per_user,
         users=model.users.decode(counted),
-        activity=_joined([part.activity for part in parts], np.int64),
+        activity=joined([part.activity for part in parts], np.int64),
         hits=Hits(
             model.items,
             given.popularity,
-            np.concatenate([[0], np.cumsum(_joined([part.n_true for part in parts], np.int64))]),
-            _joined([part.items for part in parts], np.int32),
-            _joined([part.gains for part in parts], np.float32),
-            _joined([part.ranks for part in parts], np.int32),
+            np.concatenate([[0], np.cumsum(joined([part.n_true for part in parts], np.int64))]),
+            joined([part.items for part in parts], np.int32),
+            joined([part.gains for part in parts], np.float32),
+            joined([part.ranks for part in parts], np.int32),
         ),
         skipped_users=aligned.skipped_users,
         skipped_items=aligned.skipped_items,
@@ -262,10 +261,6 @@ class _Part:
         self.values, self.codes, self.ranks = values, block.codes, block.ranks
         self.n_true = np.diff(indptr)
         self.activity = np.diff(block.seen.parts()[0])
-
-
-def _joined(arrays: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
-    return np.concatenate(arrays) if arrays else np.empty(0, dtype)
 
 
 def _per_user(wanted: Wanted) -> list[str]:

@@ -13,9 +13,10 @@ from ferrec import _rust
 from ferrec.data.ids import Ids
 from ferrec.errors import DataError
 from ferrec.evaluation._segments import by_count, by_label
-from ferrec.evaluation._significance import Difference, Significance, table
+from ferrec.evaluation._significance import Difference, Significance
 from ferrec.evaluation._statistics import Test, holm, intervals, mean, p_value
 from ferrec.evaluation.metrics import HITS, cuts_of, named_hits, parse_metrics
+from ferrec.io.text import aligned, table
 from ferrec.kernels.arguments import threads
 
 __all__ = ["Comparison", "Evaluation", "Hits"]
@@ -317,9 +318,8 @@ class Evaluation:
 
     def __repr__(self) -> str:
         """A table of the metrics, and a line about what was not counted."""
-        width = max(map(len, self.metrics))
         lines = [f"Evaluation({_count(self.n_users, 'user')})"]
-        lines += [f"  {name:<{width}}  {value:.4f}" for name, value in self.metrics.items()]
+        lines += aligned(((name, f"{value:.4f}") for name, value in self.metrics.items()), "  ")
         lines += [f"  not counted: {line}" for line in self.not_counted]
         return "\n".join(lines)
 

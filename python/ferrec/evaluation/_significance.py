@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ferrec.io.text import table
+
 __all__ = ["Difference", "Significance"]
 
 
@@ -81,14 +83,6 @@ class Significance:
             for one in self.differences
         ]
         return table([head, *rows])
-
-
-def table(rows: list[list[str]]) -> str:
-    """Columns side by side, the first to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
-    )
 
 
 def shown_p(value: float) -> str:

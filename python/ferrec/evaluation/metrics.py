@@ -158,15 +158,6 @@ def named_hits(table: NDArray[np.float64], cuts: Sequence[int]) -> dict[str, NDA
     return {f"{kind}@{k}": table[:, at, of] for at, k in enumerate(cuts) for of, kind in enumerate(HITS)}
 
 
-def gini(counts: NDArray[np.integer[Any]]) -> float:
-    """How unevenly the counts are spread: 0 where all are equal, 1 where one has everything."""
-    n, total = len(counts), int(counts.sum())
-    if n < 2 or not total:
-        return 0.0
-    places = 2.0 * np.arange(1, n + 1) - n - 1
-    return float(places @ np.sort(counts)) / ((n - 1) * total)
-
-
 # -- of lists -------------------------------------------------------------------------------------------------
 
 

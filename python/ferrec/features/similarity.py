@@ -12,6 +12,7 @@ from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
 from ferrec.errors import DataError
 from ferrec.features.base import Column, Feature, FeatureState
+from ferrec.io.arrays import unit_vectors
 from ferrec.kernels.arguments import as_int
 from ferrec.models import ItemKNN, Recommender
 from ferrec.models.estimator import clone, snake_name
@@ -142,10 +143,8 @@ class EmbeddingSimilarity(Feature[EmbeddingState]):
                 f"model: expected one with a vector for each item, such as ALS, got {self.model!r}"
             )
         recent, model = _recent(data, self.last), clone(self.model).fit(data)
-        table: NDArray[Any] = model._directions(model.state).astype(np.float64)
-        norms = np.linalg.norm(table, axis=1, keepdims=True)
-        unit = np.divide(table, norms, out=np.zeros(table.shape), where=norms > 0)
-        return EmbeddingState(data.n_users, data.n_items, recent, unit.astype(np.float32).reshape(-1))
+        table = unit_vectors(model._directions(model.state))
+        return EmbeddingState(data.n_users, data.n_items, recent, table.reshape(-1))
 
     def compute(self, state: EmbeddingState, candidates: Candidates, n_threads: int) -> list[Column]:
         recent = _of_queries(state.recent, candidates.queries)

@@ -1,5 +1,6 @@
 """Small facts about NumPy arrays."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -42,3 +43,27 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+def joined(arrays: Sequence[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
+    """The arrays one after another; none at all are an empty one of the dtype."""
+    return np.concatenate(arrays) if arrays else np.empty(0, dtype)
+
+
+def unit_vectors(table: NDArray[Any]) -> NDArray[np.float32]:
+    """The rows with length 1 (0 where they have none), computed in float64."""
+    wide = table.astype(np.float64)
+    norms = np.linalg.norm(wide, axis=1, keepdims=True)
+    unit: NDArray[Any] = np.divide(wide, norms, out=np.zeros(wide.shape), where=norms > 0)
+    return np.ascontiguousarray(unit, dtype=np.float32)
+
+
+QUARTILES = {"min": 0.0, "25%": 0.25, "median": 0.5, "75%": 0.75, "max": 1.0}
+
+
+def spread(values: NDArray[Any], quantiles: Mapping[str, float] = QUARTILES) -> dict[str, float] | None:
+    """Quantiles by name, and the mean; None where there are no values."""
+    if not len(values):
+        return None
+    found = np.quantile(values, list(quantiles.values()))
+    return {**dict(zip(quantiles, found.tolist(), strict=True)), "mean": float(values.mean())}

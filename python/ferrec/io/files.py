@@ -1,7 +1,7 @@
 """Parquet and CSV files: read column by column, written whole or not at all."""
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,13 +41,16 @@ class _Reading:
             raise DataError(f"{self.path}: cannot be read as {self.what}: {error}") from error
 
 
+PARQUET = (".parquet", ".parq", ".pq")
+"""How the names of Parquet files end."""
+_CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 
 def open_parquet(path: PathLike) -> Table:
     """A Parquet file, a folder of them (read in the order of their names, hive partitions too), or a glob."""
     pyarrow = require("pyarrow", EXTRA)
-    files = expand(path, (".parquet", ".parq", ".pq"), "Parquet")
+    files = expand(path, PARQUET, "Parquet")
 
     def read(name: str) -> object:
         # A column of strings comes as codes and a dictionary: it is never spelled out row by row.
@@ -72,7 +75,7 @@ def parquet_batches(path: PathLike, size: int, columns: Sequence[str] | None = N
     parquet = require("pyarrow.parquet", EXTRA)
     partition_keys = require("pyarrow.dataset", EXTRA).get_partition_keys
     with _Reading(pyarrow, path, "Parquet"):
-        dataset = _dataset(*expand(path, (".parquet", ".parq", ".pq"), "Parquet"), set())
+        dataset = _dataset(*expand(path, PARQUET, "Parquet"), set())
         schema = dataset.schema
         if columns is not None:
             schema = pyarrow.schema([schema.field(name) for name in columns])
@@ -116,7 +119,7 @@ def open_csv(path: PathLike, *, ids: Sequence[str], others: Sequence[str] | None
 def csv_delimiter(path: PathLike) -> str | None:
     """The delimiter of CSV files, by their names; None for other files."""
     place = Path(path)
-    names = sorted(place.rglob("*")) if place.is_dir() else [place]
+    names = _files_in(place, _CSV) if place.is_dir() else [place]
     kinds = {suffix for name in names for suffix in name.suffixes[-2:] if suffix in _DELIMITERS}
     return _DELIMITERS[min(kinds)] if kinds else None
 
@@ -127,7 +130,7 @@ def read_csv(
     """The names in the header, and a pyarrow table of some columns or all, but no repeated ones."""
     pyarrow = require("pyarrow", EXTRA)
     csv = require("pyarrow.csv", EXTRA)
-    files, _ = expand(path, (".csv", ".tsv", ".csv.gz", ".tsv.gz"), "CSV")
+    files, _ = expand(path, _CSV, "CSV")
     parse = csv.ParseOptions(delimiter=delimiter)
     text = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
 
@@ -180,9 +183,7 @@ def expand(path: PathLike, suffixes: tuple[str, ...], what: str) -> tuple[list[s
     if place.is_file():
         return [str(place)], str(place.parent)
     if place.is_dir():
-        found = (f for f in sorted(place.rglob("*")) if f.name.endswith(suffixes) and f.is_file())
-        # Spark and its like leave _SUCCESS, .crc and temporary files beside the data.
-        files = [str(f) for f in found if not any(part[0] in "._" for part in f.relative_to(place).parts)]
+        files = list(map(str, _files_in(place, suffixes)))
         if not files:
             raise DataError(f"{path}: the folder holds no {what} files (*{', *'.join(suffixes)})")
         return files, str(place)
@@ -191,6 +192,16 @@ def expand(path: PathLike, suffixes: tuple[str, ...], what: str) -> tuple[list[s
     if not files:
         raise FileNotFoundError(f"{path}: no such file or folder, and no file matches it as a pattern")
     return files, None
+
+
+def _files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    found = (file for file in sorted(folder.rglob("*")) if file.name.endswith(suffixes) and file.is_file())
+    return [file for file in found if not is_hidden(file.relative_to(folder).parts)]
+
+
+def is_hidden(parts: Iterable[str]) -> bool:
+    """Whether a file below a folder is passed over: Spark and its like leave _SUCCESS, .crc and temporary files."""
+    return any(part[0] in "._" for part in parts)
 
 
 def parquet_settings(schema: Any, compression: str) -> dict[str, Any]:

@@ -72,3 +72,36 @@ def ranking_metrics(
             result[f"{name}@{k}"] = table[:, at, which]
         result[f"coverage@{k}"] = np.array([np.count_nonzero(exposure[at]) / max(n_items, 1)])
     return result
+
+
+def gini(counts: NDArray[np.integer[Any]]) -> float:
+    """Gini index of counts: 0 where all are equal, 1 where one has everything.
+
+    Of n counts in ascending order the index is Σ (2i − n − 1) cᵢ / ((n − 1) Σ cᵢ). The denominator with n − 1,
+    where the economists' formula for a whole population has n, makes 1 the greatest value for any n.
+
+    Parameters
+    ----------
+    counts : ndarray of int, shape (n,)
+        At least 0, in any order.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 for fewer than two counts, and where all are 0.
+
+    References
+    ----------
+    Shani & Gunawardana, "Evaluating Recommendation Systems", Recommender Systems Handbook, 2011, 8.3.3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> gini(np.array([3, 3, 3])), gini(np.array([0, 0, 5])), gini(np.array([0, 1, 3]))
+    (0.0, 1.0, 0.75)
+    """
+    n, total = len(counts), int(counts.sum())
+    if n < 2 or not total:
+        return 0.0
+    places = 2.0 * np.arange(1, n + 1) - n - 1
+    return float(places @ np.sort(counts)) / ((n - 1) * total)

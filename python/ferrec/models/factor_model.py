@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec.data.queries import Queries
 from ferrec.errors import DataError
+from ferrec.io.arrays import unit_vectors
 from ferrec.io.progress import Callback
 from ferrec.kernels.factors import require_lists
 from ferrec.kernels.filters import Filter
@@ -84,10 +85,7 @@ class FactorModel(Recommender[FactorStateT]):
 
     def rank_similar_items(self, state: FactorStateT, codes: NDArray[np.int32], n: int) -> CsrParts:
         """By the cosine of their vectors."""
-        wide: NDArray[Any] = self._directions(state).astype(np.float64)
-        norms = np.linalg.norm(wide, axis=1, keepdims=True)
-        unit = np.divide(wide, norms, out=np.zeros(wide.shape), where=norms > 0.0)
-        table = np.ascontiguousarray(unit, dtype=np.float32)
+        table = unit_vectors(self._directions(state))
         queries = (table[codes].reshape(-1), len(codes), table.shape[1])
         itself = Filter([unit_rows(codes, len(state.items))])
         return _rust.top_k_factors(

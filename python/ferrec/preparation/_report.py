@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ferrec.errors import DataError
+from ferrec.io.text import table
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +127,7 @@ class Report:
             for name, gone in _difference(before, step).items():
                 cells += [f"{getattr(step, name):,}", f"−{gone:,}" if gone else ""]
             lines.append([*cells, step.why])
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        shown = []
-        for first, *numbers, why in lines:
-            columns = [
-                number.rjust(width) for number, width in zip(numbers, widths[1:], strict=False) if width
-            ]
-            shown.append("  ".join([first.ljust(widths[0]), *columns, why]).rstrip())
-        return "\n".join(shown)
+        return table(lines, words=True)
 
 
 def _counts(step: Step) -> dict[str, int]:

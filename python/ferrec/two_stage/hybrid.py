@@ -14,6 +14,7 @@ from ferrec.data.interactions import Events, Interactions
 from ferrec.data.queries import Queries
 from ferrec.errors import DataError
 from ferrec.features import Feature, FeatureSet, defaults
+from ferrec.io.arrays import joined
 from ferrec.io.progress import Callback, bar
 from ferrec.kernels.arguments import Progress, as_float, as_int
 from ferrec.kernels.filters import Filter
@@ -283,7 +284,7 @@ class Hybrid(Recommender[HybridState]):
             if callback is not None:
                 callback(int(at[-1]) + 1, len(queries))
         indptr = np.concatenate([[0], *counts]).cumsum().astype(np.int64)
-        return indptr, _flat(codes, np.int32), _flat(scores, np.float32)
+        return indptr, joined(codes, np.int32), joined(scores, np.float32)
 
     def score_pairs(self, state: HybridState, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
         scores = []
@@ -291,7 +292,7 @@ class Hybrid(Recommender[HybridState]):
             indptr, codes, _ = rows_of(pairs, at).parts()
             described = state.retrieval._score(Candidates(part, state.items, indptr, codes))
             scores.append(state.ranker.score(state.features.add_to(described)))
-        return _flat(scores, np.float32)
+        return joined(scores, np.float32)
 
     def outcomes(self, test: Interactions) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Which of its proposals came true, and what the ranker gave them: the ranker seen as a classifier.
@@ -339,7 +340,7 @@ class Hybrid(Recommender[HybridState]):
             pairs = state.features.add_to(state.retrieval._propose(part, Filter([part.history])))
             labels.append(pairs.hits(test))
             scores.append(state.ranker.score(pairs))
-        return _flat(labels, np.float32), _flat(scores, np.float32)
+        return joined(labels, np.float32), joined(scores, np.float32)
 
     # -- explain --------------------------------------------------------------------------------------------
 
@@ -446,15 +447,10 @@ def _subset(pairs: Candidates, kept: NDArray[np.bool_]) -> Candidates:
 
 def _joined(data: Interactions, blocks: list[Candidates]) -> Candidates:
     """The pairs of several blocks of users of the data."""
-    users = _flat([block.queries.codes for block in blocks if block.queries.codes is not None], np.int32)
+    users = joined([block.queries.codes for block in blocks if block.queries.codes is not None], np.int32)
     queries = Queries(data.users.decode(users), rows_of(data.csr, users), users)
-    lengths = _flat([np.diff(block.indptr) for block in blocks], np.int64)
+    lengths = joined([np.diff(block.indptr) for block in blocks], np.int64)
     names = blocks[0].columns if blocks else ()
-    columns = {name: _flat([block.columns[name] for block in blocks], np.float32) for name in names}
-    codes = _flat([block.codes for block in blocks], np.int32)
+    columns = {name: joined([block.columns[name] for block in blocks], np.float32) for name in names}
+    codes = joined([block.codes for block in blocks], np.int32)
     return Candidates(queries, data.items, np.concatenate([[0], np.cumsum(lengths)]), codes, columns)
-
-
-def _flat(arrays: Sequence[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
-    """The arrays one after another; none at all are an empty one."""
-    return np.concatenate([np.empty(0, dtype), *arrays]) if arrays else np.empty(0, dtype)

@@ -9,6 +9,7 @@ from ferrec import _rust
 from ferrec.data.attributes import Shares, shares
 from ferrec.data.candidates import Candidates
 from ferrec.data.recommendations import Recommendations
+from ferrec.io.arrays import unit_vectors
 from ferrec.kernels.arguments import as_float, as_int, threads
 from ferrec.kernels.handles import Matrix, as_csr
 
@@ -105,9 +106,7 @@ def _unit(vectors: Any, n_items: int) -> NDArray[np.float32]:
     if wrong.any():
         at = int(wrong.argmax())
         raise ValueError(f"vectors has {table[at][~np.isfinite(table[at])][0]} at row {at}")
-    norms = np.linalg.norm(table, axis=1, keepdims=True)
-    unit: NDArray[Any] = np.divide(table, norms, out=np.zeros(table.shape), where=norms > 0)
-    return np.ascontiguousarray(unit, np.float32)
+    return unit_vectors(table)
 
 
 def calibrate(
