@@ -258,7 +258,7 @@ def cooccurrence(
     times: list[int] | None,
     n_items: int,
     *,
-    window: int | None = None,
+    window_size: int | None = None,
     max_gap: int | None = None,
 ) -> np.ndarray:
     """Pairs of near events of one user, items × items: every pair of events is looked at."""
@@ -270,7 +270,7 @@ def cooccurrence(
             for b in range(a + 1, len(own)):
                 pauses = [when[own[at + 1]] - when[own[at]] for at in range(a, b)]
                 i, j = items[own[a]], items[own[b]]
-                near = window is None or b - a <= window
+                near = window_size is None or b - a <= window_size
                 if near and i != j and (max_gap is None or max(pauses) <= max_gap):
                     counts[i, j] += 1
                     counts[j, i] += 1
@@ -313,17 +313,17 @@ class Alternating:
     """Implicit-feedback ALS by its definition; `x` dense, users × items."""
 
     alpha: float = 1.0
-    unobserved: float = 1.0
+    alpha0: float = 1.0
     reg: float = 0.01
     nu: float = 0.0
 
     def penalties(self, x: np.ndarray) -> np.ndarray:
         """Of the rows."""
-        return self.reg * ((x != 0).sum(axis=1) + self.unobserved * x.shape[1]) ** self.nu
+        return self.reg * ((x != 0).sum(axis=1) + self.alpha0 * x.shape[1]) ** self.nu
 
     def loss(self, x: np.ndarray, users: np.ndarray, items: np.ndarray) -> float:
         users, items = users.astype(np.float64), items.astype(np.float64)
-        weights = self.unobserved + self.alpha * x
+        weights = self.alpha0 + self.alpha * x
         errors = weights * ((x != 0) - users @ items.T) ** 2
         own = self.penalties(x) @ (users**2).sum(axis=1) + self.penalties(x.T) @ (items**2).sum(axis=1)
         return float(errors.sum() + own)
@@ -333,7 +333,7 @@ class Alternating:
         items = items.astype(np.float64)
         users = np.zeros((len(x), items.shape[1]))
         for user, (row, penalty) in enumerate(zip(x, self.penalties(x), strict=True)):
-            weights = self.unobserved + self.alpha * row
+            weights = self.alpha0 + self.alpha * row
             matrix = (items.T * weights) @ items + penalty * np.eye(items.shape[1])
             users[user] = np.linalg.solve(matrix, items.T @ (weights * (row != 0)))
         return users

@@ -13,7 +13,7 @@ from ferrec.testing import checkerboard
 from ferrec.testing._checks import sample
 
 SOLVERS = [{"solver": "cholesky"}, {"solver": "cg"}, {"solver": "ials++", "subspace_size": 16}]
-OBJECTIVES = [{"reg": 0.5}, {"alpha": 3.0, "unobserved": 0.1, "reg": 0.05, "nu": 0.8}]
+OBJECTIVES = [{"reg": 0.5}, {"alpha": 3.0, "alpha0": 0.1, "reg": 0.05, "nu": 0.8}]
 
 
 def random(n_users, n_items, density, seed=0):
@@ -39,7 +39,7 @@ def close(got, wanted):
 def test_users_are_exact_and_the_loss_is_that_of_the_definition(m, n, k, solver, objective, seed):
     x = random(m, n, 0.4, seed)
     dense, oracle = x.toarray().astype(np.float64), Alternating(**objective)
-    found = als(x, k, **objective, **solver, epochs=4, seed=seed, loss=True)
+    found = als(x, k, **objective, **solver, epochs=4, seed=seed, track_loss=True)
     assert found.users.shape == (m, k)
     assert found.items.shape == (n, k)
     assert close(found.users, oracle.solve(dense, found.items))
@@ -55,7 +55,7 @@ def test_loss_is_as_low_as_that_of_plain_als(solver, objective):
     x = random(80, 50, 0.15)
     dense, oracle = x.toarray().astype(np.float64), Alternating(**objective)
     naive = oracle.loss(dense, *oracle.fit(dense, 8, 20))
-    assert als(x, 8, **objective, **solver, epochs=20, loss=True).losses[-1] <= 1.01 * naive
+    assert als(x, 8, **objective, **solver, epochs=20, track_loss=True).losses[-1] <= 1.01 * naive
 
 
 def test_same_bits_for_any_number_of_threads_and_another_start_for_another_seed():
@@ -69,7 +69,7 @@ def test_same_bits_for_any_number_of_threads_and_another_start_for_another_seed(
 
 def test_als_of_nothing():
     for shape in ((0, 4), (4, 0), (3, 3)):
-        found = als(sp.csr_array(shape, dtype=np.float32), 2, loss=True)
+        found = als(sp.csr_array(shape, dtype=np.float32), 2, track_loss=True)
         assert found.users.shape == (shape[0], 2)
         assert not found.users.any()
         assert not found.items.any()
@@ -79,8 +79,8 @@ def test_als_of_nothing():
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"k": 0}, "k: must be at least 1, got 0"),
-        ({"k": 2.0}, "k: expected an integer"),
+        ({"n_factors": 0}, "n_factors: must be at least 1, got 0"),
+        ({"n_factors": 2.0}, "n_factors: expected an integer"),
         ({"epochs": 0}, "epochs: must be at least 1, got 0"),
         ({"seed": -1}, "seed: must be at least 0, got -1"),
         ({"reg": -0.5}, r"reg: must be at least 0 and finite, got -0\.5"),
@@ -88,12 +88,12 @@ def test_als_of_nothing():
         ({"reg": "much"}, "reg: expected a number, got 'much'"),
         ({"alpha": None}, "alpha: expected a number, got None"),
         ({"alpha": np.inf}, "alpha: .* got inf"),
-        ({"unobserved": -1}, "unobserved: .* got -1"),
+        ({"alpha0": -1}, "alpha0: .* got -1"),
         ({"solver": "lu"}, "solver: .* got 'lu'"),
         ({"cg_steps": 0}, "cg_steps: must be at least 1, got 0"),
         ({"subspace_size": 0}, "subspace_size: must be at least 1, got 0"),
         ({"alpha": 1e300}, r"alpha: 1e300 exceeds float32"),
-        ({"unobserved": 1e39, "nu": 1}, r"unobserved: 1e39 exceeds float32"),
+        ({"alpha0": 1e39, "nu": 1}, r"alpha0: 1e39 exceeds float32"),
         ({"alpha": 1e38}, r"x: has 4.0, whose weight exceeds float32 with alpha=1e38"),
         ({"reg": 10**400}, "reg: exceeds float64"),
         ({"nu": True}, "nu: expected a number, got True"),
@@ -106,7 +106,7 @@ def test_als_of_nothing():
 )
 def test_errors_name_the_argument(arguments, match):
     with pytest.raises((ValueError, TypeError), match=match):
-        als(**{"x": random(5, 4, 0.5), "k": 2, **arguments})
+        als(**{"x": random(5, 4, 0.5), "n_factors": 2, **arguments})
 
 
 def test_transform_wants_the_same_items():
@@ -142,14 +142,14 @@ def test_als_reports_progress_and_stops():
 
 
 def test_the_missing_item_of_the_checkerboard_comes_first():
-    recs = ferrec.ALS(k=2).fit(checkerboard()).recommend(n=1)
+    recs = ferrec.ALS(n_factors=2).fit(checkerboard()).recommend(n=1)
     assert recs.items.decode(recs.codes).tolist() == recs.queries.tolist()
 
 
 def test_scores_are_inner_products_and_known_users_are_as_new_ones():
     data = sample()
-    model = ferrec.ALS(k=6, solver="cholesky").fit(data)
-    found = als(data.matrix, 6, unobserved=0.03, reg=0.003, nu=1.0, solver="cholesky")
+    model = ferrec.ALS(n_factors=6, solver="cholesky").fit(data)
+    found = als(data.matrix, 6, alpha0=0.03, reg=0.003, nu=1.0, solver="cholesky")
     expected = found.users @ found.items.T
     users, items = np.nonzero(np.abs(expected) > 1e-3)
     got = model.score(data.users.decode(users), data.items.decode(items))
@@ -157,7 +157,7 @@ def test_scores_are_inner_products_and_known_users_are_as_new_ones():
     assert np.array_equal(model.recommend(history=data.matrix).codes, model.recommend().codes)
 
 
-@pytest.mark.parametrize("model", [ferrec.ALS(k=6), ferrec.BiasedMF(k=6)])
+@pytest.mark.parametrize("model", [ferrec.ALS(n_factors=6), ferrec.BiasedMF(n_factors=6)])
 def test_explanations_are_the_terms_of_the_solution(model):
     """The parts add up before rounding is put into one of them, and leaving an item out takes its pull away."""
     data = sample()
@@ -181,7 +181,7 @@ def test_new_items_are_learnt_without_a_fit():
         user_ids=data.users.values,
         item_ids=np.delete(data.items.values, [3, 20, 39]),
     )
-    model = ferrec.ALS(k=6).fit(old)
+    model = ferrec.ALS(n_factors=6).fit(old)
     before = model.state
     with pytest.warns(UserWarning, match="pairs have unknown users or known items"):
         model.add_items(data)
@@ -228,12 +228,12 @@ def test_negative_values_are_no_confidences():
     data = ferrec.Interactions.from_arrays([1, 2], ["a", "b"], [1.0, -1.0])
     with pytest.raises(ferrec.DataError, match="data: has -1; confidences"):
         ferrec.ALS().fit(data)
-    model = ferrec.ALS(k=2).fit(checkerboard())
+    model = ferrec.ALS(n_factors=2).fit(checkerboard())
     with pytest.raises(ValueError, match="history: has -1; confidences"):
         model.recommend(history=sp.csr_array(-np.eye(12)))
 
 
-@pytest.mark.parametrize("model", [ferrec.ALS(k=2), ferrec.BiasedMF(k=2)])
+@pytest.mark.parametrize("model", [ferrec.ALS(n_factors=2), ferrec.BiasedMF(n_factors=2)])
 def test_a_history_too_large_for_float32_is_named(model):
     history = sp.csr_array(np.full((1, 12), 3e38, np.float32))
     with pytest.raises(ValueError, match=r"history: (the factors of row 0 come to|has 3e.38, whose weight)"):
@@ -252,7 +252,9 @@ def test_values_too_large_for_the_solver_are_refused_and_not_taken_for_nothing(s
         assert (found.users @ found.items.T)[x.nonzero()].min() > 0.5
 
 
-@pytest.mark.parametrize("model", [ferrec.ALS(k=2, nu=30, reg=1e-30), ferrec.BiasedMF(k=2, nu=30, reg=1e-30)])
+@pytest.mark.parametrize(
+    "model", [ferrec.ALS(n_factors=2, nu=30, reg=1e-30), ferrec.BiasedMF(n_factors=2, nu=30, reg=1e-30)]
+)
 def test_how_many_are_served_at_once_does_not_matter_to_the_penalty(model):
     model.fit(checkerboard())
     many = model.recommend(history=[[0, 2]] * 40, n=1)
@@ -262,7 +264,7 @@ def test_how_many_are_served_at_once_does_not_matter_to_the_penalty(model):
 def test_learnt_items_survive_saving(tmp_path):
     data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["tea", "milk", "tea", "milk", "tea"])
     new = ferrec.Interactions.from_arrays([1, 2], ["honey", "honey"])
-    model = ferrec.ALS(k=2).fit(data).add_items(new)
+    model = ferrec.ALS(n_factors=2).fit(data).add_items(new)
     model.save(tmp_path / "model")
     twin = ferrec.load(tmp_path / "model")
     assert twin.recommend(3)[3] == model.recommend(3)[3]
@@ -271,7 +273,7 @@ def test_learnt_items_survive_saving(tmp_path):
 
 def test_biased_mf_is_its_formula():
     data = sample()
-    model = ferrec.BiasedMF(k=3, reg=0.7, reg_biases=0.3, nu=0.4).fit(data)
+    model = ferrec.BiasedMF(n_factors=3, reg=0.7, reg_biases=0.3, nu=0.4).fit(data)
     state = model.state
     q, b = state.table[:, :3].astype(np.float64), state.table[:, 3].astype(np.float64)
     assert np.isclose(state.mean, data.matrix.data.mean(dtype=np.float64))
@@ -292,7 +294,7 @@ def test_biased_mf_is_its_formula():
 def test_biased_mf_of_pairs_that_nobody_knows():
     data = ferrec.Interactions.from_arrays([1, 1, 2, 3], ["a", "b", "a", "c"], [5.0, 3.0, 4.0, 2.0])
     thin = data.select(data.events.users != 2)
-    model = ferrec.BiasedMF(k=2).fit(thin)
+    model = ferrec.BiasedMF(n_factors=2).fit(thin)
     assert "c" not in [item for item, _ in model.recommend(1)[1]]  # nobody rated it
     user = model.state.user_factors.reshape(3, 4)[0, -1]
     assert np.isclose(model.score([1], ["c"])[0], user)

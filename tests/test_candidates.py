@@ -172,12 +172,12 @@ def test_no_pairs():
 
 
 def models():
-    return {"near": ferrec.ItemKNN(k=20), "popular": ferrec.Popularity(), "svd": ferrec.PureSVD(k=6)}
+    return {"near": ferrec.ItemKNN(k=20), "popular": ferrec.Popularity(), "svd": ferrec.PureSVD(n_factors=6)}
 
 
 def test_every_model_scores_every_pair():
     data = sample()
-    retrieval = Retrieval(models(), n={"near": 4, "popular": 2, "svd": 3}).fit(data)
+    retrieval = Retrieval(models(), n_candidates={"near": 4, "popular": 2, "svd": 3}).fit(data)
     pairs = retrieval.candidates()
     assert list(pairs.columns) == retrieval.columns
     own_lists = {name: model.recommend(n=retrieval.n[name]) for name, model in retrieval.fitted.items()}
@@ -197,7 +197,7 @@ def test_every_model_scores_every_pair():
 
 
 def test_blocks_are_the_whole():
-    retrieval = Retrieval(models(), n=5).fit(sample())
+    retrieval = Retrieval(models(), n_candidates=5).fit(sample())
     whole = retrieval.candidates()
     told = []
     blocks = list(
@@ -214,7 +214,9 @@ def test_blocks_are_the_whole():
 def test_threads_do_not_matter():
     data = sample()
     one, two = (
-        Retrieval([ferrec.ItemKNN(n_threads=n), ferrec.ALS(k=4, n_threads=n)], n=6, n_threads=n)
+        Retrieval(
+            [ferrec.ItemKNN(n_threads=n), ferrec.ALS(n_factors=4, n_threads=n)], n_candidates=6, n_threads=n
+        )
         .fit(data)
         .candidates()
         for n in (1, 2)
@@ -225,14 +227,14 @@ def test_threads_do_not_matter():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_can_retrieve(name):
-    pairs = Retrieval([MODELS[name]()], n=3).fit(sample()).candidates()
+    pairs = Retrieval([MODELS[name]()], n_candidates=3).fit(sample()).candidates()
     assert len(pairs)
     assert all(np.isfinite(column).all() for column in pairs.columns.values())
 
 
 def test_rules_hold_for_every_model():
     data = sample()
-    retrieval = Retrieval(models(), n=50).fit(data)
+    retrieval = Retrieval(models(), n_candidates=50).fit(data)
     some = data.items.values[::2]
     pairs = retrieval.candidates(exclude_items=some)
     assert not np.isin(pairs.items.decode(pairs.codes), some).any()
@@ -248,7 +250,7 @@ def test_rules_hold_for_every_model():
 
 def test_newcomers():
     data = sample()
-    retrieval = Retrieval(models(), n=5).fit(data)
+    retrieval = Retrieval(models(), n_candidates=5).fit(data)
     items = data.items.values
     pairs = retrieval.candidates(history=[[items[0], items[1]], []])
     assert pairs.queries.codes is None
@@ -258,7 +260,7 @@ def test_newcomers():
 
 def test_names():
     models = [ferrec.ItemKNN(), ferrec.RP3Beta(), ferrec.ItemKNN(k=3), ferrec.ALS()]
-    retrieval = Retrieval(models, n=7)
+    retrieval = Retrieval(models, n_candidates=7)
     assert retrieval.columns[::2] == ["item_knn_score", "rp3_beta_score", "item_knn_2_score", "als_score"]
     assert retrieval.columns[1] == "item_knn_rank"
     assert repr(retrieval).startswith("Retrieval(models=[ItemKNN(), ")
@@ -267,17 +269,17 @@ def test_names():
 def test_fit_leaves_the_models_alone():
     model = ferrec.ItemKNN(k=3)
     data = sample()
-    retrieval = Retrieval([model], n=4).fit(data)
+    retrieval = Retrieval([model], n_candidates=4).fit(data)
     assert not model.is_fitted
     assert retrieval.fitted["item_knn"].k == 3
-    given = Retrieval([model.fit(data)], n=4)
+    given = Retrieval([model.fit(data)], n_candidates=4)
     assert given.fitted["item_knn"] is model
     assert np.array_equal(given.candidates().codes, retrieval.candidates().codes)
 
 
 @pytest.mark.parametrize("named", [False, True])
 def test_files_give_it_back(named, tmp_path):
-    retrieval = Retrieval(models() if named else list(models().values()), n=4).fit(sample())
+    retrieval = Retrieval(models() if named else list(models().values()), n_candidates=4).fit(sample())
     retrieval.save(tmp_path / "retrieval")
     twin = ferrec.load(tmp_path / "retrieval")
     one, two = retrieval.candidates(), twin.candidates()
@@ -293,9 +295,9 @@ def test_wrong_arguments():
             with pytest.raises(TypeError, match="models: expected"):
                 ask(Retrieval(wrong))
     with pytest.raises(ValueError, match="n: must name the models item_knn, got als"):
-        Retrieval([ferrec.ItemKNN()], n={"als": 3}).fit(data)
+        Retrieval([ferrec.ItemKNN()], n_candidates={"als": 3}).fit(data)
     with pytest.raises(ValueError, match=r"n\['item_knn'\]: must be at least 1, got 0"):
-        Retrieval([ferrec.ItemKNN()], n={"item_knn": 0}).fit(data)
+        Retrieval([ferrec.ItemKNN()], n_candidates={"item_knn": 0}).fit(data)
     for ask in (lambda one: one.candidates(), lambda one: one.iter_candidates(), lambda one: one.users):
         with pytest.raises(NotFittedError, match="'item_knn' is not fitted, nor this Retrieval"):
             ask(Retrieval([ferrec.ItemKNN()]))
@@ -305,8 +307,8 @@ def test_wrong_arguments():
     with pytest.raises(ValueError, match="block_size: must be at least 1, got 0"):
         fitted.iter_candidates(block_size=0)
     with pytest.raises(ValueError, match="n: must be at least 1, got 0"):
-        Retrieval(fitted.fitted, n=0).iter_candidates()
-    assert fitted.set_params(n=0).candidates(), "parameters count at the next fit"
+        Retrieval(fitted.fitted, n_candidates=0).iter_candidates()
+    assert fitted.set_params(n_candidates=0).candidates(), "parameters count at the next fit"
     other = ferrec.Popularity().fit(ferrec.Interactions.from_arrays([1], [2]))
     with pytest.raises(
         DataError, match="'item_knn' and 'popularity' were fitted on different users, 60 and 1"

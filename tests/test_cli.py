@@ -128,7 +128,7 @@ def test_every_model_from_fit_to_recommend(name: str, home: Path, tmp_path: Path
 
 def test_tables_of_attributes(home: Path, tmp_path: Path) -> None:
     (tmp_path / "people.tsv").write_text("who\ttown\n1000\tUlm\n7\tUlm\n")
-    words = ["--item-table", home / "items.csv", "--split", "tags=|", "--user-table", "people.tsv"]
+    words = ["--item-table", home / "items.csv", "--separator", "tags=|", "--user-table", "people.tsv"]
     words += ["--param", "columns={'kind': 2, 'tags': 1}", "--param", "k=9"]
     result = answer(
         "fit", "--model", "content-knn", home / "train.parquet", *words, *COLUMNS, "-o", "m", cwd=tmp_path
@@ -136,7 +136,7 @@ def test_tables_of_attributes(home: Path, tmp_path: Path) -> None:
     assert (result["users"], result["items"]) == (301, 82)
     assert result["params"]["columns"] == {"kind": 2, "tags": 1}
     data = ferrec.Interactions.from_parquet(home / "train.parquet", **TABLE)
-    data = data.with_items(home / "items.csv", id="what", split={"tags": "|"})
+    data = data.with_items(home / "items.csv", item="what", separators={"tags": "|"})
     expected = ferrec.ContentKNN(columns={"kind": 2, "tags": 1}, k=9).fit(data)
     loaded = ferrec.load(tmp_path / "m")
     assert loaded.similar_items("item 81")["item 81"] == expected.similar_items("item 81")["item 81"]
@@ -145,7 +145,7 @@ def test_tables_of_attributes(home: Path, tmp_path: Path) -> None:
 
 def test_csv_and_event_types(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("user_id,item_id,type\n1,a,view\n1,b,buy\n2,a,buy\n2,b,view\n")
-    words = ["--event", "type", "--event-weight", "view=1", "--event-weight", "buy=5"]
+    words = ["--event-type", "type", "--event-weight", "view=1", "--event-weight", "buy=5"]
     result = answer("fit", "--model", "popularity", "log.csv", *words, "-o", "m", cwd=tmp_path)
     assert (result["users"], result["items"], result["pairs"]) == (2, 2, 4)
     (tmp_path / "log.tsv").write_text((tmp_path / "log.csv").read_text().replace(",", "\t"))
@@ -177,7 +177,7 @@ def test_recommend_for_some(home: Path, model: ferrec.Recommender[Any], tmp_path
         "--exclude-items",
         "gone.txt",
         "--include-seen",
-        "--user-column",
+        "--user",
         "who",
         "-o",
         "r.parquet",
@@ -203,19 +203,19 @@ def test_recommend_for_some(home: Path, model: ferrec.Recommender[Any], tmp_path
 
 
 def test_similar(home: Path, model: ferrec.Recommender[Any], tmp_path: Path) -> None:
-    result = answer("similar", home / "model", "--item", "item 3", "item 4", "-n", 2, cwd=tmp_path)
+    result = answer("similar", home / "model", "--items", "item 3", "item 4", "-n", 2, cwd=tmp_path)
     expected = model.similar_items(["item 3", "item 4"], 2)
     found = {
         row["item"]: [(one["item"], one["score"]) for one in row["similar"]] for row in result["results"]
     }
     assert found == dict(expected)
-    done = ferrec_cli("similar", home / "model", "--item", "item 3", "-n", 2, cwd=tmp_path, process=True)
+    done = ferrec_cli("similar", home / "model", "--items", "item 3", "-n", 2, cwd=tmp_path, process=True)
     assert done.stdout.splitlines()[0] == "similar to item item 3:" and len(done.stdout.splitlines()) == 3
 
 
 def test_similar_users_by_number(home: Path, tmp_path: Path) -> None:
     answer("fit", "--model", "user-knn", home / "train.parquet", *COLUMNS, "-o", "m", cwd=tmp_path)
-    result = answer("similar", "m", "--user", "1003", "-n", 2, cwd=tmp_path)
+    result = answer("similar", "m", "--users", "1003", "-n", 2, cwd=tmp_path)
     assert result["results"][0]["user"] == 1003 and len(result["results"][0]["similar"]) == 2
 
 
@@ -270,12 +270,12 @@ WRONG = {
         [*FIT, "TRAIN", "--param", "shrink=x"],
         "shrink must be float",
     ),
-    "two weights": (2, [*FIT, "TRAIN", "--rating", "stars", "--event", "ts"], "rating and event"),
+    "two weights": (2, [*FIT, "TRAIN", "--rating", "stars", "--event-type", "ts"], "rating and event_type"),
     "a weight that is none": (2, [*FIT, "TRAIN", "--event-weight", "buy=x"], "expected TYPE=NUMBER"),
     "no output": (2, ["fit", "--model", "item-knn", "TRAIN"], "required: -o/--output"),
     "a bad number": (2, ["recommend", "MODEL", "-o", "new", "-n", "0"], "at least 1, got '0'"),
     "an unknown metric": (2, ["evaluate", "MODEL", "TEST", "--metrics", "x@1", *COLUMNS], "'x@1' is unknown"),
-    "clashing columns": (2, ["recommend", "MODEL", "-o", "new", "--user-column", "rank"], "one name"),
+    "clashing columns": (2, ["recommend", "MODEL", "-o", "new", "--user", "rank"], "one name"),
     "a missing table": (1, [*FIT, "nowhere.parquet"], "nowhere.parquet: no such file"),
     "a missing column": (1, [*FIT, "TRAIN"], "column 'user_id' is not in the table; its columns are 'who'"),
     "no table at all": (1, [*FIT, "junk.parquet"], "junk.parquet: cannot be read as Parquet"),
@@ -285,7 +285,7 @@ WRONG = {
         "no saved model",
     ),
     "a missing model": (1, ["recommend", "nowhere", "-o", "new"], "nowhere: no such folder"),
-    "a folder that is no model": (1, ["similar", ".", "--item", "x"], "is no saved model"),
+    "a folder that is no model": (1, ["similar", ".", "--items", "x"], "is no saved model"),
     "an output in no folder": (1, ["recommend", "MODEL", "-o", "nowhere/new.pq"], "nowhere: no such folder"),
     "an output with other files": (1, ["recommend", "MODEL", "-o", "."], "holds something else"),
     "an unknown user": (
@@ -312,9 +312,9 @@ WRONG = {
     ),
     "no list of users": (1, ["recommend", "MODEL", "-o", "new", "--users", "nowhere.txt"], "nowhere.txt"),
     "a list that is no text": (1, ["recommend", "MODEL", "-o", "new", "--users", "junk.bin"], "is not UTF-8"),
-    "an unknown item": (1, ["similar", "MODEL", "--item", "x"], "the first is 'x'"),
-    "an id of another type": (1, ["similar", "MODEL", "--user", "x"], "the ids of this model are integers"),
-    "no similarity of users": (1, ["similar", "MODEL", "--user", "1003"], "UserKNN does"),
+    "an unknown item": (1, ["similar", "MODEL", "--items", "x"], "the first is 'x'"),
+    "an id of another type": (1, ["similar", "MODEL", "--users", "x"], "the ids of this model are integers"),
+    "no similarity of users": (1, ["similar", "MODEL", "--users", "1003"], "UserKNN does"),
     "no table of items": (1, [*CONTENT, "TRAIN", *COLUMNS], "ContentKNN needs attributes of the items"),
     "no such table of items": (
         1,
@@ -323,7 +323,7 @@ WRONG = {
     ),
     "a split of nothing": (
         2,
-        [*CONTENT, "TRAIN", *COLUMNS, "--item-table", "x", "--split", "a="],
+        [*CONTENT, "TRAIN", *COLUMNS, "--item-table", "x", "--separator", "a="],
         "got 'a='",
     ),
     "a number for a mapping": (
@@ -375,7 +375,7 @@ def test_recommend_into_a_folder(home: Path, model: ferrec.Recommender[Any], tmp
     (tmp_path / "today").mkdir()
     parquet.write_table(table, tmp_path / "today" / "0.parquet")
     words = ["recommend", home / "model", "--users", "today", "--history", "basket", "--rating", "stars"]
-    words += ["--user-column", "who", "-n", 3, "-o", "out/today", "--memory-limit", "0.5GiB", "--resume"]
+    words += ["--user", "who", "-n", 3, "-o", "out/today", "--memory-limit", "0.5GiB", "--resume"]
     result = answer(*words, cwd=tmp_path, process=True)
     assert (result["event"], result["users"], result["unknown_items"]) == ("finished", 3, 1)
     found = parquet.read_table(tmp_path / "out" / "today")
@@ -477,7 +477,7 @@ def test_an_interrupted_run_leaves_nothing(number: signal.Signals, tmp_path: Pat
 
 def test_a_reader_that_goes_away(home: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [*COMMAND, "similar", str(home / "model"), "--item", *[f"item {i}" for i in range(80)], "-n", "80"],
+        [*COMMAND, "similar", str(home / "model"), "--items", *[f"item {i}" for i in range(80)], "-n", "80"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -495,7 +495,7 @@ def test_split_then_fit_and_evaluate_in_process(
     data = ferrec.Interactions.from_parquet(home / "train.parquet", **TABLE)
     train, _ = split.random(data, 0.2)
     ferrec.Popularity().fit(train).save(tmp_path / "m")
-    assert cli.main(["similar", str(tmp_path / "m"), "--item", "item 1"]) == 1
+    assert cli.main(["similar", str(tmp_path / "m"), "--items", "item 1"]) == 1
     assert "Popularity knows no similarity of items" in capsys.readouterr().err
     assert cli.main(["nonsense"]) == 2
     assert cli.main(["--help"]) == 0
@@ -517,12 +517,14 @@ def log(tmp_path: Path) -> Path:
     return tmp_path
 
 
-LOG = ["--user", "who", "--item", "what", "--time", "ts", "--event", "did"]
+LOG = ["--user", "who", "--item", "what", "--time", "ts", "--event-type", "did"]
 
 
 def test_describe(log: Path) -> None:
     result = answer("describe", "log.parquet", *LOG, "--html", "page.html", cwd=log)
-    wanted = ferrec.describe(log / "log.parquet", user="who", item="what", time="ts", event="did").to_dict()
+    wanted = ferrec.describe(
+        log / "log.parquet", user="who", item="what", time="ts", event_type="did"
+    ).to_dict()
     assert {name: result[name] for name in wanted} == wanted and result["missing"] == {"who": 1}
     assert "<h1>log.parquet</h1>" in (log / "page.html").read_text()
     done = ferrec_cli("describe", "log.csv", *LOG, cwd=log, process=True)
@@ -582,7 +584,7 @@ def test_prepare_refuses(words: list[str], code: int, message: str, log: Path) -
     ("words", "said"),
     [
         (["--retrievers", "item-knn,popularity", "--ranker", "weighted-blend"], "ranker=WeightedBlend()"),
-        (["--param", "ranker.epochs=1", "--param", "candidates=20"], "loss='listwise'"),
+        (["--param", "ranker.epochs=1", "--param", "n_candidates=20"], "loss='listwise'"),
         (["--ranker", "mlp", "--param", "ranker.epochs=1"], "ranker=MLPRanker(epochs=1)"),
     ],
 )

@@ -134,7 +134,7 @@ def _whole_date(start: str) -> str:
 @settings(max_examples=60, deadline=None)
 @given(log=logs, timed=st.booleans())
 def test_conversion_equals_loops(log: list[Event], timed: bool) -> None:
-    found = describe(table_of(log), time="at" if timed else None, event="did").to_dict()["conversion"]
+    found = describe(table_of(log), time="at" if timed else None, event_type="did").to_dict()["conversion"]
     kinds = Counter(event[3] for event in log)
     assert {name: facts["events"] for name, facts in found["types"].items()} == kinds
     when = defaultdict(list)
@@ -212,11 +212,11 @@ def test_every_kind_of_input_gives_the_same(tmp_path: Path) -> None:
     (tmp_path / "many").mkdir()
     parquet.write_table(arrow.slice(0, 999), tmp_path / "many" / "1.parquet")
     parquet.write_table(arrow.slice(999), tmp_path / "many" / "2.parquet")
-    wanted = describe(table, time="at", event="did").to_dict()
+    wanted = describe(table, time="at", event_type="did").to_dict()
     sources: list[Any] = [arrow, arrow.to_pandas(), polars.from_arrow(arrow), polars.from_arrow(arrow).lazy()]
     sources += [tmp_path / name for name in ("a.parquet", "a.csv", "a.tsv", "many")]
     for source in sources:
-        assert describe(source, time="at", event="did").to_dict() == wanted
+        assert describe(source, time="at", event_type="did").to_dict() == wanted
     data = Interactions.from_table(arrow, time="at")
     assert describe(data).to_dict() == {**wanted, "conversion": None}
     half = data.select(data.events.users < 25)
@@ -237,7 +237,7 @@ def test_rows_with_something_missing_are_counted_and_left_out() -> None:
 @pytest.mark.parametrize("n", [0, 1])
 def test_nothing_and_one_event(n: int, tmp_path: Path) -> None:
     table = {"user_id": ["ann"] * n, "item_id": [7] * n, "at": [5] * n, "did": ["buy"] * n}
-    found = describe(table, time="at", event="did")
+    found = describe(table, time="at", event_type="did")
     assert found["events"] == n and found["density"] == n
     json.dumps(found.to_dict(), allow_nan=False)
     assert repr(found).startswith(f"events      {n}\nusers       {n}")
@@ -285,7 +285,7 @@ def page() -> str:
         "at": rng.integers(1_700_000_000, 1_710_000_000, n),
         "did": rng.choice(["view", "<script>alert(1)</script>", "buy & pay"], n),
     }
-    return describe(table, time="at", event="did").to_html(title="Shop <b>&</b>")
+    return describe(table, time="at", event_type="did").to_html(title="Shop <b>&</b>")
 
 
 def test_the_page_is_whole_and_needs_nothing_else(page: str) -> None:

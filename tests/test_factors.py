@@ -67,14 +67,14 @@ def matrices(draw):
 @properties
 @given(matrices(), st.integers(1, 14), st.booleans())
 def test_svd_is_the_dense_one(x, k, center):
-    check(truncated_svd(x, k, center=center), x, k, center=center)
+    check(truncated_svd(x, k, centered=center), x, k, center=center)
 
 
 @pytest.mark.parametrize("center", [False, True])
 @pytest.mark.parametrize("shape", [(1200, 1050), (1050, 1200)])
 def test_svd_of_flat_spectra_converges(shape, center):
     x = random(*shape, 0.02)
-    assert check(truncated_svd(x, 48, center=center), x, 48, center=center) == 48
+    assert check(truncated_svd(x, 48, centered=center), x, 48, center=center) == 48
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_svd_is_not_disturbed_by_scale_or_a_large_mean():
     for scale in (1e-30, 1e30):
         assert np.allclose(truncated_svd(sp.csr_array(x * np.float32(scale)), 20).s / scale, plain, rtol=1e-4)
     shifted = sp.csr_array(x.toarray() + 100)
-    check(truncated_svd(shifted, 20, center=True), shifted, 20, center=True)
+    check(truncated_svd(shifted, 20, centered=True), shifted, 20, center=True)
     with pytest.raises(ValueError, match="exceeds float32"):
         truncated_svd(sp.csr_array(np.full((4, 4), 3e38)), 1)
 
@@ -127,7 +127,7 @@ def test_svd_is_not_disturbed_by_scale_or_a_large_mean():
 @pytest.mark.parametrize("center", [False, True])
 def test_transform_gives_the_rows_of_u(center):
     x = random(1300, 1100, 0.03)
-    svd = truncated_svd(x, 12, center=center)
+    svd = truncated_svd(x, 12, centered=center)
     assert np.allclose(svd.transform(x), svd.u, atol=1e-5)
     new = random(40, 1100, 0.03, seed=9)
     by_hand = (new.toarray().astype(float) - (svd.means if center else 0.0)) @ svd.vt.T.astype(float) / svd.s
@@ -142,7 +142,7 @@ def test_transform_gives_the_rows_of_u(center):
 @pytest.mark.parametrize("shape", [(1500, 1200), (1200, 1500), (300, 90)], ids=["tall", "wide", "dense"])
 def test_svd_has_the_same_bits_for_any_number_of_threads(shape, tol, center):
     x = random(*shape, 0.03)
-    a, b, c = (truncated_svd(x, 20, tol=tol, center=center, n_threads=n) for n in (1, 2, 5))
+    a, b, c = (truncated_svd(x, 20, tol=tol, centered=center, n_threads=n) for n in (1, 2, 5))
     for other in (b, c):
         assert all(np.array_equal(getattr(a, part), getattr(other, part)) for part in ("u", "s", "vt"))
 
@@ -163,17 +163,17 @@ def test_svd_reports_progress_and_stops():
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
-        ({"k": 0}, "k"),
-        ({"k": 2.0}, "k"),
+        ({"n_factors": 0}, "n_factors"),
+        ({"n_factors": 2.0}, "n_factors"),
         ({"tol": 0}, "tol"),
         ({"tol": 1}, "tol"),
         ({"seed": -1}, "seed"),
-        ({"center": "no"}, "center: expected True or False, got 'no'"),
+        ({"centered": "no"}, "centered: expected True or False, got 'no'"),
     ],
 )
 def test_svd_errors_name_the_argument(arguments, name):
     with pytest.raises((ValueError, TypeError), match=name):
-        truncated_svd(random(5, 4, 0.5), **{"k": 2, **arguments})
+        truncated_svd(random(5, 4, 0.5), **{"n_factors": 2, **arguments})
 
 
 # --- The best items of dense queries -----------------------------------------------------------------------
@@ -280,7 +280,7 @@ def test_factors_of_nothing():
 
 def test_pure_svd_is_history_times_v_vt():
     data = sample()
-    model = ferrec.PureSVD(k=7).fit(data)
+    model = ferrec.PureSVD(n_factors=7).fit(data)
     x = data.matrix.toarray().astype(np.float64)
     v = np.linalg.svd(x)[2][:7]
     expected = x @ v.T @ v
@@ -289,7 +289,7 @@ def test_pure_svd_is_history_times_v_vt():
     assert np.allclose(got, expected[users, items], rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("model", [ferrec.PureSVD(k=2), ferrec.EASE(reg=1.0)])
+@pytest.mark.parametrize("model", [ferrec.PureSVD(n_factors=2), ferrec.EASE(reg=1.0)])
 def test_the_missing_item_of_the_checkerboard_comes_first(model):
     recs = model.fit(checkerboard()).recommend(n=1)
     assert recs.items.decode(recs.codes).tolist() == recs.queries.tolist()
@@ -333,7 +333,7 @@ def test_ease_inverts_more_items_than_a_block():
 @pytest.mark.parametrize("k", [1, 3])
 def test_rows_that_are_alike_leave_nothing_when_centred(shape, k):
     row = np.random.default_rng(0).random(shape[1], dtype=np.float32) + np.float32(0.1)
-    svd = truncated_svd(sp.csr_array(np.tile(row, (shape[0], 1))), k, center=True)
+    svd = truncated_svd(sp.csr_array(np.tile(row, (shape[0], 1))), k, centered=True)
     assert svd.u.shape == (shape[0], 0) and svd.vt.shape == (0, shape[1])
 
 
@@ -344,7 +344,7 @@ def test_what_is_left_beside_great_means_is_found(shape):
     left, right = rng.standard_normal((shape[0], 2)), rng.standard_normal((2, shape[1]))
     x = (100.0 + left @ right).astype(np.float32)
     truth = np.linalg.svd(x.astype(np.float64) - x.mean(axis=0, dtype=np.float64), compute_uv=False)
-    svd = truncated_svd(sp.csr_array(x), 2, center=True)
+    svd = truncated_svd(sp.csr_array(x), 2, centered=True)
     assert np.allclose(svd.s, truth[:2], rtol=1e-4)
     for vectors in (svd.u.T, svd.vt):
         assert np.abs(vectors @ vectors.T - np.eye(2)).max() < 1e-5
@@ -353,10 +353,10 @@ def test_what_is_left_beside_great_means_is_found(shape):
 
 def test_factors_that_do_not_fit_are_refused():
     data, much = sample(), 10**12
-    for model in (ferrec.ALS(k=much), ferrec.BiasedMF(k=much)):
-        with pytest.raises(MemoryError, match=r"k=1000000000000\) needs .* take a smaller k"):
+    for model in (ferrec.ALS(n_factors=much), ferrec.BiasedMF(n_factors=much)):
+        with pytest.raises(MemoryError, match=r"n_factors=1000000000000\) needs .* take a smaller n_factors"):
             model.fit(data)
-    with pytest.raises(MemoryError, match=r"k=1000000000000\) needs .* take a smaller k"):
+    with pytest.raises(MemoryError, match=r"n_factors=1000000000000\) needs .* take a smaller n_factors"):
         ferrec.kernels.als(data.matrix, much)
     many = np.ones((1_000_000, 1), np.float32)
     with pytest.raises(MemoryError, match="k: the 900,000 best of 1,000,000 items for 1,000,000 queries"):
@@ -366,9 +366,9 @@ def test_factors_that_do_not_fit_are_refused():
 def test_biased_mf_recommends_what_has_no_deviation():
     users, items = [1, 1, 2, 2, 3], ["a", "b", "a", "c", "b"]
     same = ferrec.Interactions.from_arrays(users, items, [5.0] * 5)
-    assert ferrec.BiasedMF(k=2).fit(same).recommend(1)[1] == [("c", 5.0)]
+    assert ferrec.BiasedMF(n_factors=2).fit(same).recommend(1)[1] == [("c", 5.0)]
     data = ferrec.Interactions.from_arrays([1, 2, 1, 2, 3], ["a", "a", "b", "b", "c"], [4.0, 4, 2, 2, 3])
-    [(item, score)] = ferrec.BiasedMF(k=1).fit(data).recommend(1)[1]
+    [(item, score)] = ferrec.BiasedMF(n_factors=1).fit(data).recommend(1)[1]
     assert item == "c" and score == pytest.approx(3.0)
 
 
@@ -388,7 +388,7 @@ def test_ease_says_what_is_wrong():
         ({"reg": float("nan")}, "reg.*nan"),
         ({"dtype": "float16"}, "dtype.*float16"),
         ({"reg": 1e300, "dtype": "float32"}, "reg: exceeds float32, got 1e.300; lower it"),
-        ({"k": 0}, "k: .*0"),
+        ({"n_factors": 0}, "n_factors: .*0"),
     ):
         with pytest.raises(ValueError, match=message):
             ferrec.EASE(**params).fit(checkerboard())
@@ -402,18 +402,18 @@ def test_ease_says_what_is_wrong():
 def test_what_bm25_cannot_weight_is_named():
     data = ferrec.Interactions.from_arrays([1, 2], ["a", "b"], [1.0, -1.0])
     with pytest.raises(ferrec.DataError, match="data: BM25 needs values of at least 0, got -1"):
-        ferrec.PureSVD(k=1, weighting="bm25").fit(data)
+        ferrec.PureSVD(n_factors=1, weighting="bm25").fit(data)
     with pytest.raises(ValueError, match=r"weighting: must be one of 'tfidf', .* got 'zz'"):
         ferrec.PureSVD(weighting="zz").fit(data)
 
 
 MODELS = {
-    "PureSVD": ferrec.PureSVD(k=6),
-    "ALS": ferrec.ALS(k=6),
+    "PureSVD": ferrec.PureSVD(n_factors=6),
+    "ALS": ferrec.ALS(n_factors=6),
     "EASE": ferrec.EASE(reg=20.0),
     "SLIM": ferrec.SLIM(l1=0.5, l2=5.0),
-    "BiasedMF": ferrec.BiasedMF(k=4),
-    "ItemEmbeddings": ferrec.ItemEmbeddings(k=6),
+    "BiasedMF": ferrec.BiasedMF(n_factors=4),
+    "ItemEmbeddings": ferrec.ItemEmbeddings(n_factors=6),
 }
 
 

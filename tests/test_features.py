@@ -62,7 +62,7 @@ def world(seed=0, *, n=400, times=True, text=False):
 
 def everything(data, *, exclude_seen=False, users=None, history=None):
     """Every pair of a user and an item, or every unseen one."""
-    retrieval = ferrec.Retrieval([ferrec.Random()], n=data.n_items).fit(data)
+    retrieval = ferrec.Retrieval([ferrec.Random()], n_candidates=data.n_items).fit(data)
     return retrieval.candidates(users, history=history, exclude_seen=exclude_seen)
 
 
@@ -329,8 +329,8 @@ def test_item_similarity(model, last, times):
 @pytest.mark.parametrize("k", [3, 20])
 def test_embedding_similarity(k, last):
     data = world()
-    model = ferrec.PureSVD(k=k)
-    table = type(model)(k=k).fit(data)
+    model = ferrec.PureSVD(n_factors=k)
+    table = type(model)(n_factors=k).fit(data)
     rows = table._directions(table.state).astype(np.float64)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     unit = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
@@ -373,7 +373,7 @@ ALL = [
     CategoryAffinity(column="tags"),
     NumberAffinity(column="price"),
     ItemSimilarity(last=3),
-    EmbeddingSimilarity(model=ferrec.PureSVD(k=4)),
+    EmbeddingSimilarity(model=ferrec.PureSVD(n_factors=4)),
     ModelScore(model=ferrec.ItemKNN(k=5), name="near"),
 ]
 
@@ -625,7 +625,7 @@ def parts(seed=0):
 
 
 def retrieval():
-    return ferrec.Retrieval([ferrec.ItemKNN(k=10), ferrec.Popularity()], n=8)
+    return ferrec.Retrieval([ferrec.ItemKNN(k=10), ferrec.Popularity()], n_candidates=8)
 
 
 def test_training_pairs():

@@ -32,7 +32,7 @@ def hybrid(**params):
 
 
 def trained_by_trees(**params):
-    ranker = ferrec.LightGBMRanker(trees=8, min_leaf=2, n_threads=1)
+    ranker = ferrec.LightGBMRanker(n_estimators=8, min_child_samples=2, n_threads=1)
     return hybrid(ranker=ranker, **params)
 
 
@@ -90,7 +90,7 @@ def test_retrievers_and_features_end_up_with_everything():
     assert model.state.features.state.touched.sum() == data.nnz
     near = ferrec.ItemKNN(k=20).fit(data)
     assert model.state.retrieval.fitted["near"].recommend(n=5).to_lists() == near.recommend(n=5).to_lists()
-    again = hybrid(holdout=0.3).fit(data)
+    again = hybrid(holdout_fraction=0.3).fit(data)
     assert again.recommend(n=5).to_lists() == model.recommend(n=5).to_lists()
 
 
@@ -166,11 +166,11 @@ def test_too_little_is_said():
         ({"retrievers": []}, "models: expected some models"),
         ({"retrievers": [3]}, "models: expected a Recommender"),
         ({"features": [3]}, "features: expected features"),
-        ({"holdout": 0.0}, "fraction"),
-        ({"validation": 1.0}, "validation: must be in"),
+        ({"holdout_fraction": 0.0}, "fraction"),
+        ({"validation_fraction": 1.0}, "validation_fraction: must be in"),
         ({"max_pairs": 0}, "max_pairs: must be at least 1"),
         ({"block_size": 0}, "block_size: must be at least 1"),
-        ({"candidates": 0}, "n: must be at least 1"),
+        ({"n_candidates": 0}, "n_candidates: must be at least 1"),
     ],
 )
 def test_parameters_are_checked(params, message):

@@ -346,19 +346,19 @@ def test_ratings_that_are_not_numbers(column):
 def test_event_types():
     table = {"user_id": [1, 1, 2, 2], "item_id": [5, 5, 5, 6], "type": ["view", "buy", "view", "cart"]}
     weights = {"view": 1, "buy": 5.5, "cart": -2, "never seen": 9}
-    data = Interactions.from_table(table, event="type", event_weights=weights)
+    data = Interactions.from_table(table, event_type="type", event_weights=weights)
     assert pairs(data) == {(1, 5): (6.5, 0), (2, 5): (1.0, 0), (2, 6): (-2.0, 0)}
-    counted = Interactions.from_table(table, event="type", event_weights=weights, duplicates="count")
+    counted = Interactions.from_table(table, event_type="type", event_weights=weights, duplicates="count")
     assert pairs(counted)[1, 5] == (2.0, 0)
     message = r"column 'type': event_weights names 'buy', but not 'cart' \(1 rows\), 'view' \(2 rows\)"
     with pytest.raises(DataError, match=message):
-        Interactions.from_table(table, event="type", event_weights={"buy": 1})
+        Interactions.from_table(table, event_type="type", event_weights={"buy": 1})
     numbered = {**table, "type": [0, 1, 0, 1]}
-    data = Interactions.from_table(numbered, event="type", event_weights={0: 1, 1: 10})
+    data = Interactions.from_table(numbered, event_type="type", event_weights={0: 1, 1: 10})
     assert pairs(data)[1, 5] == (11.0, 0)
     with pytest.raises(DataError, match="column 'type': 1 of 4 rows are null"):
         Interactions.from_table(
-            {**table, "type": ["view", None, "buy", "buy"]}, event="type", event_weights=weights
+            {**table, "type": ["view", None, "buy", "buy"]}, event_type="type", event_weights=weights
         )
 
 
@@ -572,7 +572,7 @@ def test_csv_columns(tmp_path):
     names = {"user": "who", "item": "what", "time": "when", "delimiter": "\t"}
     data = Interactions.from_csv(file, rating="stars", **names)
     assert pairs(data) == {(1, "x"): (3.0, 1704067200), (2, "x"): (4.5, 1704153600)}
-    data = Interactions.from_csv(file, event="did", event_weights={1: 2.0, 2: 3.0}, **names)
+    data = Interactions.from_csv(file, event_type="did", event_weights={1: 2.0, 2: 3.0}, **names)
     assert data.matrix.data.tolist() == [2.0, 3.0]
     (tmp_path / "b.tsv").write_text("who\twhat\tstars\twhen\n3\ty\tgood\t5\n")
     with pytest.raises(DataError):

@@ -23,8 +23,8 @@ events = st.lists(st.tuples(st.integers(-2, 3), st.integers(0, 6), st.integers(-
 def test_counts_are_those_of_the_definition(columns, window, max_gap, timed):
     users, items, times = columns
     times, max_gap = (times, max_gap) if timed else (None, None)
-    found = cooccurrence(users, items, times, n_items=9, window=window, max_gap=max_gap)
-    expected = oracles.cooccurrence(users, items, times, 9, window=window, max_gap=max_gap)
+    found = cooccurrence(users, items, times, n_items=9, window_size=window, max_gap=max_gap)
+    expected = oracles.cooccurrence(users, items, times, 9, window_size=window, max_gap=max_gap)
     assert found.dtype == np.float32
     assert np.array_equal(found.toarray(), expected)
     assert found.nnz == np.count_nonzero(expected)
@@ -34,7 +34,7 @@ def test_counts_are_those_of_the_definition(columns, window, max_gap, timed):
 @given(events, st.floats(0.2, 5.0), st.floats(0.0, 1.0))
 def test_ppmi_is_the_formula(columns, shift, smoothing):
     counts = cooccurrence(columns[0], columns[1], n_items=8)
-    found = shifted_ppmi(counts, shift=shift, smoothing=smoothing)
+    found = shifted_ppmi(counts, shift=shift, context_smoothing=smoothing)
     expected = oracles.shifted_ppmi(counts.toarray().astype(float), shift, smoothing)
     assert np.allclose(found.toarray(), expected, atol=1e-6)
     assert (found.data > 0).all()
@@ -51,7 +51,7 @@ def many(n=40_000):
     return rng.integers(0, 500, n), rng.zipf(1.3, n) % 700, rng.integers(0, 10**6, n)
 
 
-@pytest.mark.parametrize("near", [{}, {"window": 3}, {"max_gap": 5000}])
+@pytest.mark.parametrize("near", [{}, {"window_size": 3}, {"max_gap": 5000}])
 def test_counts_are_the_same_for_any_number_of_threads(near):
     one, many_threads = (cooccurrence(*many(), **near, n_threads=n) for n in (1, 5))
     for part in ("indptr", "indices", "data"):
@@ -82,14 +82,18 @@ def test_counts_of_whole_histories_are_a_product():
             ValueError,
             r"times: must be below 2\*\*63",
         ),
-        (lambda: cooccurrence([0], [3], window=0), ValueError, "window: .*got 0"),
+        (lambda: cooccurrence([0], [3], window_size=0), ValueError, "window_size: .*got 0"),
         (lambda: cooccurrence([0], [3], [1], max_gap=-1), ValueError, "max_gap: .*got -1"),
         (lambda: cooccurrence([0], [3], max_gap=1), ValueError, "max_gap: needs times"),
         (lambda: shifted_ppmi(sp.csr_array([[-1.0]])), ValueError, "counts: .*-1"),
         (lambda: shifted_ppmi(sp.csr_array([[np.nan]])), ValueError, "counts"),
         (lambda: shifted_ppmi(np.eye(2)), TypeError, "counts"),
         (lambda: shifted_ppmi(sp.csr_array([[1.0]]), shift=0), ValueError, "shift: .*got 0"),
-        (lambda: shifted_ppmi(sp.csr_array([[1.0]]), smoothing=2), ValueError, "smoothing: .*got 2"),
+        (
+            lambda: shifted_ppmi(sp.eye_array(1), context_smoothing=2),
+            ValueError,
+            "context_smoothing: .*got 2",
+        ),
     ],
 )
 def test_bad_arguments_are_named(call, kind, name):
@@ -103,7 +107,7 @@ def test_bad_arguments_are_named(call, kind, name):
 @pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
 def test_scores_and_vectors_are_those_of_the_decomposition(p):
     data = sample()
-    model = ferrec.ItemEmbeddings(k=9, context_smoothing=0.6, eigenvalue_weight=p, tol=1e-5).fit(data)
+    model = ferrec.ItemEmbeddings(n_factors=9, context_smoothing=0.6, eigenvalue_weight=p, tol=1e-5).fit(data)
     own = data.events
     counts = oracles.cooccurrence(own.users.tolist(), own.items.tolist(), None, data.n_items)
     u, s, vt = np.linalg.svd(oracles.shifted_ppmi(counts, 1.0, 0.6))
@@ -119,7 +123,7 @@ def test_similar_items_are_those_of_the_same_aisle():
     rng = np.random.default_rng(0)
     users = np.repeat(np.arange(300), 6)
     items = rng.integers(0, 10, len(users)) + 10 * (users % 4)
-    model = ferrec.ItemEmbeddings(k=4).fit(ferrec.Interactions.from_arrays(users, items))
+    model = ferrec.ItemEmbeddings(n_factors=4).fit(ferrec.Interactions.from_arrays(users, items))
     for item, near in model.similar_items(n=9):
         assert {other // 10 for other, _ in near} == {item // 10}
         assert all(-1.0001 <= cosine <= 1.0001 for _, cosine in near)
@@ -139,7 +143,7 @@ def test_times_and_pauses_say_what_is_near(solver):
                 items.append(first + int(rng.integers(0, 10)))
                 times.append(hour * 3600 + int(rng.integers(0, 600)))
     data = ferrec.Interactions.from_arrays(users, items, times=times)
-    model = ferrec.ItemEmbeddings(k=8, max_gap=3600, solver=solver, epochs=20, shift=2).fit(data)
+    model = ferrec.ItemEmbeddings(n_factors=8, max_gap=3600, solver=solver, epochs=20, shift=2).fit(data)
     right = [other // 10 == item // 10 for item, near in model.similar_items(n=5) for other, _ in near]
     assert np.mean(right) > 0.95
 
@@ -154,7 +158,7 @@ def test_both_solvers_find_the_same_neighbours():
     data = ferrec.Interactions.from_arrays(users, items)
     near = {}
     for solver in ("svd", "word2vec"):
-        model = ferrec.ItemEmbeddings(k=12, solver=solver, epochs=15).fit(data)
+        model = ferrec.ItemEmbeddings(n_factors=12, solver=solver, epochs=15).fit(data)
         similar = model.similar_items(n=4)
         offs = [min((a - b) % 40, (b - a) % 40) for a, row in similar for b, _ in row]
         near[solver] = np.mean(np.array(offs) <= 3)
@@ -166,15 +170,15 @@ def test_events_without_weight_do_not_count():
     events = data.events
     weights = np.where(events.items % 3 == 0, -1.0, np.where(events.items % 3 == 1, 0.0, events.weights))
     columns = data.users.decode(events.users), data.items.decode(events.items)
-    model = ferrec.ItemEmbeddings(k=5).fit(ferrec.Interactions.from_arrays(*columns, weights))
-    twin = ferrec.ItemEmbeddings(k=5).fit(data.select(events.items % 3 == 2))
+    model = ferrec.ItemEmbeddings(n_factors=5).fit(ferrec.Interactions.from_arrays(*columns, weights))
+    twin = ferrec.ItemEmbeddings(n_factors=5).fit(data.select(events.items % 3 == 2))
     assert np.array_equal(model.embeddings, twin.embeddings)
     assert not model.embeddings[0].any()
     assert model.embeddings[2].any()
 
 
 def test_embeddings_are_read_only_and_survive_saving(tmp_path):
-    model = ferrec.ItemEmbeddings(k=5).fit(sample())
+    model = ferrec.ItemEmbeddings(n_factors=5).fit(sample())
     assert model.embeddings.shape == (len(model.items), 5)
     assert model.embeddings.dtype == np.float32
     with pytest.raises(ValueError, match="read-only"):
@@ -191,7 +195,7 @@ def test_long_sequences_are_read_whole_by_word2vec():
     items = np.arange(n) % 7
     items[-1] = 7  # the last event of all
     data = ferrec.Interactions.from_arrays(np.zeros(n, int), items, times=np.arange(n))
-    model = ferrec.ItemEmbeddings(k=4, window=2, solver="word2vec", epochs=1).fit(data)
+    model = ferrec.ItemEmbeddings(n_factors=4, window_size=2, solver="word2vec", epochs=1).fit(data)
     from ferrec.models.factors.item_embeddings import _Sentences
 
     sentences = list(_Sentences(data.events, None))
@@ -203,7 +207,7 @@ def test_long_sequences_are_read_whole_by_word2vec():
 @pytest.mark.parametrize(
     ("params", "name"),
     [
-        ({"k": 0}, "k"),
+        ({"n_factors": 0}, "n_factors"),
         ({"shift": 0.5}, "shift"),
         ({"context_smoothing": 1.5}, "context_smoothing: .*1.5"),
         ({"context_smoothing": "much"}, "context_smoothing: expected a number"),
@@ -213,9 +217,9 @@ def test_long_sequences_are_read_whole_by_word2vec():
         ({"seed": -1}, "seed"),
         ({"epochs": 0}, "epochs"),
         ({"seed": 2**32}, "seed: must be at most 4294967295"),
-        ({"window": 0}, "window: must be at least 1, got 0"),
+        ({"window_size": 0}, "window_size: must be at least 1, got 0"),
         ({"max_gap": -1}, "max_gap: must be at least 0, got -1"),
-        ({"window": 2}, "window: needs times"),
+        ({"window_size": 2}, "window_size: needs times"),
         ({"max_gap": 2}, "max_gap: needs times"),
     ],
 )

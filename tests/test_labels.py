@@ -75,7 +75,7 @@ def test_encode_compares_integers_by_value(known, asked, many):
         limits = np.iinfo(dtype)
         # Many values take another way than few.
         some = [v for v in asked + known if limits.min <= v <= limits.max] * (300 if many else 1)
-        codes = labels.encode(np.array(some, dtype), missing="ignore")
+        codes = labels.encode(np.array(some, dtype), unknown="ignore")
         assert codes.tolist() == [position.get(v, -1) for v in some]
 
 
@@ -84,14 +84,14 @@ def test_encode_compares_integers_by_value(known, asked, many):
 def test_encode_strings_that_may_be_unknown(known, asked):
     labels = Ids.from_values(known)
     position = {value: code for code, value in enumerate(sorted(set(known)))}
-    assert labels.encode(asked, missing="ignore").tolist() == [position.get(v, -1) for v in asked]
+    assert labels.encode(asked, unknown="ignore").tolist() == [position.get(v, -1) for v in asked]
 
 
 def test_many_strings_take_the_way_by_index(arrow):
     labels = Ids.from_values([f"u{i}" for i in range(0, 2000, 2)])
     asked = [f"u{i}" for i in range(2000)]
     position = {value: code for code, value in enumerate(labels.values.tolist())}
-    assert labels.encode(asked, missing="ignore").tolist() == [position.get(v, -1) for v in asked]
+    assert labels.encode(asked, unknown="ignore").tolist() == [position.get(v, -1) for v in asked]
 
 
 def test_few_codes_of_many_strings_decode_the_same():
@@ -168,7 +168,7 @@ def test_ids_above_int64():
         labels = Ids.from_values(values)
         assert labels.values.tolist() == [1, 2**63, 2**64 - 1]
         assert labels.values.dtype == np.uint64
-        assert labels.encode(np.array([-1, 1]), missing="ignore").tolist() == [-1, 0]
+        assert labels.encode(np.array([-1, 1]), unknown="ignore").tolist() == [-1, 0]
 
 
 def test_read_only_and_reused_arrays_are_left_alone():
@@ -208,8 +208,8 @@ def test_empty(arrow):
         assert labels.values.tolist() == []
         assert labels.encode([]).tolist() == []
         assert labels.decode([]).tolist() == []
-        assert labels.encode([1, 2], missing="ignore").tolist() == [-1, -1]
-        assert labels.encode(["a"], missing="ignore").tolist() == [-1]
+        assert labels.encode([1, 2], unknown="ignore").tolist() == [-1, -1]
+        assert labels.encode(["a"], unknown="ignore").tolist() == [-1]
         assert Ids.from_arrays(labels.to_arrays()) == labels
     if arrow is not None:
         for kind in (
@@ -293,7 +293,7 @@ def test_unknown_ids_say_how_many_and_which_first():
     with pytest.raises(UnknownIdError, match="The known ids are strings and these are integers"):
         labels.encode([1])
     with pytest.raises(ValueError, match="missing='skip': expected 'error' or 'ignore'"):
-        labels.encode(["a"], missing="skip")
+        labels.encode(["a"], unknown="skip")
 
 
 def test_decode_and_take_check_their_codes():

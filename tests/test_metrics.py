@@ -187,7 +187,7 @@ def test_lists_that_cannot_be_judged_have_no_value() -> None:
 def test_auc_equals_scikit_learn(exclude_seen: bool, pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ferrec.evaluation.metrics._PAIRS", pairs)
     train, test = trained()
-    model = ferrec.PureSVD(k=3).fit(train)
+    model = ferrec.PureSVD(n_factors=3).fit(train)
     result = evaluate(model, test, ["auc", "sampled_auc@1000"], exclude_seen=exclude_seen)
     seen = train.matrix.toarray() > 0
     true = test.matrix.toarray() > 0
@@ -202,7 +202,7 @@ def test_auc_equals_scikit_learn(exclude_seen: bool, pairs: int, monkeypatch: py
 
 def test_sampled_auc_comes_near_and_depends_on_the_seed_alone() -> None:
     train, test = trained()
-    model = ferrec.PureSVD(k=3).fit(train)
+    model = ferrec.PureSVD(n_factors=3).fit(train)
     names = ["auc", "sampled_auc@8"]
     runs = [evaluate(model, test, names, seed=seed, n_threads=n) for seed, n in ((0, 1), (0, 2), (1, 1))]
     assert runs[0].metrics == runs[1].metrics

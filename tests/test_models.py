@@ -23,12 +23,16 @@ VARIANTS = {
     "UserKNN-rp3beta": lambda: ferrec.UserKNN(k=20, measure="rp3beta", alpha=0.7, beta=0.3),
     "Popularity-decay": lambda: ferrec.Popularity(half_life=1e5, window=9e5),
     "ItemKNNRegressor-mean": lambda: ferrec.ItemKNNRegressor(k=20, center="mean"),
-    "ALS-cholesky": lambda: ferrec.ALS(k=5, solver="cholesky", unobserved=1.0, alpha=10.0, reg=1.0, nu=0.0),
-    "ALS-ials++": lambda: ferrec.ALS(k=40, solver="ials++", subspace_size=16),
-    "ItemEmbeddings-near": lambda: ferrec.ItemEmbeddings(
-        k=7, window=3, max_gap=200_000, context_smoothing=0.5, eigenvalue_weight=1.0
+    "ALS-cholesky": lambda: ferrec.ALS(
+        n_factors=5, solver="cholesky", alpha0=1.0, alpha=10.0, reg=1.0, nu=0.0
     ),
-    "ItemEmbeddings-word2vec": lambda: ferrec.ItemEmbeddings(k=8, solver="word2vec", shift=2, epochs=2),
+    "ALS-ials++": lambda: ferrec.ALS(n_factors=40, solver="ials++", subspace_size=16),
+    "ItemEmbeddings-near": lambda: ferrec.ItemEmbeddings(
+        n_factors=7, window_size=3, max_gap=200_000, context_smoothing=0.5, eigenvalue_weight=1.0
+    ),
+    "ItemEmbeddings-word2vec": lambda: ferrec.ItemEmbeddings(
+        n_factors=8, solver="word2vec", shift=2, epochs=2
+    ),
     "ContentKNN-weights": lambda: ferrec.ContentKNN(k=5, columns={"tags": 2.0, "size": 0.5}),
     "UserKNNRegressor-mean": lambda: ferrec.UserKNNRegressor(k=20, center="mean", measure="jaccard"),
 }

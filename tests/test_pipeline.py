@@ -26,7 +26,7 @@ def test_everything_is_written_and_the_model_is_the_best_one(events, tmp_path):
     said = []
     prepare = ferrec.Prepare(time="ts", k_core=3)
     models = {"item-knn": ferrec.ItemKNN(), "ease": ferrec.EASE()}
-    summary = pipeline.run_pipeline(events, tmp_path, models, prepare, trials=3, say=said.append)
+    summary = pipeline.run_pipeline(events, tmp_path, models, prepare, n_trials=3, say=said.append)
     assert summary == json.loads((tmp_path / "summary.json").read_text())
     assert set(summary["test"]) == {*models, "popularity"}
     validation = {name: one["validation"] for name, one in summary["tuned"].items()}
@@ -56,7 +56,7 @@ def test_the_test_part_chooses_nothing(events, tmp_path, monkeypatch):
 
         monkeypatch.setattr(pipeline, "compare", judge)
         prepare = ferrec.Prepare(time="ts")
-        summary = pipeline.run_pipeline(events, tmp_path / folder, models, prepare, trials=1, say=str)
+        summary = pipeline.run_pipeline(events, tmp_path / folder, models, prepare, n_trials=1, say=str)
         best.append(summary["best"])
     assert best[0] == best[1]
 
@@ -100,7 +100,7 @@ def test_the_command_reads_csv_and_names(events, tmp_path, capsys):
     names.write_text("id,title\n" + "\n".join(f"{item},Thing {item}" for item in range(60)) + "\n")
     out = tmp_path / "out"
     arguments = ["pipeline", str(csv), "-o", str(out), "--time", "ts", "--k-core", "2", "--trials", "2"]
-    assert cli.main([*arguments, "--names", str(names), "--model", "item-knn", "--json"]) == 0
+    assert cli.main([*arguments, "--item-names", str(names), "--model", "item-knn", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["best"] == "item-knn" and said["output"] == str(out)
     assert "Thing " in (out / "report.html").read_text()

@@ -703,7 +703,7 @@ def saved(tmp_path: Path) -> Path:
     table = {"u": ["ann", "ann", "bob"], "item_id": [1, 2, 1], "v": [1.0, 2.0, None], "e": [1, 2, 1]}
     prepare = Prepare(
         user="u",
-        event="e",
+        event_type="e",
         k_core=(2, 1),
         missing={"v": "median"},
         normalize={"v": "zscore_by_user"},

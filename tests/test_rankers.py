@@ -296,7 +296,7 @@ def test_trees(loss, tmp_path):
     pytest.importorskip("lightgbm", reason="needs the extra lightgbm")
     candidates, labels = pairs(200, missing=True)
     later, later_labels = pairs(60, seed=3, missing=True)
-    make = lambda: ferrec.LightGBMRanker(loss=loss, trees=60, patience=5, n_threads=1)  # noqa: E731
+    make = lambda: ferrec.LightGBMRanker(loss=loss, n_estimators=60, patience=5, n_threads=1)  # noqa: E731
     fit = {"categories": ["kind"], "validation": (later, later_labels)}
     model = make().fit(candidates, labels, **fit)
     scores = model.score(later)
@@ -308,8 +308,8 @@ def test_trees(loss, tmp_path):
     (tmp_path / "trees" / "trees.txt").write_bytes(b"x" * (tmp_path / "trees" / "trees.txt").stat().st_size)
     with pytest.raises(ferrec.ModelFileError, match="LightGBM cannot read it"):
         ferrec.load(tmp_path / "trees", verify=False).score(later)
-    with pytest.raises(ValueError, match="leaves: must be at least 2"):
-        ferrec.LightGBMRanker(leaves=1).fit(candidates, labels)
+    with pytest.raises(ValueError, match="num_leaves: must be at least 2"):
+        ferrec.LightGBMRanker(num_leaves=1).fit(candidates, labels)
 
 
 def test_contributions_of_a_sum_are_its_terms():

@@ -77,7 +77,7 @@ def test_content_finds_readers_of_new_papers():
         ferrec.Interactions.from_csv(folder / "splits" / f"coldstart.{part}.csv.gz", user="user", item="item")
         for part in ("train", "test")
     )
-    data = train.with_items(folder / "items.csv", id="item", split={"tags": " "})
+    data = train.with_items(folder / "items.csv", item="item", separators={"tags": " "})
     models = {"content": ferrec.ContentKNN(), "popular": ferrec.Popularity(), "random": ferrec.Random()}
     results = ferrec.compare({n: m.fit(data) for n, m in models.items()}, test, ["recall@20", "ndcg@20"])
     for metric in ("recall@20", "ndcg@20"):
@@ -97,6 +97,6 @@ def test_embeddings_beat_the_svd_of_histories_on_a_long_tail():
     truth = ferrec.Interactions.from_table(events[held_out], user="user", item="item")
     recalls = [
         ferrec.evaluate(model.fit(train), truth, metrics=["recall@20"])["recall@20"]
-        for model in (ferrec.PureSVD(k=64), ferrec.ItemEmbeddings(k=64))
+        for model in (ferrec.PureSVD(n_factors=64), ferrec.ItemEmbeddings(n_factors=64))
     ]
     assert recalls[1] > recalls[0] * 1.1, recalls

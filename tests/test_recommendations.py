@@ -152,7 +152,7 @@ def test_csr_is_best_first() -> None:
 def test_parquet(tmp_path: Path) -> None:
     path = tmp_path / "recs.parquet"
     path.write_text("older")
-    strings().to_parquet(path, user_column="who", compression="snappy")
+    strings().to_parquet(path, user="who", compression="snappy")
     assert parquet.read_table(path).equals(strings().to_arrow("who"))
     assert [file.name for file in tmp_path.iterdir()] == ["recs.parquet"]
     with pytest.raises(FileNotFoundError, match="no such folder"):

@@ -26,7 +26,7 @@ def test_the_page_holds_metrics_intervals_tests_groups_and_examples(parts, tmp_p
     recs = models["item-knn"].recommend([3, 4], n=3)
     path = tmp_path / "report.html"
     names = {item: f"thing & {item}" for item in models["item-knn"].items.values.tolist()}
-    page = ferrec.report(found, path, title="A <b>test</b>", examples={"item-knn": recs}, names=names)
+    page = ferrec.report(found, path, title="A <b>test</b>", examples={"item-knn": recs}, item_names=names)
     assert path.read_text(encoding="utf-8") == page
     for name, one in found.evaluations.items():
         low, high = one.intervals()["ndcg@10"]

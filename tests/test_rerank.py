@@ -260,7 +260,7 @@ def test_fusion():
     ranks = {"a_rank": np.arange(1, 13), "a_score": np.ones(12), "b_rank": np.arange(12, 0, -1)}
     pairs = candidates(ROWS, {name: column.astype(np.float32) for name, column in ranks.items()})
     labels = (np.arange(12) % 3 == 0).astype(np.float32)
-    found = ReciprocalRankFusion(k=10).fit(pairs, labels).score(pairs)
+    found = ReciprocalRankFusion(rank_constant=10).fit(pairs, labels).score(pairs)
     assert found == pytest.approx(1 / (10 + ranks["a_rank"]) + 1 / (10 + ranks["b_rank"]))
     one = ReciprocalRankFusion(columns=["b_rank"]).fit(pairs, labels).score(pairs)
     assert one == pytest.approx(1 / (60 + ranks["b_rank"]))
@@ -268,13 +268,13 @@ def test_fusion():
 
 @pytest.mark.parametrize(
     "ranker",
-    [WeightedBlend(), WeightedBlend(weights={"item_knn_score": 1.0}), ReciprocalRankFusion(k=5)],
+    [WeightedBlend(), WeightedBlend(weights={"item_knn_score": 1.0}), ReciprocalRankFusion(rank_constant=5)],
     ids=repr,
 )
 def test_blends_are_rankers(ranker, tmp_path):
     data = ferrec.testing._checks.sample()
     past, future = ferrec.split.leave_last_out(data, 2)
-    retrieval = ferrec.Retrieval([ferrec.ItemKNN(), ferrec.Popularity()], n=10)
+    retrieval = ferrec.Retrieval([ferrec.ItemKNN(), ferrec.Popularity()], n_candidates=10)
     pairs, labels = ferrec.two_stage.training_pairs(retrieval, None, past, future)
     scores = ranker.fit(pairs, labels).score(pairs)
     assert scores.shape == (len(pairs),)
@@ -285,7 +285,7 @@ def test_blends_are_rankers(ranker, tmp_path):
     assert repr(twin) == repr(ranker)
     assert np.array_equal(twin.score(pairs), scores)
     with pytest.raises(DataError, match="lack 'item_knn_score'"):
-        ranker.score(ferrec.Retrieval([ferrec.Popularity()], n=3).fit(past).candidates())
+        ranker.score(ferrec.Retrieval([ferrec.Popularity()], n_candidates=3).fit(past).candidates())
 
 
 def test_wrong_blends():
@@ -306,4 +306,4 @@ def test_wrong_blends():
             WeightedBlend(l2=l2).fit(pairs, labels)
     for k in (0, -3.0, np.nan):
         with pytest.raises(ValueError, match="k: must be above 0"):
-            ReciprocalRankFusion(k=k, columns=["a_score"]).fit(pairs, labels)
+            ReciprocalRankFusion(rank_constant=k, columns=["a_score"]).fit(pairs, labels)

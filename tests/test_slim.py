@@ -50,7 +50,7 @@ def test_slim_keeps_k_and_asks_candidates_only():
     x = np.random.default_rng(2).random((150, 40)) < 0.2
     assert (np.count_nonzero(fit(x, l1=0.1, l2=2.0, k=3), axis=0) <= 3).all()
     near = to_scipy(ferrec._rust.Csr(*_cosine(x, 6), 40)).toarray() != 0
-    few = fit(x, l1=0.1, l2=2.0, candidates=6)
+    few = fit(x, l1=0.1, l2=2.0, n_candidates=6)
     assert np.count_nonzero(few) > 0
     assert not few[~near.T].any()
 
@@ -72,7 +72,7 @@ def test_slim_says_what_is_wrong():
         ({"tol": 0.0}, "tol"),
         ({"l1": 1e300}, "l1: must be at least 0 and finite in float32, got 1e300"),
         ({"k": 0}, "k"),
-        ({"candidates": 0}, "candidates"),
+        ({"n_candidates": 0}, "n_candidates"),
     ):
         with pytest.raises(ValueError, match=name):
             ferrec.SLIM(**params).fit(checkerboard())

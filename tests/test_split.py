@@ -188,9 +188,9 @@ def test_rolling(data, window, n, history):
         wanted.append((train, test))
     if not all(train and test for train, test in wanted):
         with pytest.raises(DataError, match=f"window . of {n} would have an empty"):
-            split.rolling(data, window, n, history=history)
+            split.rolling(data, window, n, train_window=history)
         return
-    parts = list(split.rolling(data, window, n, history=history))
+    parts = list(split.rolling(data, window, n, train_window=history))
     assert [(rows(train), rows(test)) for train, test in parts] == wanted
     for train, test in parts:
         assert train.users is test.users is data.users and train.items is test.items is data.items
@@ -205,14 +205,14 @@ def test_rolling_takes_lengths_of_time_and_refuses_others():
     data = Interactions.from_arrays([1, 1, 1], [1, 2, 3], times=[0, 86_400, 172_800])
     day = timedelta(days=1)
     assert [len(train) for train, _ in split.rolling(data, day, 2)] == [1, 2]
-    assert [len(train) for train, _ in split.rolling(data, day, 2, history=day)] == [1, 1]
+    assert [len(train) for train, _ in split.rolling(data, day, 2, train_window=day)] == [1, 1]
     for window in (0, -1, 1.5, True, "7D", timedelta(0)):
         with pytest.raises(ValueError, match="window="):
             split.rolling(data, window)
-    with pytest.raises(ValueError, match="n=0"):
+    with pytest.raises(ValueError, match="n_windows=0"):
         split.rolling(data, day, 0)
-    with pytest.raises(ValueError, match="history=0"):
-        split.rolling(data, day, 1, history=0)
+    with pytest.raises(ValueError, match="train_window=0"):
+        split.rolling(data, day, 1, train_window=0)
     with pytest.raises(
         DataError, match="window 1 of 3 would have an empty training part: no event to 1969-12-31"
     ):
@@ -241,7 +241,7 @@ def test_random(data, fraction, seed):
 @given(data=datasets(), k=st.integers(2, 6), seed=st.integers(0, 2**32))
 def test_k_fold(data, k, seed):
     if len(data) < k:
-        with pytest.raises(DataError, match=f"k={k} folds need at least {k} events"):
+        with pytest.raises(DataError, match=f"n_folds={k} needs at least {k} events"):
             split.k_fold(data, k, seed=seed)
         return
     folds = list(split.k_fold(data, k, seed=seed))
@@ -269,10 +269,10 @@ def test_arguments_that_are_refused():
         with pytest.raises(ValueError, match=f"n={n!r}: expected an integer of 1 or more"):
             split.leave_last_out(data, n)
     for k in (0, -1, 1.0, True):
-        with pytest.raises(ValueError, match=f"k={k!r}: expected an integer of 1 or more"):
+        with pytest.raises(ValueError, match=f"n={k!r}: expected an integer of 1 or more"):
             split.leave_k_out(data, k)
     for k in (1, 0, 2.0):
-        with pytest.raises(ValueError, match=f"k={k!r}: expected an integer of 2 or more"):
+        with pytest.raises(ValueError, match=f"n_folds={k!r}: expected an integer of 2 or more"):
             split.k_fold(data, k)
     for fraction in (0, 1, 1.5):
         with pytest.raises(ValueError, match=f"fraction={fraction!r}"):

@@ -314,7 +314,7 @@ def crowd(n_users, n_items, n_events):
 
 # On two threads each would take far longer than a second, on any machine.
 ENDLESS = {
-    "PureSVD": (ferrec.PureSVD(k=1500, tol=1e-7), (6000, 5000, 400_000)),
+    "PureSVD": (ferrec.PureSVD(n_factors=1500, tol=1e-7), (6000, 5000, 400_000)),
     "ALS": (ferrec.ALS(epochs=10**6), (2000, 1000, 40_000)),
     "EASE": (ferrec.EASE(), (20_000, 6000, 400_000)),
     "SLIM": (
@@ -322,7 +322,7 @@ ENDLESS = {
         (2000, 1500, 600_000),
     ),
     "BiasedMF": (ferrec.BiasedMF(epochs=10**6), (2000, 1000, 40_000)),
-    "ItemEmbeddings": (ferrec.ItemEmbeddings(k=2000, tol=1e-7), (40, 8000, 400_000)),
+    "ItemEmbeddings": (ferrec.ItemEmbeddings(n_factors=2000, tol=1e-7), (40, 8000, 400_000)),
 }
 
 

@@ -66,7 +66,7 @@ def every_table(tmp_path):
 def test_the_same_from_every_table(tmp_path):
     for name, table in every_table(tmp_path):
         separators = {"genres": "|"} | ({"tags": ";"} if name == "csv" else {})
-        data = DATA.with_items(table, split=separators)
+        data = DATA.with_items(table, separators=separators)
         assert data.items.values.tolist() == sorted(IDS)
         found = {column: data.item_table[column].tolist() for column in data.item_table}
         # An empty field of CSV is null.
@@ -82,7 +82,7 @@ def test_without_pyarrow(monkeypatch):
         raise MissingExtraError(module)
 
     monkeypatch.setattr(tables, "require", missing)
-    data = DATA.with_items(TABLE, split={"genres": "|"})
+    data = DATA.with_items(TABLE, separators={"genres": "|"})
     assert {name: column.tolist() for name, column in data.item_table.items()} == EXPECTED
     structured = np.array([("tea", 1.5)], [("item_id", "U3"), ("price", "f4")])
     column = DATA.with_items(structured, extend=False).item_table["price"]
@@ -103,7 +103,7 @@ def test_rows_find_their_labels(events, table, extend, users_too):
     rows = {"item_id": list(table), "size": list(table.values())}
     more = data.with_items(rows, extend=extend)
     if users_too:
-        more = more.with_users(rows, id="item_id", extend=extend)
+        more = more.with_users(rows, user="item_id", extend=extend)
         assert more.users.values.tolist() == sorted({*users, *(table if extend else [])})
     expected = sorted({*items, *(table if extend else [])})
     assert more.items.values.tolist() == expected
@@ -142,7 +142,7 @@ def test_take(kind, at):
 
 def test_whatever_keeps_labels_keeps_tables():
     users = {"user_id": [1, 2, 3], "age": [30, 40, 50]}
-    data = DATA.with_items(TABLE, split={"genres": "|"}).with_users(users)
+    data = DATA.with_items(TABLE, separators={"genres": "|"}).with_users(users)
     assert repr(data).endswith("users with age, items with price, stock, fair, title, genres, tags, made)")
     parts = [data.select(data.events.items == 2), pickle.loads(pickle.dumps(data))]
     parts += [*split.random(data, 0.3), *split.by_time(data, cutoff=30), *split.leave_last_out(data)]
@@ -222,8 +222,8 @@ def test_tables_that_are_refused(table, options, message):
     [
         ({"columns": "price"}, TypeError, "columns='price': expected a list"),
         ({"categories": "price"}, TypeError, "categories='price': expected a list"),
-        ({"split": {"title": ""}}, ValueError, "column 'title' needs a separator"),
-        ({"columns": ["price"], "split": {"genres": "|"}}, ValueError, "leaves out 'genres'"),
+        ({"separators": {"title": ""}}, ValueError, "column 'title' needs a separator"),
+        ({"columns": ["price"], "separators": {"genres": "|"}}, ValueError, "leaves out 'genres'"),
     ],
 )
 def test_options_that_are_refused(options, error, message):
@@ -247,7 +247,7 @@ def test_empty_and_all_missing():
     data = DATA.with_items({"item_id": [], "x": []})
     assert data.item_table["x"].tolist() == [None, None]
     nothing = {"item_id": ["tea"], "a": [None], "b": [None], "c": [None]}
-    table = DATA.with_items(nothing, categories=["b"], split={"c": " "}).item_table
+    table = DATA.with_items(nothing, categories=["b"], separators={"c": " "}).item_table
     assert [type(column) for column in table.values()] == [Numbers, Categories, Lists]
     assert all(column.missing.all() for column in table.values())
     none = Interactions.from_arrays([], []).with_items(TABLE, columns=["price"])

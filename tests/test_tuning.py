@@ -204,7 +204,7 @@ def test_spaces_that_hold_nothing_are_refused(make: Any) -> None:
 def test_tuning_finds_the_best_and_fits_it(data: Interactions) -> None:
     space = {"k": Int(1, 60, log=True), "measure": Choice("cosine", "jaccard")}
     found = ferrec.tune(
-        ferrec.ItemKNN(shrink=1.0), data, split.leave_last_out, "mrr@10", trials=8, space=space
+        ferrec.ItemKNN(shrink=1.0), data, split.leave_last_out, "mrr@10", n_trials=8, space=space
     )
     train, test = split.leave_last_out(data)
     values = {}
@@ -221,21 +221,21 @@ def test_tuning_finds_the_best_and_fits_it(data: Interactions) -> None:
     assert found.trials[0].params["measure"] == "cosine"  # its own; k=100 lies outside
     assert repr(found).startswith(f"Tuning(mrr@10 {found.best_value:.4f} of 8 trials: k=")
     again = ferrec.tune(
-        ferrec.ItemKNN(shrink=1.0), data, split.leave_last_out, "mrr@10", trials=8, space=space
+        ferrec.ItemKNN(shrink=1.0), data, split.leave_last_out, "mrr@10", n_trials=8, space=space
     )
     assert [t.params for t in again.trials] == [t.params for t in found.trials]
-    other = ferrec.tune(ferrec.ItemKNN(shrink=1.0), data, metric="mrr@10", trials=8, space=space, seed=1)
+    other = ferrec.tune(ferrec.ItemKNN(shrink=1.0), data, metric="mrr@10", n_trials=8, space=space, seed=1)
     assert [t.params for t in other.trials] != [t.params for t in found.trials]
 
 
 def test_the_first_trial_is_the_model_as_it_is(data: Interactions) -> None:
-    found = ferrec.tune(ferrec.EASE, data, trials=2)
+    found = ferrec.tune(ferrec.EASE, data, n_trials=2)
     assert found.trials[0].params == {"reg": 500.0}
     assert found.best_value >= found.trials[0].value  # type: ignore[operator]
 
 
 def test_errors_are_minimised(data: Interactions) -> None:
-    found = ferrec.tune(ferrec.Bias, data, 2, "rmse", trials=6)
+    found = ferrec.tune(ferrec.Bias, data, 2, "rmse", n_trials=6)
     assert found.best_value == min(
         t.value for t in found.trials if t.state == "complete" and t.value is not None
     )
@@ -248,7 +248,7 @@ def test_splits_are_made_once(data: Interactions) -> None:
         calls.append(1)
         return split.k_fold(data, 2)
 
-    ferrec.tune(ferrec.Popularity, data, splits, "mrr@5", trials=3, space={"window": Float(1e5, 1e6)})
+    ferrec.tune(ferrec.Popularity, data, splits, "mrr@5", n_trials=3, space={"window": Float(1e5, 1e6)})
     assert calls == [1]
 
 
@@ -264,7 +264,7 @@ def test_hopeless_trials_are_given_up(data: Interactions) -> None:
                 data = data.select(data.events.items == 0)
             return super().learn(data, callback)
 
-    found = ferrec.tune(Worse, data, 3, "recall@10", trials=8, space={"k": Int(1, 40)})
+    found = ferrec.tune(Worse, data, 3, "recall@10", n_trials=8, space={"k": Int(1, 40)})
     states = [trial.state for trial in found.trials]
     assert states[:5] == ["complete"] * 5 and set(states[5:]) == {"pruned"}
     pruned = found.trials[-1]
@@ -281,12 +281,17 @@ def test_patience_and_repetition(data: Interactions) -> None:
             return super().learn(data, callback)
 
     space = {"k": Choice(5, 20)}
-    found = ferrec.tune(Counted, data, metric="mrr@5", trials=40, space=space, patience=6)
+    found = ferrec.tune(Counted, data, metric="mrr@5", n_trials=40, space=space, patience=6)
     assert len(found.trials) == found.best.number + 7 < 40
     assert len(fits) <= 3, "what was tried before was computed again"  # both, and the best on all data
     calls: list[tuple[int, int]] = []
     ferrec.tune(
-        ferrec.ItemKNN, data, metric="mrr@5", trials=3, space=space, progress=lambda *done: calls.append(done)
+        ferrec.ItemKNN,
+        data,
+        metric="mrr@5",
+        n_trials=3,
+        space=space,
+        progress=lambda *done: calls.append(done),
     )
     assert calls == [(1, 3), (2, 3), (3, 3)]
     with pytest.raises(DataError, match=r"none of 0 trials was completed.*the time was up"):
@@ -294,7 +299,7 @@ def test_patience_and_repetition(data: Interactions) -> None:
 
 
 def test_failures_are_kept_and_named(data: Interactions) -> None:
-    found = ferrec.tune(ferrec.ItemKNN, data, metric="mrr@5", trials=6, space={"k": Choice(0, 5, 6, 7)})
+    found = ferrec.tune(ferrec.ItemKNN, data, metric="mrr@5", n_trials=6, space={"k": Choice(0, 5, 6, 7)})
     failed = [trial for trial in found.trials if trial.state == "failed"]
     assert failed and all(trial.params["k"] == 0 and trial.value is None for trial in failed)
     assert failed[0].error is not None and failed[0].error.startswith("ValueError: k: must be at least 1")
@@ -303,7 +308,7 @@ def test_failures_are_kept_and_named(data: Interactions) -> None:
     with pytest.raises(
         DataError, match=r"none of 2 trials was completed; the first says: DataError: half_life"
     ):
-        ferrec.tune(ferrec.Popularity, untimed, trials=2)
+        ferrec.tune(ferrec.Popularity, untimed, n_trials=2)
 
 
 def test_the_table_is_saved(data: Interactions, tmp_path: Path) -> None:
@@ -311,7 +316,7 @@ def test_the_table_is_saved(data: Interactions, tmp_path: Path) -> None:
     from pyarrow import csv, parquet
 
     space = {"weighting": Choice(None, "bm25"), "k": Choice(3, "x"), "shrink": Float(0.0, 1.0)}
-    found = ferrec.tune(ferrec.ItemKNN, data, 2, "mrr@5", trials=9, space=space)
+    found = ferrec.tune(ferrec.ItemKNN, data, 2, "mrr@5", n_trials=9, space=space)
     rows = found.to_dicts()
     assert list(rows[0]) == [
         "number",
@@ -349,9 +354,9 @@ def test_a_stopped_search_leaves_its_table(data: Interactions, tmp_path: Path, e
     space = {"k": Int(1, 9)}
     with pytest.raises(KeyboardInterrupt):
         ferrec.tune(
-            ferrec.ItemKNN, data, 2, "mrr@5", trials=9, space=space, seed=5, table=kept, progress=stop
+            ferrec.ItemKNN, data, 2, "mrr@5", n_trials=9, space=space, seed=5, path=kept, progress=stop
         )
-    whole = ferrec.tune(ferrec.ItemKNN, data, 2, "mrr@5", trials=3, space=space, seed=5)
+    whole = ferrec.tune(ferrec.ItemKNN, data, 2, "mrr@5", n_trials=3, space=space, seed=5)
     whole.save(tmp_path / f"whole.{ending}")
     assert trials_in(kept) == trials_in(tmp_path / f"whole.{ending}")
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"trials.{ending}", f"whole.{ending}"]
@@ -371,9 +376,9 @@ def trials_in(path: Path) -> list[dict[str, Any]]:
 
 def test_a_table_that_cannot_be_written(data: Interactions, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"trials.txt: expected a name that ends in"):
-        ferrec.tune(ferrec.ItemKNN, data, table=tmp_path / "trials.txt")
+        ferrec.tune(ferrec.ItemKNN, data, path=tmp_path / "trials.txt")
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        ferrec.tune(ferrec.ItemKNN, data, trials=1, table=tmp_path / "nowhere" / "trials.json")
+        ferrec.tune(ferrec.ItemKNN, data, n_trials=1, path=tmp_path / "nowhere" / "trials.json")
 
 
 def test_bad_arguments_of_tuning(data: Interactions) -> None:
@@ -386,7 +391,7 @@ def test_bad_arguments_of_tuning(data: Interactions) -> None:
     with pytest.raises(ValueError, match="expected the name of one"):
         ferrec.tune(ferrec.ItemKNN, data, metric=["ndcg@5"])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="trials"):
-        ferrec.tune(ferrec.ItemKNN, data, trials=0)
+        ferrec.tune(ferrec.ItemKNN, data, n_trials=0)
     with pytest.raises(ValueError, match="patience"):
         ferrec.tune(ferrec.ItemKNN, data, patience=0)
     with pytest.raises(TypeError, match="data: expected Interactions"):
@@ -396,7 +401,7 @@ def test_bad_arguments_of_tuning(data: Interactions) -> None:
 def test_tuning_of_the_checkerboard() -> None:
     """Any neighbourhood finds the missing item; the answer is visible."""
     board = checkerboard()
-    found = ferrec.tune(ferrec.ItemKNN, board, 3, "hit_rate@6", trials=3)
+    found = ferrec.tune(ferrec.ItemKNN, board, 3, "hit_rate@6", n_trials=3)
     assert found.best_value == 1.0
     recs = found.model.recommend(n=1)
     assert recs.items.decode(recs.codes).tolist() == recs.queries.tolist()
@@ -445,7 +450,7 @@ def test_tune_from_events_to_a_model(events: str, tmp_path: Path, capsys: pytest
     space = {name: values for name, values in ferrec.ItemKNN.search_space.items() if name != "measure"}
     base = ferrec.ItemKNN(measure="jaccard", n_threads=1)
     parts = split.by_time(read, fraction=0.25)
-    found = ferrec.tune(base, read, parts, "mrr@5", trials=5, space=space, seed=3)
+    found = ferrec.tune(base, read, parts, "mrr@5", n_trials=5, space=space, seed=3)
     assert result["params"] == found.model.get_params() and result["params"]["measure"] == "jaccard"
     assert (result["value"], result["trials"], result["split"]) == (found.best_value, 5, "by-time:0.25")
     rows = json.loads(trials.read_text())

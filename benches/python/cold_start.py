@@ -55,7 +55,7 @@ def movielens(folder: Path, part: str) -> Case:
     tags = pd.read_csv(folder / "tags.csv").groupby("item")["tag"].agg(lambda tag: [t.lower() for t in tag])
     items["tags"] = items["item"].map(tags)
     data = ferrec.Interactions.from_csv(folder / "interactions.csv.gz", user="user", item="item")
-    data = data.with_items(items.where(items.notna(), None), id="item", split={"genres": "|"})
+    data = data.with_items(items.where(items.notna(), None), item="item", separators={"genres": "|"})
     text = ["title"]
     return cold_fifth(
         data,
@@ -70,7 +70,7 @@ def movielens(folder: Path, part: str) -> Case:
 def steam(folder: Path, part: str) -> Case:
     data = ferrec.Interactions.from_csv(folder / "interactions.csv.gz", user="user", item="item")
     return cold_fifth(
-        data.with_items(folder / "items.csv", id="item"),
+        data.with_items(folder / "items.csv", item="item"),
         {"ContentKNN, title": ferrec.ContentKNN(text=["title"])},
     )
 
@@ -96,7 +96,7 @@ def measure(model: Any, case: Case) -> list[float]:
     new = case.test.items.decode(np.unique(entries.col))
     recs = model.recommend(asked, 20, allow_items=new)
     rows = case.test.users.encode(asked)
-    columns = model.items.encode(case.test.items.values, name="items", missing="ignore")
+    columns = model.items.encode(case.test.items.values, name="items", unknown="ignore")
     truth = case.test.matrix[rows].tocoo()
     here = sp.coo_array((truth.data, (truth.row, columns[truth.col])), shape=(len(asked), len(model.items)))
     among = ranking_metrics(recs.to_csr(), here.tocsr(), [20])

@@ -168,17 +168,17 @@ CONTESTANTS: dict[str, Contestant] = {
     "PureSVD": Contestant(
         "ferrec",
         ours(ferrec.PureSVD),
-        grid(k=(64, 128, 256, 512), weighting=(None, "tfidf", "bm25")),
+        grid(n_factors=(64, 128, 256, 512), weighting=(None, "tfidf", "bm25")),
     ),
     "ItemEmbeddings": Contestant(
         "ferrec",
         ours(ferrec.ItemEmbeddings),
-        grid(k=SIZES, shift=(1, 5), context_smoothing=(0.3, 0.5, 0.75)),
+        grid(n_factors=SIZES, shift=(1, 5), context_smoothing=(0.3, 0.5, 0.75)),
     ),
     "ALS": Contestant(
         "ferrec",
         ours(ferrec.ALS, epochs=EPOCHS),
-        grid(k=SIZES, unobserved=UNOBSERVED, reg=(0.003, 0.01)),
+        grid(n_factors=SIZES, alpha0=UNOBSERVED, reg=(0.003, 0.01)),
     ),
     "IALS (irspack)": Contestant(
         "irspack",

@@ -215,7 +215,7 @@ def ferrec_vectors(inputs: Inputs, threads: int) -> Run:
     assert places is not None
     users, times = np.repeat(np.arange(len(places)), places.shape[1]), np.arange(places.size)
     data = ferrec.Interactions.from_arrays(users, places.ravel(), times=times)
-    model = ferrec.ItemEmbeddings(k=K_VECTORS, window=WINDOW, n_threads=threads)
+    model = ferrec.ItemEmbeddings(n_factors=K_VECTORS, window_size=WINDOW, n_threads=threads)
 
     def run() -> Result:
         return placed(model.fit(data).embeddings, data.items.values, n_items)

@@ -114,15 +114,15 @@ def run(n_users, n_items, nnz, wanted, block_size, n_threads):
     data = world(n_users, n_items, nnz)
     models = [
         ferrec.ItemKNN(k=100, n_threads=n_threads),
-        ferrec.PureSVD(k=64, n_threads=n_threads),
+        ferrec.PureSVD(n_factors=64, n_threads=n_threads),
         ferrec.Popularity(n_threads=n_threads),
     ]
     each = round(wanted / 1.6)  # the lists overlap
-    retrieval = ferrec.Retrieval(models, n=each, n_threads=n_threads).fit(data)
+    retrieval = ferrec.Retrieval(models, n_candidates=each, n_threads=n_threads).fit(data)
     chosen = features().set_params(n_threads=n_threads).fit(data)
-    extra = FeatureSet([EmbeddingSimilarity(model=ferrec.PureSVD(k=64), last=20)], n_threads=n_threads).fit(
-        data
-    )
+    extra = FeatureSet(
+        [EmbeddingSimilarity(model=ferrec.PureSVD(n_factors=64), last=20)], n_threads=n_threads
+    ).fit(data)
 
     spent = dict.fromkeys(("propose and score", "30 features", "4 more, of embeddings", "best 10"), 0.0)
     before, peak = resident(), Peak()

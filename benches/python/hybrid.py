@@ -51,8 +51,8 @@ KINDS: dict[str, tuple[type[Any], tuple[Json, ...]]] = {
     "ItemKNN": (ferrec.ItemKNN, grid(k=(50, 200, 500), weighting=(None, "bm25"))),
     "UserKNN": (ferrec.UserKNN, grid(k=(50, 200, 500), weighting=(None, "bm25"))),
     "RP3Beta": (ferrec.RP3Beta, grid(k=(300,), alpha=(0.4, 0.6, 0.8, 1.0), beta=(0.1, 0.2, 0.4))),
-    "PureSVD": (ferrec.PureSVD, grid(k=(16, 32, 64, 128, 256))),
-    "ALS": (ferrec.ALS, grid(k=(64, 256), unobserved=(0.003, 0.01, 0.03, 0.1, 0.3), reg=(0.01,))),
+    "PureSVD": (ferrec.PureSVD, grid(n_factors=(16, 32, 64, 128, 256))),
+    "ALS": (ferrec.ALS, grid(n_factors=(64, 256), alpha0=(0.003, 0.01, 0.03, 0.1, 0.3), reg=(0.01,))),
     "EASE": (ferrec.EASE, grid(reg=(30.0, 100.0, 300.0, 1000.0, 3000.0))),
 }
 
@@ -134,7 +134,7 @@ def judge(
     if kept.get("params") == params and set(names) <= set(kept["hybrids"]):
         return
     start = time.perf_counter()
-    hybrid = ferrec.Hybrid(retrievers=retrievers, candidates=CANDIDATES, max_pairs=PAIRS, n_threads=threads)
+    hybrid = ferrec.Hybrid(retrievers=retrievers, n_candidates=CANDIDATES, max_pairs=PAIRS, n_threads=threads)
     retrieval, features, _ = hybrid._stages(held.learn)
     train, labels, validation = hybrid._lesson(
         held.learn, held.tune, retrieval.fit(held.learn), features.fit(held.learn)
@@ -158,7 +158,9 @@ def judge(
         start = time.perf_counter()
         ranker.fit(train, labels, categories=features.categories, validation=validation)
         fitted = time.perf_counter() - start
-        model = ferrec.Hybrid(retrievers=retrievers, candidates=CANDIDATES, ranker=ranker, n_threads=threads)
+        model = ferrec.Hybrid(
+            retrievers=retrievers, n_candidates=CANDIDATES, ranker=ranker, n_threads=threads
+        )
         whole = held.learned
         model.adopt(HybridState(whole.users, whole.items, whole.csr, retrieval, features, ranker))
         found = ferrec.evaluate(model, held.report, METRICS)

@@ -50,7 +50,7 @@ def movielens(folder: Path) -> ferrec.Interactions:
     liked = some.weights >= 4.0
     users, items = data.users.decode(some.users[liked]), data.items.decode(some.items[liked])
     return ferrec.Interactions.from_arrays(users, items, times=some.times[liked]).with_items(
-        folder / "items.csv", id="item", columns=["genres"], split={"genres": "|"}, extend=False
+        folder / "items.csv", item="item", columns=["genres"], separators={"genres": "|"}, extend=False
     )
 
 

@@ -76,7 +76,7 @@ def prepare() -> Any:
 
     return ferrec.Prepare(
         time="time",
-        event="kind",
+        event_type="kind",
         missing={"watch": "median"},
         dedup="exact",
         activity=(0.0, QUANTILE),

@@ -40,7 +40,7 @@ _TELL_EVERY = 1.0
 class BatchSummary:
     """What a batch job did, all of it, whether at once or after interruptions."""
 
-    output: str
+    path: str
     users: int
     """Rows of the source, those of unknown users among them."""
     rows: int
@@ -62,7 +62,7 @@ class BatchSummary:
 def score_batch(
     model: Model,
     source: object,
-    sink: str | os.PathLike[str],
+    path: str | os.PathLike[str],
     *,
     n: int = 10,
     user: str = "user_id",
@@ -93,7 +93,7 @@ def score_batch(
     source : path, pyarrow.dataset.Dataset, pyarrow.Table or None
         Who is to be scored, one row each: Parquet (a file, a folder, a pattern, or a URL of a file system that
         pyarrow or fsspec knows, extra ``remote``), or a table. None: every user of the model.
-    sink : path
+    path : path
         A folder (or the URL of one), new or empty: Parquet files ``part-000000.parquet`` and on, in the order
         of the source, beside ``_manifest.json``. A name that ends with ``.parquet`` is one file, which appears
         when all is done and cannot be resumed.
@@ -174,10 +174,10 @@ def score_batch(
     job = _job(scorer, rows, compression)
     schema = scorer.schema(rows.empty())
     with (
-        open_sink(sink, schema, job, size, resume=resume, compression=compression) as parts,
+        open_sink(path, schema, job, size, resume=resume, compression=compression) as parts,
         bar(progress, "recommend", unit="users") as callback,
     ):
-        telling = _Telling(os.fspath(sink), rows.rows, parts, callback)
+        telling = _Telling(os.fspath(path), rows.rows, parts, callback)
         if limit is not None and (parts.size.rows > size.rows or parts.size.entries > size.entries):
             raise ValueError(
                 f"memory_limit: {limit >> 20:,} MiB allows blocks of {size.rows:,} rows, and this job was begun "
@@ -277,8 +277,8 @@ def _score(scorer: Scorer, source: Source, sink: Sink, limit: int | None, tellin
 class _Telling:
     """Says how far the job is: to a progress bar, and as events to the log."""
 
-    def __init__(self, output: str, total: int, sink: Sink, callback: Callback | None) -> None:
-        self._output, self._total, self._sink, self._callback = output, total, sink, callback
+    def __init__(self, path: str, total: int, sink: Sink, callback: Callback | None) -> None:
+        self._path, self._total, self._sink, self._callback = path, total, sink, callback
         self._started = self._told = time.perf_counter()
         self._resumed, self._users_before = len(sink.parts), sink.totals["users"]
 
@@ -286,7 +286,7 @@ class _Telling:
         text = f"{self._total:,} users in blocks of {self._sink.size.rows:,}"
         if self._resumed:
             text += f"; {self._users_before:,} of them were done before"
-        self._log("started", text, **self._far(), block_size=self._sink.size.rows, output=self._output)
+        self._log("started", text, **self._far(), block_size=self._sink.size.rows, path=self._path)
 
     def block(self) -> None:
         """After each block; events come about once a second."""
@@ -304,7 +304,7 @@ class _Telling:
     def ends(self, limit: int | None) -> BatchSummary:
         most = in_use()[1]
         summary = BatchSummary(
-            output=self._output,
+            path=self._path,
             **self._sink.totals,
             blocks=len(self._sink.parts),
             resumed_blocks=self._resumed,
@@ -317,7 +317,7 @@ class _Telling:
             logger.warning(
                 text, extra={"event": {"event": "over_limit", "peak_bytes": most, "memory_limit": limit}}
             )
-        text = f"{summary.rows:,} recommendations for {summary.users:,} users written to {self._output}"
+        text = f"{summary.rows:,} recommendations for {summary.users:,} users written to {self._path}"
         self._log("finished", text, **asdict(summary))
         return summary
 

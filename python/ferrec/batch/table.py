@@ -137,7 +137,7 @@ class Scorer:
             return Asked(labels, [Queries(labels, history, None)], len(labels), 0, unknown)
         missing: Literal["error", "ignore"] = "error" if self.unknown_users == "error" else "ignore"
         users = block.column(self.user)
-        codes = self.model.users.encode(users, name=f"column {self.user!r}", missing=missing)
+        codes = self.model.users.encode(users, name=f"column {self.user!r}", unknown=missing)
         return self._ask(codes[codes >= 0], int((codes < 0).sum()))
 
     def rank(self, asked: Asked) -> Scored:
@@ -180,7 +180,7 @@ class Scorer:
 
 def score_table(
     model: Model,
-    table: Table,
+    source: Table,
     *,
     n: int = 10,
     user: str = "user_id",
@@ -202,7 +202,7 @@ def score_table(
     ----------
     model : Recommender or path
         A fitted model, or the folder of a saved one (opened in milliseconds).
-    table : pyarrow.Table or RecordBatch
+    source : pyarrow.Table or RecordBatch
         One row for each who asks; other columns are left alone.
     n : int
         Items for each, at least 1. Fewer are given where fewer exist: never padding.
@@ -254,10 +254,10 @@ def score_table(
     ['tea']
     """
     pyarrow = require("pyarrow", EXTRA)
-    if isinstance(table, pyarrow.RecordBatch):
-        table = pyarrow.Table.from_batches([table])
-    if not isinstance(table, pyarrow.Table):
-        raise TypeError(f"table: expected a pyarrow.Table, got {type(table).__name__}")
+    if isinstance(source, pyarrow.RecordBatch):
+        source = pyarrow.Table.from_batches([source])
+    if not isinstance(source, pyarrow.Table):
+        raise TypeError(f"source: expected a pyarrow.Table, got {type(source).__name__}")
     scorer = Scorer(
         model,
         n=n,
@@ -271,7 +271,7 @@ def score_table(
         unknown_users=unknown_users,
         n_threads=n_threads,
     )
-    scored = scorer(table)
+    scored = scorer(source)
     if scored.unknown_users:
         _warn(f"{scored.unknown_users:,} of {scored.users:,} rows name users")
     if scored.unknown_items:
@@ -286,7 +286,7 @@ def _warn(what: str) -> None:
 def _read_histories(table: Table, name: str, rating: str | None, items: Ids) -> tuple[_rust.Csr, int]:
     """The lists as rows over the model's items, and how many entries it does not know."""
     values, lengths = _lists(table, name)
-    codes = items.encode(values, name=f"column {name!r}", missing="ignore")
+    codes = items.encode(values, name=f"column {name!r}", unknown="ignore")
     refuse_other_kind(items, values, codes, f"column {name!r}")
     weights = np.ones(len(codes), np.float32)
     if rating is not None:

@@ -101,7 +101,7 @@ def add_columns(parser: argparse.ArgumentParser, *, weighted: bool = True) -> No
         group.add_argument("--rating", metavar="NAME", help="weights (default: 1 for each event)")
     group.add_argument("--time", metavar="NAME", help="unix seconds or datetimes")
     group.add_argument(
-        "--event", metavar="NAME", help="event types" + (", weighed by --event-weight" if weighted else "")
+        "--event-type", metavar="NAME", help="event types" + (", weighed by --event-weight" if weighted else "")
     )
     if not weighted:
         return
@@ -166,7 +166,7 @@ def read_events(path: str, args: argparse.Namespace) -> Interactions:
             "item": args.item,
             "rating": args.rating,
             "time": args.time,
-            "event": args.event,
+            "event_type": args.event_type,
             "event_weights": dict(map(_parse_weight, args.event_weight)) or None,
             "duplicates": args.duplicates,
         }

@@ -61,13 +61,13 @@ def _run(args: argparse.Namespace) -> Answer:
 
 
 def _demonstrate(
-    output: PathLike, say: Callable[[str], object], progress: Progress = False, *, hybrid: bool = False
+    path: PathLike, say: Callable[[str], object], progress: Progress = False, *, hybrid: bool = False
 ) -> dict[str, Any]:
     """Learn from ten months of purchases, test on two, explain some recommendations and write all of them.
 
     Parameters
     ----------
-    output : path
+    path : path
         The Parquet file for ten products for every household.
     say : callable
         Gets the text as it comes, in pieces of one or more lines.
@@ -131,12 +131,12 @@ def _demonstrate(
 
     # Some bought products are not in the catalogue: nothing that one could put before people.
     recs = models[chosen].recommend(n=10, exclude_items=unnamed, progress=progress)
-    recs.to_parquet(output, user_column="household_id", item_column="product_id")
+    recs.to_parquet(path, user="household_id", item="product_id")
     without = int((np.diff(recs.indptr) == 0).sum())
     took = time.perf_counter() - began
     nothing = f" ({without} without purchases before {CUTOFF} get none)" if without else ""
     say(
-        f"\nWrote {len(recs.codes):,} recommendations for {len(recs):,} households to {output}{nothing}\n"
+        f"\nWrote {len(recs.codes):,} recommendations for {len(recs):,} households to {path}{nothing}\n"
         f"Done in {took:.1f} s"
     )
     return {
@@ -149,7 +149,7 @@ def _demonstrate(
             for name, evaluation in comparison.to_dict().items()
         },
         "examples": shown,
-        "output": str(Path(output)),
+        "path": str(Path(path)),
         "households": len(recs),
         "rows": len(recs.codes),
         "seconds": round(took, 3),

@@ -18,7 +18,7 @@ def add(commands: Commands) -> None:
         "show what is in a table of events",
         """
         ferrec describe events.parquet --time ts
-        ferrec describe log/ --time ts --event type --html page.html
+        ferrec describe log/ --time ts --event-type type --html page.html
         ferrec describe events.csv --json
         """,
     )
@@ -31,8 +31,8 @@ def add(commands: Commands) -> None:
 
 def _run(args: argparse.Namespace) -> Answer:
     with usage_errors():
-        found = describe(args.events, user=args.user, item=args.item, time=args.time, event=args.event)
-        result, text = {"input": str(args.events), **found.to_dict()}, repr(found)
+        found = describe(args.events, user=args.user, item=args.item, time=args.time, event_type=args.event_type)
+        result, text = {"source": str(args.events), **found.to_dict()}, repr(found)
         if args.html is not None:
             found.to_html(args.html, title=args.title or Path(args.events).name)
             result["html"] = str(args.html)

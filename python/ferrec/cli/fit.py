@@ -35,8 +35,8 @@ def add(commands: Commands) -> None:
         ferrec fit --model item-knn-regressor --rating stars --duplicates last ratings/ -o model/
         ferrec fit --model hybrid --time ts --param ranker.epochs=5 events.parquet -o model/
         ferrec fit --model hybrid --retrievers item-knn,ease --ranker lightgbm --time ts log/ -o model/
-        ferrec fit --model rp3-beta --event type --event-weight view=1 --event-weight buy=5 log/ -o model/
-        ferrec fit --model content-knn --item-table items.csv --split "genres=|" events.parquet -o model/
+        ferrec fit --model rp3-beta --event-type type --event-weight view=1 --event-weight buy=5 log/ -o model/
+        ferrec fit --model content-knn --item-table items.csv --separator "genres=|" events.parquet -o model/
         """,
         extra=(
             "models and their parameters:\n" + "\n".join(map(_describe_model, KINDS)) + "\n\n"
@@ -57,7 +57,7 @@ def add(commands: Commands) -> None:
     )
     group.add_argument("--user-table", metavar="FILE", help="the same of the users")
     group.add_argument(
-        "--split",
+        "--separator",
         action="append",
         default=[],
         metavar="COLUMN=SEPARATOR",
@@ -72,11 +72,11 @@ def _run(args: argparse.Namespace) -> Answer:
     data = read_events(args.events, args)
     with usage_errors():
         if args.item_table is not None:
-            split, delimiter = dict(map(_parse_separator, args.split)), csv_delimiter(args.item_table) or ","
-            data = data.with_items(args.item_table, id=args.item, split=split, delimiter=delimiter)
+            separators, delimiter = dict(map(_parse_separator, args.separator)), csv_delimiter(args.item_table) or ","
+            data = data.with_items(args.item_table, item=args.item, separators=separators, delimiter=delimiter)
         if args.user_table is not None:
             data = data.with_users(
-                args.user_table, id=args.user, delimiter=csv_delimiter(args.user_table) or ","
+                args.user_table, user=args.user, delimiter=csv_delimiter(args.user_table) or ","
             )
         clock.lap("read")
         model.fit(data, progress=wants_progress(args))
@@ -87,7 +87,7 @@ def _run(args: argparse.Namespace) -> Answer:
     return {
         "model": type(model).__name__,
         "params": model.get_params(deep=False),
-        "output": str(output),
+        "path": str(output),
         "users": data.n_users,
         "items": data.n_items,
         "events": len(data),
@@ -99,7 +99,7 @@ def _run(args: argparse.Namespace) -> Answer:
 def _parse_separator(text: str) -> tuple[str, str]:
     name, equals, separator = text.partition("=")
     if not (name and equals and separator):
-        raise UsageError(f"--split: expected COLUMN=SEPARATOR, got {text!r}")
+        raise UsageError(f"--separator: expected COLUMN=SEPARATOR, got {text!r}")
     return name, separator
 
 

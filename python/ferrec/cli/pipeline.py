@@ -73,7 +73,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default 0)")
     parser.add_argument("--title", metavar="TEXT", help="of the pages (default: the name of the events)")
-    parser.add_argument("--names", metavar="FILE", help="CSV of items and what to call them, in two columns")
+    parser.add_argument("--item-names", metavar="FILE", help="CSV of items and what to call them, in two columns")
     add_columns(parser, weighted=False)
     add_steps(parser)
     add_common(parser)
@@ -90,14 +90,14 @@ def _run(args: argparse.Namespace) -> Answer:
             {kebab(kind.__name__): kind(**threads) for kind in kinds},
             Prepare(**prepare_params(args)),
             metrics=parse_names(args.metrics),
-            trials=args.trials,
+            n_trials=args.trials,
             title=title,
-            names=names,
+            item_names=names,
             seed=args.seed,
             say=sayer(args),
             progress=wants_progress(args),
         )
-    return {"output": str(args.output), **summary}, ""
+    return {"path": str(args.output), **summary}, ""
 
 
 def _inputs(args: argparse.Namespace) -> tuple[object, str, dict[Any, str] | None]:
@@ -109,25 +109,25 @@ def _inputs(args: argparse.Namespace) -> tuple[object, str, dict[Any, str] | Non
         table, title = journey.transactions, args.title or "The Complete Journey, groceries of 2017"
         names = dict(zip(*(journey.products[name].to_pylist() for name in ("item_id", "name")), strict=True))
     elif (delimiter := csv_delimiter(args.events)) is not None:
-        ids = [name for name in (args.user, args.item, args.event) if name is not None]
+        ids = [name for name in (args.user, args.item, args.event_type) if name is not None]
         columns, table = read_csv(args.events, ids, delimiter)
         refuse_repeated(columns)
-    if args.names is not None:
-        (first, second, *_), read = read_csv(args.names, [], csv_delimiter(args.names) or ",")
+    if args.item_names is not None:
+        (first, second, *_), read = read_csv(args.item_names, [], csv_delimiter(args.item_names) or ",")
         names = dict(zip(read[first].to_pylist(), read[second].to_pylist(), strict=True))
     return table, title, names
 
 
 def run_pipeline(
     table: object,
-    output: PathLike,
+    path: PathLike,
     models: Mapping[str, Recommender[Any]],
     prepare: Prepare,
     *,
     metrics: Sequence[str] = METRICS,
-    trials: int = 10,
+    n_trials: int = 10,
     title: str = "Events",
-    names: Mapping[Any, str] | None = None,
+    item_names: Mapping[Any, str] | None = None,
     seed: int = 0,
     say: Callable[[str], object] = print,
     progress: Progress = False,
@@ -144,7 +144,7 @@ def run_pipeline(
     ----------
     table : table or path
         As in `Prepare.fit`.
-    output : path
+    path : path
         The folder: ``events.html``, ``prepare/``, ``trials-….json``, ``report.html``, ``model/``, ``summary.json``.
     models : mapping of str to Recommender
         What to tune, by the names that the pages show.
@@ -152,11 +152,11 @@ def run_pipeline(
         How to clean.
     metrics : sequence of str
         Of `evaluate`; the first is tuned for: one with values per user of which more is better.
-    trials : int
+    n_trials : int
         Of each model.
     title : str
         What the pages call the data.
-    names : mapping of item to str, optional
+    item_names : mapping of item to str, optional
         What to call items on the page.
     seed : int
         Of tuning and of random splits.
@@ -182,11 +182,11 @@ def run_pipeline(
         raise ValueError(
             f"metrics: {metrics[0]!r} cannot be tuned for; put another first, such as {METRICS[0]}"
         )
-    folder = Path(output)
+    folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     clock = Clock()
 
-    columns = {name: value for name in ("user", "item", "time", "event") if (value := getattr(prepare, name))}
+    columns = {name: value for name in ("user", "item", "time", "event_type") if (value := getattr(prepare, name))}
     describe(table, **columns).to_html(folder / "events.html", title=title)
     prepare.fit(table)
     data = prepare.interactions(table, duplicates="max")
@@ -202,7 +202,7 @@ def run_pipeline(
             past,
             lambda part: _split(part, seed),
             metrics[0],
-            trials=trials,
+            n_trials=n_trials,
             seed=seed,
             progress=progress,
         )
@@ -219,7 +219,7 @@ def run_pipeline(
     best = max(tuned, key=lambda name: tuned[name].best_value)
     some = compared[best].users[:5]
     examples = {name: fitted[name].recommend(some) for name in (best, BASELINE)}
-    report(compared, folder / "report.html", metric=metrics[0], title=title, examples=examples, names=names)
+    report(compared, folder / "report.html", metric=metrics[0], title=title, examples=examples, item_names=item_names)
     clock.lap("compare")
     say(f"\nOn {len(future):,} events that no model above has seen:\n{compared!r}")
 

@@ -21,8 +21,8 @@ __all__ = ["add"]
 
 _EXAMPLES = """
     ferrec prepare events.parquet -o clean.parquet --time ts --dedup exact --k-core 5 --report
-    ferrec prepare log/ -o clean.parquet --event type --event-weight view=1 --event-weight buy=5 --save prepared/
-    ferrec prepare new.parquet -o clean.parquet --load prepared/
+    ferrec prepare log/ -o clean.parquet --event-type type --event-weight view=1 --event-weight buy=5 --save kept/
+    ferrec prepare new.parquet -o clean.parquet --load kept/
     ferrec prepare views.csv -o clean.parquet --time ts --missing seconds=median --normalize seconds=log1p \\
     --weight-by seconds --half-life 30d --session-gap 30m --activity 0,0.999
     """
@@ -60,7 +60,7 @@ def _run(args: argparse.Namespace) -> Answer:
     text = f"{after:,} of {before:,} rows written to {args.output}"
     if args.save:
         text += f"; what was learned, to {args.save}"
-    return {"output": str(args.output), **found}, f"{report}\n{text}" if args.report else text
+    return {"path": str(args.output), **found}, f"{report}\n{text}" if args.report else text
 
 
 def _clean(args: argparse.Namespace, progress: bool) -> Report:
@@ -87,7 +87,7 @@ def _loaded(args: argparse.Namespace) -> Prepare:
 
 
 def _prepare_csv(prepare: Prepare, args: argparse.Namespace, delimiter: str) -> Report:
-    ids = [name for name in (prepare.user, prepare.item, prepare.event) if name is not None]
+    ids = [name for name in (prepare.user, prepare.item, prepare.event_type) if name is not None]
     names, table = read_csv(args.events, ids, delimiter)
     refuse_repeated(names)
     if args.load:

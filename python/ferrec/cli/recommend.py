@@ -71,7 +71,7 @@ def add(commands: Commands) -> None:
         help="only these: Parquet (a file, a folder, a pattern, a URL), text with one id a line, or - for "
         "standard input",
     )
-    parser.add_argument("--user-column", default="user_id", metavar="NAME", help="(default user_id)")
+    parser.add_argument("--user", default="user_id", metavar="NAME", help="(default user_id)")
     parser.add_argument(
         "--history",
         metavar="NAME",
@@ -81,7 +81,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--unknown-users", choices=("error", "skip"), default="error", help="who the model does not know"
     )
-    parser.add_argument("--item-column", default="item_id", metavar="NAME", help="(default item_id)")
+    parser.add_argument("--item", default="item_id", metavar="NAME", help="(default item_id)")
     parser.add_argument("--exclude-items", metavar="FILE", help="items for nobody: text or Parquet")
     parser.add_argument("--include-seen", action="store_true", help="recommend what users have touched, too")
     parser.add_argument(
@@ -102,7 +102,7 @@ def _run(args: argparse.Namespace) -> Answer:
     model = folders.load(args.model, verify=True)
     excluded = None
     if args.exclude_items is not None:
-        excluded = _read_ids(args.exclude_items, model.items, "exclude-items", args.item_column)
+        excluded = _read_ids(args.exclude_items, model.items, "exclude-items", args.item)
     with (
         _events(args.json),
         _until_sigterm(args.output) as check,
@@ -120,8 +120,8 @@ def _run(args: argparse.Namespace) -> Answer:
             _source(args, model),
             args.output,
             n=args.n,
-            user=args.user_column,
-            item=args.item_column,
+            user=args.user,
+            item=args.item,
             history=args.history,
             rating=args.rating,
             exclude_seen=not args.include_seen,
@@ -134,7 +134,7 @@ def _run(args: argparse.Namespace) -> Answer:
             progress=after_block,
         )
     result = asdict(summary)
-    lines = [f"{summary.rows:,} recommendations for {summary.users:,} users written to {summary.output}"]
+    lines = [f"{summary.rows:,} recommendations for {summary.users:,} users written to {summary.path}"]
     if summary.resumed_blocks:
         lines.append(f"{summary.resumed_blocks:,} of {summary.blocks:,} blocks had been done before")
     for count, what in (
@@ -160,8 +160,8 @@ def _source(args: argparse.Namespace, model: Recommender[Any]) -> object:
         or re.search(r"[*?\[]", place)
     ):
         return place
-    ids = _read_ids(place, model.users, "users", args.user_column)
-    return require("pyarrow", "parquet").table({args.user_column: ids})
+    ids = _read_ids(place, model.users, "users", args.user)
+    return require("pyarrow", "parquet").table({args.user: ids})
 
 
 class _Events(logging.Handler):

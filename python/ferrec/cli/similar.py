@@ -17,25 +17,25 @@ def add(commands: Commands) -> None:
         _run,
         "show the most similar items of an item, or users of a user",
         """
-        ferrec similar model/ --item 995242 -n 5
-        ferrec similar model/ --item tea milk --json
-        ferrec similar user-model/ --user ann
+        ferrec similar model/ --items 995242 -n 5
+        ferrec similar model/ --items tea milk --json
+        ferrec similar user-model/ --users ann
         """,
     )
     add_model(parser)
     side = parser.add_mutually_exclusive_group(required=True)
-    side.add_argument("--item", nargs="+", metavar="ID", help="similar items of these")
-    side.add_argument("--user", nargs="+", metavar="ID", help="similar users of these")
+    side.add_argument("--items", nargs="+", metavar="ID", help="similar items of these")
+    side.add_argument("--users", nargs="+", metavar="ID", help="similar users of these")
     parser.add_argument("-n", type=positive, default=10, help="answers for each (default 10)")
     add_common(parser)
 
 
 def _run(args: argparse.Namespace) -> Answer:
     model = load_model(args)
-    if args.item is not None:
-        side, recs = "item", model.similar_items(parse_ids(args.item, model.items, "item"), args.n)
+    if args.items is not None:
+        side, recs = "item", model.similar_items(parse_ids(args.items, model.items, "items"), args.n)
     else:
-        side, recs = "user", model.similar_users(parse_ids(args.user, model.users, "user"), args.n)
+        side, recs = "user", model.similar_users(parse_ids(args.users, model.users, "users"), args.n)
     blocks, results = [], []
     for query, answers in recs:
         lines = aligned((str(label), f"{score:.4f}") for label, score in answers) or ["nothing"]

@@ -51,7 +51,7 @@ def prepare_params(args: argparse.Namespace) -> dict[str, Any]:
         "user": args.user,
         "item": args.item,
         "time": args.time,
-        "event": args.event,
+        "event_type": args.event_type,
         "missing": _pairs("missing", args.missing, _value),
         "dedup": args.dedup,
         "activity": args.activity and tuple(_numbers("activity", args.activity)),

@@ -70,13 +70,13 @@ def _run(args: argparse.Namespace) -> Answer:
             data,
             splits,
             args.metric,
-            trials=args.trials,
+            n_trials=args.trials,
             space={name: values for name, values in model.search_space.items() if name not in fixed},
             patience=args.patience,
             timeout=args.timeout,
             exclude_seen=not args.include_seen,
             seed=args.seed,
-            table=args.table,
+            path=args.table,
             progress=wants_progress(args),
         )
     clock.lap("tune")
@@ -89,6 +89,6 @@ def _run(args: argparse.Namespace) -> Answer:
         "metric": found.metric,
         "value": found.best_value,
         "trials": len(found.trials),
-        "output": str(output),
+        "path": str(output),
         "seconds": clock.seconds,
     }, f"{data!r}\n{found!r}\n{found.model!r} fitted on everything and saved to {output}\n{clock}"

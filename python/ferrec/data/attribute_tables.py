@@ -22,14 +22,14 @@ from ferrec.io.tables import Table, open_table
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class AttributeTable:
     """A table of attributes, and how to read it; see `Interactions.with_items`."""
 
-    table: object
+    source: object
     id: str
     columns: Sequence[str] | None
     categories: Sequence[str]
-    split: Mapping[str, str]
+    separators: Mapping[str, str]
     delimiter: str
 
     def __post_init__(self) -> None:
@@ -37,16 +37,16 @@ class Source:
             given = getattr(self, name)
             if isinstance(given, str):
                 raise TypeError(f"{name}={given!r}: expected a list of column names")
-        for name, separator in self.split.items():
+        for name, separator in self.separators.items():
             if not (isinstance(separator, str) and separator):
-                raise ValueError(f"split: column {name!r} needs a separator, got {separator!r}")
+                raise ValueError(f"separators: column {name!r} needs a separator, got {separator!r}")
 
     def read(self) -> tuple[NDArray[np.int32], Ids, Columns]:
         """The code of each row, the labels of the codes, and the columns by row."""
         table = self._open()
         names = table.names if self.columns is None else self.columns
         wanted = [name for name in names if name != self.id]
-        for name in (self.id, *wanted, *self.categories, *self.split):
+        for name in (self.id, *wanted, *self.categories, *self.separators):
             table.check(name)
             if name not in (self.id, *wanted):
                 raise ValueError(f"columns={list(wanted)!r} leaves out {name!r}, which is named beside it")
@@ -61,32 +61,32 @@ class Source:
         read = {}
         for name in wanted:
             what, category = f"column {name!r}", name in self.categories
-            read[name] = read_column(table.read(name), what, category, self.split.get(name))
+            read[name] = read_column(table.read(name), what, category, self.separators.get(name))
             if len(read[name]) != len(codes):
                 rows = f"{len(codes):,} rows and {what} has {len(read[name]):,}"
                 raise DataError(f"column {self.id!r} has {rows}")
         return codes, labels, Columns(len(codes), read)
 
     def _open(self) -> Table:
-        table = self.table
-        if not isinstance(table, str | os.PathLike):
-            return open_table(table, None if self.columns is None else [self.id, *self.columns])
-        if csv_delimiter(table) is not None:
-            return open_csv(table, ids=[self.id], others=self.columns, delimiter=self.delimiter)
-        return open_parquet(table)
+        source = self.source
+        if not isinstance(source, str | os.PathLike):
+            return open_table(source, None if self.columns is None else [self.id, *self.columns])
+        if csv_delimiter(source) is not None:
+            return open_csv(source, ids=[self.id], others=self.columns, delimiter=self.delimiter)
+        return open_parquet(source)
 
 
 def attach(
-    labels: Ids, known: Columns, source: Source, extend: bool
+    labels: Ids, known: Columns, table: AttributeTable, extend: bool
 ) -> tuple[Ids, NDArray[np.int32] | None, Columns]:
     """The labels, with those of the table where `extend`; the new codes of the old, None where they stay; the
     columns, those known and those read.
     """
-    row_codes, row_labels, columns = source.read()
+    row_codes, row_labels, columns = table.read()
     mine, theirs = labels.kind, row_labels.kind
     if len(labels) and len(row_labels) and mine != theirs:
         raise DataError(
-            f"column {source.id!r}: ids are {theirs} here and {mine} in the events: cast one of them"
+            f"column {table.id!r}: ids are {theirs} here and {mine} in the events: cast one of them"
         )
     moved = None
     if extend:
@@ -96,7 +96,7 @@ def attach(
             known = known.take(_inverse(moved, len(every)))
             labels = every
     rows = _inverse(row_codes, len(row_labels))
-    found = row_labels.encode(labels.values, missing="ignore")
+    found = row_labels.encode(labels.values, unknown="ignore")
     return labels, moved, known.joined(columns.take(np.append(rows, np.int32(-1))[found]))
 
 

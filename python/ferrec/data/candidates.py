@@ -233,7 +233,7 @@ class Candidates:
                 f"data: its {data.n_items} items are not the {len(self.items)} of the candidates; "
                 f"take both from one split"
             )
-        rows = data.users.encode(self.queries.labels, name="queries", missing="ignore")
+        rows = data.users.encode(self.queries.labels, name="queries", unknown="ignore")
         return _rust.values_at(self.pairs, data.csr, rows, absent, 0)
 
     def hits(self, future: Interactions) -> NDArray[np.float32]:

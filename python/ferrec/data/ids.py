@@ -133,7 +133,7 @@ class Ids:
         return f"Ids({len(self):,} {kind}{': ' if shown else ''}{', '.join(shown)})"
 
     def encode(
-        self, values: object, *, name: str = "users", missing: Literal["error", "ignore"] = "error"
+        self, values: object, *, name: str = "users", unknown: Literal["error", "ignore"] = "error"
     ) -> NDArray[np.int32]:
         """The codes of some labels.
 
@@ -143,7 +143,7 @@ class Ids:
             Ids, in any order and with repetitions; any integer dtype is compared by value.
         name : str, default "users"
             What the values are, for the messages.
-        missing : {"error", "ignore"}, default "error"
+        unknown : {"error", "ignore"}, default "error"
             What to do with unknown labels: raise, or give them the code -1.
 
         Returns
@@ -153,24 +153,24 @@ class Ids:
         Raises
         ------
         UnknownIdError
-            Some labels are unknown and `missing` is ``"error"``: says how many and which is the first.
+            Some labels are unknown and `unknown` is ``"error"``: says how many and which is the first.
         DataError
             Some values are null, or they are neither integers nor strings.
 
         Examples
         --------
         >>> users = Ids.from_values([10, 20, 30])
-        >>> users.encode([30, 10, 99], missing="ignore")
+        >>> users.encode([30, 10, 99], unknown="ignore")
         array([ 2,  0, -1], dtype=int32)
         >>> users.encode([30, 10, 99])
         Traceback (most recent call last):
         ferrec.errors.UnknownIdError: users: 1 of 3 ids is unknown: the first is 99, at position 2
         """
-        if missing not in ("error", "ignore"):
-            raise ValueError(f"missing={missing!r}: expected 'error' or 'ignore'")
+        if unknown not in ("error", "ignore"):
+            raise ValueError(f"unknown={unknown!r}: expected 'error' or 'ignore'")
         ids = read_ids(values, name)
         codes = self._find_strings(ids) if isinstance(ids, Coded) else self._find_ints(ids)
-        if missing == "error":
+        if unknown == "error":
             self._refuse_unknown(codes, ids, name)
         return codes
 
@@ -292,7 +292,7 @@ class Ids:
         """
         if not len(self):
             return other
-        new = other.values[self.encode(other.values, missing="ignore") < 0]
+        new = other.values[self.encode(other.values, unknown="ignore") < 0]
         if not len(new):
             return self
         if new.dtype != self.values.dtype:  # NumPy would make floats of int64 and uint64

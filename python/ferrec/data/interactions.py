@@ -9,7 +9,7 @@ import scipy
 from numpy.typing import NDArray
 
 from ferrec import _rust
-from ferrec.data.attribute_tables import Source, attach
+from ferrec.data.attribute_tables import AttributeTable, attach
 from ferrec.data.attributes import Columns
 from ferrec.data.ids import Ids, factorize
 from ferrec.errors import DataError
@@ -169,13 +169,13 @@ class Interactions:
     @classmethod
     def from_table(
         cls,
-        table: object,
+        source: object,
         *,
         user: str = "user_id",
         item: str = "item_id",
         rating: str | None = None,
         time: str | None = None,
-        event: str | None = None,
+        event_type: str | None = None,
         event_weights: Mapping[Any, float] | None = None,
         duplicates: Duplicates = "sum",
     ) -> "Interactions":
@@ -183,18 +183,18 @@ class Interactions:
 
         Parameters
         ----------
-        table : table, shape (n_events, ≥ 2)
+        source : table, shape (n_events, ≥ 2)
             A pandas, polars or pyarrow table, any other that narwhals understands, a structured NumPy array,
             or a dictionary of columns. Rows may come in any order. Not changed.
         user, item : str
             The columns of ids: integers of any width, or strings (categories too).
         rating : str, optional
-            A column of weights: any numbers, kept as float32. Without `rating` and `event` each event
+            A column of weights: any numbers, kept as float32. Without `rating` and `event_type` each event
             weighs 1, so that ``duplicates="sum"`` counts.
         time : str, optional
             A column of times: unix seconds, or dates or datetimes of any unit and zone; those without a zone
             are read as UTC. Fractions of a second are dropped.
-        event : str, optional
+        event_type : str, optional
             A column of event types, weighed by `event_weights`. Not together with `rating`.
         event_weights : mapping of event type to float, optional
             The weight of each type, for example ``{"view": 1, "buy": 5}``. Must name every type that occurs.
@@ -218,7 +218,7 @@ class Interactions:
         --------
         >>> table = {"who": ["ann", "bob", "ann"], "what": [1, 1, 2], "did": ["view", "buy", "view"]}
         >>> data = Interactions.from_table(
-        ...     table, user="who", item="what", event="did", event_weights={"view": 1, "buy": 5}
+        ...     table, user="who", item="what", event_type="did", event_weights={"view": 1, "buy": 5}
         ... )
         >>> data.matrix.toarray()
         array([[1., 1.],
@@ -227,19 +227,19 @@ class Interactions:
         Traceback (most recent call last):
         ferrec.errors.DataError: column 'user_id' is not in the table; its columns are 'who', 'what', 'did'
         """
-        names = _Names(user, item, rating, time, event, event_weights, duplicates)
-        return names.read(open_table(table, names.needed))
+        names = _Names(user, item, rating, time, event_type, event_weights, duplicates)
+        return names.read(open_table(source, names.needed))
 
     @classmethod
     def from_parquet(
         cls,
-        path: PathLike,
+        source: PathLike,
         *,
         user: str = "user_id",
         item: str = "item_id",
         rating: str | None = None,
         time: str | None = None,
-        event: str | None = None,
+        event_type: str | None = None,
         event_weights: Mapping[Any, float] | None = None,
         duplicates: Duplicates = "sum",
     ) -> "Interactions":
@@ -247,7 +247,7 @@ class Interactions:
 
         Parameters
         ----------
-        path : str or path
+        source : str or path
             A file, a folder (all ``.parquet``, ``.parq`` and ``.pq`` files in it and below it, in the order
             of their names; hive partitions become columns), or a pattern such as ``"events/2024-*.parquet"``.
         user, item, rating, time, event, event_weights, duplicates
@@ -276,19 +276,19 @@ class Interactions:
         ...     Interactions.from_parquet(folder)
         Interactions(2 users × 2 items, 3 events, 3 pairs)
         """
-        names = _Names(user, item, rating, time, event, event_weights, duplicates)
-        return names.read(open_parquet(path))
+        names = _Names(user, item, rating, time, event_type, event_weights, duplicates)
+        return names.read(open_parquet(source))
 
     @classmethod
     def from_csv(
         cls,
-        path: PathLike,
+        source: PathLike,
         *,
         user: str = "user_id",
         item: str = "item_id",
         rating: str | None = None,
         time: str | None = None,
-        event: str | None = None,
+        event_type: str | None = None,
         event_weights: Mapping[Any, float] | None = None,
         duplicates: Duplicates = "sum",
         delimiter: str = ",",
@@ -300,7 +300,7 @@ class Interactions:
 
         Parameters
         ----------
-        path : str or path
+        source : str or path
             A file (``.gz`` too), a folder of ``.csv`` or ``.tsv`` files, or a pattern.
         user, item, rating, time, event, event_weights, duplicates
             As in `from_table`. Times may be unix seconds or ISO 8601.
@@ -330,10 +330,10 @@ class Interactions:
         >>> data.times
         array([1704153600, 1704067200])
         """
-        names = _Names(user, item, rating, time, event, event_weights, duplicates)
-        ids = [name for name in (user, item, event) if name is not None]
+        names = _Names(user, item, rating, time, event_type, event_weights, duplicates)
+        ids = [name for name in (user, item, event_type) if name is not None]
         numbers = [name for name in (rating, time) if name is not None]
-        return names.read(open_csv(path, ids=ids, others=numbers, delimiter=delimiter))
+        return names.read(open_csv(source, ids=ids, others=numbers, delimiter=delimiter))
 
     @classmethod
     def from_arrays(
@@ -450,12 +450,12 @@ class Interactions:
 
     def with_items(
         self,
-        table: object,
+        source: object,
         *,
-        id: str = "item_id",
+        item: str = "item_id",
         columns: Sequence[str] | None = None,
         categories: Sequence[str] = (),
-        split: Mapping[str, str] | None = None,
+        separators: Mapping[str, str] | None = None,
         extend: bool = True,
         delimiter: str = ",",
     ) -> "Interactions":
@@ -466,17 +466,17 @@ class Interactions:
 
         Parameters
         ----------
-        table : table or path
+        source : table or path
             One row for each item, in any order: a pandas, polars or pyarrow table, any other that narwhals
             understands, a structured NumPy array, or a dictionary of columns; or the path of CSV (``.csv``,
             ``.tsv``, ``.gz`` too) or Parquet, as in `from_csv` and `from_parquet`.
-        id : str, default "item_id"
+        item : str, default "item_id"
             The column of item ids.
         columns : list of str, optional
             The columns to keep; by default all.
         categories : list of str, optional
             Columns of integers that are names, not quantities.
-        split : mapping of str to str, optional
+        separators : mapping of str to str, optional
             Columns of text that are lists, with what stands between their values, as ``{"genres": "|"}``.
         extend : bool, default True
             Items of the table that have no event become items without events, which models that look at
@@ -504,24 +504,24 @@ class Interactions:
         --------
         >>> data = Interactions.from_arrays([1, 1, 2], ["tea", "milk", "tea"])
         >>> items = {"item_id": ["tea", "cocoa"], "price": [3.5, 4.0], "tags": ["hot|green", "hot|sweet"]}
-        >>> data = data.with_items(items, split={"tags": "|"})
+        >>> data = data.with_items(items, separators={"tags": "|"})
         >>> data
         Interactions(2 users × 3 items, 3 events, 3 pairs, items with price, tags)
         >>> data.item_table["tags"].tolist()
         [['hot', 'sweet'], None, ['hot', 'green']]
         """
-        source = Source(table, id, columns, categories, split or {}, delimiter)
-        labels, moved, known = attach(self._items, self._item_table, source, extend)
+        table = AttributeTable(source, item, columns, categories, separators or {}, delimiter)
+        labels, moved, known = attach(self._items, self._item_table, table, extend)
         return self._extended(self._users, None, self._user_table, labels, moved, known)
 
     def with_users(
         self,
-        table: object,
+        source: object,
         *,
-        id: str = "user_id",
+        user: str = "user_id",
         columns: Sequence[str] | None = None,
         categories: Sequence[str] = (),
-        split: Mapping[str, str] | None = None,
+        separators: Mapping[str, str] | None = None,
         extend: bool = True,
         delimiter: str = ",",
     ) -> "Interactions":
@@ -529,11 +529,11 @@ class Interactions:
 
         Parameters
         ----------
-        table : table or path
+        source : table or path
             One row for each user.
-        id : str, default "user_id"
+        user : str, default "user_id"
             The column of user ids.
-        columns, categories, split, extend, delimiter
+        columns, categories, separators, extend, delimiter
             As in `with_items`.
 
         Returns
@@ -552,8 +552,8 @@ class Interactions:
         >>> data.with_users({"user_id": [2, 7], "country": ["DE", "FR"]}).user_table["country"].tolist()
         [None, 'DE', 'FR']
         """
-        source = Source(table, id, columns, categories, split or {}, delimiter)
-        labels, moved, known = attach(self._users, self._user_table, source, extend)
+        table = AttributeTable(source, user, columns, categories, separators or {}, delimiter)
+        labels, moved, known = attach(self._users, self._user_table, table, extend)
         return self._extended(labels, moved, known, self._items, None, self._item_table)
 
     def _extended(
@@ -790,7 +790,7 @@ class _Names:
     item: str
     rating: str | None = None
     time: str | None = None
-    event: str | None = None
+    event_type: str | None = None
     event_weights: Mapping[Any, float] | None = None
     duplicates: Duplicates = "sum"
     prefix: str = "column "
@@ -799,11 +799,11 @@ class _Names:
         _check_duplicates(self.duplicates)
         if self.user == self.item:
             raise ValueError(f"user and item are the same column, {self.user!r}")
-        if self.rating is not None and self.event is not None:
-            raise ValueError("rating and event both give the weight: name one of them")
-        if (self.event is None) != (self.event_weights is None):
+        if self.rating is not None and self.event_type is not None:
+            raise ValueError("rating and event_type both give the weight: name one of them")
+        if (self.event_type is None) != (self.event_weights is None):
             raise ValueError(
-                'event and event_weights go together, as in event="type", event_weights={"buy": 5}'
+                'event_type and event_weights go together, as in event_type="type", event_weights={"buy": 5}'
             )
         for kind, weight in (self.event_weights or {}).items():
             if not np.isfinite(np.float32(weight)):
@@ -811,7 +811,7 @@ class _Names:
 
     @property
     def needed(self) -> list[str]:
-        given = (self.user, self.item, self.rating, self.time, self.event)
+        given = (self.user, self.item, self.rating, self.time, self.event_type)
         return list(dict.fromkeys(name for name in given if name is not None))
 
     def read(self, table: Table) -> Interactions:
@@ -822,14 +822,14 @@ class _Names:
         weights = times = None
         if self.rating is not None:
             weights = read_weights(table.read(self.rating), self._what(self.rating))
-        if self.event is not None and self.event_weights is not None:
-            what = self._what(self.event)
-            weights = read_event_weights(table.read(self.event), self.event_weights, what)
+        if self.event_type is not None and self.event_weights is not None:
+            what = self._what(self.event_type)
+            weights = read_event_weights(table.read(self.event_type), self.event_weights, what)
         if self.time is not None:
             times = read_times(table.read(self.time), self._what(self.time))
         given: dict[str | None, NDArray[Any] | None] = {
             self.item: items,
-            self.rating or self.event: weights,
+            self.rating or self.event_type: weights,
             self.time: times,
         }
         for other, column in given.items():

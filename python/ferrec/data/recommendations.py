@@ -218,12 +218,12 @@ class Recommendations:
         """
         return to_scipy((self.indptr, self.codes, self.scores), (len(self), len(self.items)))
 
-    def to_arrow(self, user_column: str = "user_id", item_column: str = "item_id") -> Frame:
+    def to_arrow(self, user: str = "user_id", item: str = "item_id") -> Frame:
         """A long table: one row for each answer.
 
         Parameters
         ----------
-        user_column, item_column : str
+        user, item : str
             The names of the columns of queries and of items.
 
         Returns
@@ -247,7 +247,7 @@ class Recommendations:
         {'user_id': [7, 7], 'item_id': ['tea', 'jam'], 'score': [2.0, 1.0], 'rank': [1, 2]}
         """
         pyarrow = require("pyarrow", _EXTRA)
-        names = _column_names(user_column, item_column)
+        names = _column_names(user, item)
         counts = np.diff(self.indptr)
         if self.queries.dtype.kind == "O":
             rows = np.repeat(np.arange(len(self)), counts)
@@ -263,12 +263,12 @@ class Recommendations:
             items = strings.take(pyarrow.array(self.codes))
         return pyarrow.table([users, items, pyarrow.array(self.scores), pyarrow.array(self.ranks)], names)
 
-    def to_pandas(self, user_column: str = "user_id", item_column: str = "item_id") -> Frame:
+    def to_pandas(self, user: str = "user_id", item: str = "item_id") -> Frame:
         """The table of `to_arrow` as a pandas DataFrame.
 
         Parameters
         ----------
-        user_column, item_column : str
+        user, item : str
             As in `to_arrow`.
 
         Returns
@@ -291,15 +291,15 @@ class Recommendations:
         pandas = require("pandas", "demo")
         users = np.repeat(self.queries, np.diff(self.indptr))
         columns = [users, self.items.decode(self.codes), self.scores.copy(), self.ranks]
-        names = _column_names(user_column, item_column)
+        names = _column_names(user, item)
         return pandas.DataFrame(dict(zip(names, columns, strict=True)))
 
-    def to_polars(self, user_column: str = "user_id", item_column: str = "item_id") -> Frame:
+    def to_polars(self, user: str = "user_id", item: str = "item_id") -> Frame:
         """The table of `to_arrow` as a polars DataFrame; pyarrow is not needed.
 
         Parameters
         ----------
-        user_column, item_column : str
+        user, item : str
             As in `to_arrow`.
 
         Returns
@@ -333,15 +333,15 @@ class Recommendations:
             polars.Series(self.scores.copy()),
             polars.Series(self.ranks),
         ]
-        names = _column_names(user_column, item_column)
+        names = _column_names(user, item)
         return polars.DataFrame(dict(zip(names, columns, strict=True)))
 
     def to_parquet(
         self,
         path: PathLike,
         *,
-        user_column: str = "user_id",
-        item_column: str = "item_id",
+        user: str = "user_id",
+        item: str = "item_id",
         compression: str = "zstd",
     ) -> None:
         """Write the table of `to_arrow` to a Parquet file.
@@ -353,7 +353,7 @@ class Recommendations:
         ----------
         path : str or path
             The file.
-        user_column, item_column : str
+        user, item : str
             As in `to_arrow`.
         compression : str
             Any that pyarrow knows: ``"zstd"``, ``"snappy"``, ``"none"``.
@@ -370,11 +370,11 @@ class Recommendations:
         >>> import pyarrow.parquet, tempfile
         >>> recs = Recommendations(np.array([7]), Ids.from_values(["tea"]), [0, 1], [0], [2])
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     recs.to_parquet(f"{folder}/recs.parquet", user_column="customer")
+        ...     recs.to_parquet(f"{folder}/recs.parquet", user="customer")
         ...     pyarrow.parquet.read_table(f"{folder}/recs.parquet").to_pylist()
         [{'customer': 7, 'item_id': 'tea', 'score': 2.0, 'rank': 1}]
         """
-        table = self.to_arrow(user_column, item_column)
+        table = self.to_arrow(user, item)
         with parquet_writer(path, table.schema, **parquet_settings(table.schema, compression)) as writer:
             writer.write_table(table)
 
@@ -394,12 +394,10 @@ def _vector(name: str, values: ArrayLike, dtype: "np.dtype[Any]") -> NDArray[Any
     return cast
 
 
-def _column_names(user_column: str, item_column: str) -> list[str]:
-    names = [user_column, item_column, "score", "rank"]
+def _column_names(user: str, item: str) -> list[str]:
+    names = [user, item, "score", "rank"]
     if len(set(names)) != len(names):
-        raise ValueError(
-            f"user_column={user_column!r}, item_column={item_column!r}: two of the columns have one name"
-        )
+        raise ValueError(f"user={user!r}, item={item!r}: two of the columns have one name")
     return names
 
 

@@ -115,7 +115,7 @@ def leave_last_out(data: Interactions, n: int = 1) -> tuple[Interactions, Intera
     return data.select(~test), data.select(test)
 
 
-def leave_k_out(data: Interactions, k: int = 1, *, seed: int = 0) -> tuple[Interactions, Interactions]:
+def leave_k_out(data: Interactions, n: int = 1, *, seed: int = 0) -> tuple[Interactions, Interactions]:
     """K random events of each user to test on, and the others to learn from.
 
     Users with k events or fewer stay whole in the training part, so that nobody is tested unknown.
@@ -124,7 +124,7 @@ def leave_k_out(data: Interactions, k: int = 1, *, seed: int = 0) -> tuple[Inter
     ----------
     data : Interactions
         Any.
-    k : int, default 1
+    n : int, default 1
         How many events of each user.
     seed : int, default 0
         The same seed gives the same split.
@@ -136,7 +136,7 @@ def leave_k_out(data: Interactions, k: int = 1, *, seed: int = 0) -> tuple[Inter
     Raises
     ------
     ValueError
-        `k` is not a positive integer.
+        `n` is not a positive integer.
 
     Examples
     --------
@@ -145,9 +145,9 @@ def leave_k_out(data: Interactions, k: int = 1, *, seed: int = 0) -> tuple[Inter
     >>> len(test), test.users.decode(test.events.users)
     (2, array([1, 1]))
     """
-    k = _integer(k, "k", 1)
+    n = _integer(n, "n", 1)
     keys = np.random.default_rng(seed).integers(0, 2**63 - 1, len(data))
-    test = _rust.latest(data.events.users, keys, data.n_users, k)
+    test = _rust.latest(data.events.users, keys, data.n_users, n)
     return data.select(~test), data.select(test)
 
 
@@ -265,14 +265,16 @@ def random(data: Interactions, fraction: float = 0.2, *, seed: int = 0) -> tuple
     return data.select(~test), data.select(test)
 
 
-def k_fold(data: Interactions, k: int = 5, *, seed: int = 0) -> Iterator[tuple[Interactions, Interactions]]:
+def k_fold(
+    data: Interactions, n_folds: int = 5, *, seed: int = 0
+) -> Iterator[tuple[Interactions, Interactions]]:
     """K splits that test each event exactly once, made one at a time.
 
     Parameters
     ----------
     data : Interactions
         Any.
-    k : int, default 5
+    n_folds : int, default 5
         The number of folds, from 2 to the number of events. Their sizes differ by one event at most.
     seed : int, default 0
         The same seed gives the same folds.
@@ -284,7 +286,7 @@ def k_fold(data: Interactions, k: int = 5, *, seed: int = 0) -> Iterator[tuple[I
     Raises
     ------
     ValueError
-        `k` is less than 2.
+        `n_folds` is less than 2.
     DataError
         There are fewer events than folds.
 
@@ -294,21 +296,21 @@ def k_fold(data: Interactions, k: int = 5, *, seed: int = 0) -> Iterator[tuple[I
     >>> [len(test) for train, test in k_fold(data, 3)]
     [4, 3, 3]
     """
-    k = _integer(k, "k", 2)
-    if len(data) < k:
-        raise DataError(f"k={k} folds need at least {k} events, and there are {len(data)}")
+    n_folds = _integer(n_folds, "n_folds", 2)
+    if len(data) < n_folds:
+        raise DataError(f"n_folds={n_folds} needs at least {n_folds} events, and there are {len(data)}")
     fold = np.empty(len(data), np.int64)
-    fold[np.random.default_rng(seed).permutation(len(data))] = np.arange(len(data)) % k
+    fold[np.random.default_rng(seed).permutation(len(data))] = np.arange(len(data)) % n_folds
     # Only the generator is lazy: wrong arguments are refused at the call.
-    return ((data.select(fold != i), data.select(fold == i)) for i in range(k))
+    return ((data.select(fold != i), data.select(fold == i)) for i in range(n_folds))
 
 
 def rolling(
     data: Interactions,
     window: int | timedelta,
-    n: int = 3,
+    n_windows: int = 3,
     *,
-    history: int | timedelta | None = None,
+    train_window: int | timedelta | None = None,
 ) -> Iterator[tuple[Interactions, Interactions]]:
     """The last n windows of time to test on, one after the other, and what came before each to learn from.
 
@@ -321,9 +323,9 @@ def rolling(
         With times.
     window : int or timedelta
         The length of a test window; a number is seconds.
-    n : int, default 3
+    n_windows : int, default 3
         How many windows.
-    history : int or timedelta, optional
+    train_window : int or timedelta, optional
         Learn from so long before a window only. By default from everything before it.
 
     Returns
@@ -334,20 +336,20 @@ def rolling(
     Raises
     ------
     ValueError
-        `window`, `n` or `history` is not positive.
+        `window`, `n_windows` or `train_window` is not positive.
     DataError
         The data has no times, or a part would be empty: says which window.
 
     Examples
     --------
     >>> data = Interactions.from_arrays([1, 2, 1, 2], [5, 5, 6, 7], times=[10, 20, 30, 40])
-    >>> for train, test in rolling(data, window=10, n=2):
+    >>> for train, test in rolling(data, window=10, n_windows=2):
     ...     print(train.events.times, test.events.times)
     [10 20] [30]
     [10 20 30] [40]
     """
-    length, n = _seconds(window, "window"), _integer(n, "n", 1)
-    kept = None if history is None else _seconds(history, "history")
+    length, n_windows = _seconds(window, "window"), _integer(n_windows, "n_windows", 1)
+    kept = None if train_window is None else _seconds(train_window, "train_window")
     times = data.events.times
     if times is None:
         raise DataError("rolling needs times: name the column of times when reading the data")
@@ -355,7 +357,7 @@ def rolling(
         raise DataError("there are no events to split")
     end = int(times.max()) + 1
     spans = []
-    for left in range(n, 0, -1):
+    for left in range(n_windows, 0, -1):
         start, stop = end - left * length, end - (left - 1) * length
         span = (-(2**62) if kept is None else start - kept, start, stop)
         spans.append(span)
@@ -363,7 +365,8 @@ def rolling(
             if not ((times >= low) & (times < high)).any():
                 since = "" if name == "training" and kept is None else f" from {_iso(low)}"
                 raise DataError(
-                    f"window {n - left + 1} of {n} would have an empty {name} part: no event{since} to {_iso(high)}"
+                    f"window {n_windows - left + 1} of {n_windows} would have an empty {name} part: "
+                    f"no event{since} to {_iso(high)}"
                 )
     # Only the generator is lazy: wrong arguments are refused at the call.
     return (

@@ -107,25 +107,25 @@ class Description:
 
 
 def describe(
-    data: object,
+    source: object,
     *,
     user: str = "user_id",
     item: str = "item_id",
     time: str | None = None,
-    event: str | None = None,
+    event_type: str | None = None,
 ) -> Description:
     """How many events there are, how they are spread over users, items and time, and how that changes.
 
     Parameters
     ----------
-    data : Interactions, table or path
+    source : Interactions, table or path
         A table as in `Interactions.from_table`; a path of Parquet or CSV files (by their names). Rows in which one
         of the columns below is missing are counted and left out. Not changed.
     user, item : str
         The columns of ids. Not for `Interactions`, which know.
     time : str, optional
         The column of times: unix seconds or datetimes.
-    event : str, optional
+    event_type : str, optional
         The column of event types.
 
     Returns
@@ -148,7 +148,7 @@ def describe(
     ...     "item_id": ["tea", "tea", "tea", "milk", "milk"],
     ...     "type": ["view", "buy", "view", "view", "buy"],
     ... }
-    >>> describe(log, event="type")
+    >>> describe(log, event_type="type")
     events      5
     users       2
     items       2
@@ -162,7 +162,9 @@ def describe(
     from buy    of its pairs go on to view 100 %
     """
     log = (
-        _of_interactions(data) if isinstance(data, Interactions) else _of_table(data, user, item, time, event)
+        _of_interactions(source)
+        if isinstance(source, Interactions)
+        else _of_table(source, user, item, time, event_type)
     )
     return Description(
         {"missing": log.nulls, **counts(log), "times": times(log), "conversion": conversion(log)}
@@ -175,11 +177,11 @@ def _of_interactions(data: Interactions) -> Log:
     return Log(alive, events.users, events.items, data.users, data.items, events.times)
 
 
-def _of_table(data: object, user: str, item: str, time: str | None, event: str | None) -> Log:
-    settings = Settings.of(Prepare(user=user, item=item, time=time, event=event).get_params())
-    source = _open(data, settings)
-    settings.check(list(source.names))
-    return read_log(source, settings)
+def _of_table(source: object, user: str, item: str, time: str | None, event_type: str | None) -> Log:
+    settings = Settings.of(Prepare(user=user, item=item, time=time, event_type=event_type).get_params())
+    opened = _open(source, settings)
+    settings.check(list(opened.names))
+    return read_log(opened, settings)
 
 
 def _open(data: Any, settings: Settings) -> Columns:
@@ -188,6 +190,6 @@ def _open(data: Any, settings: Settings) -> Columns:
     delimiter = csv_delimiter(data)
     if delimiter is None:
         return ParquetSource.open(data)
-    ids = [name for name in (settings.user, settings.item, settings.event) if name is not None]
+    ids = [name for name in (settings.user, settings.item, settings.event_type) if name is not None]
     numbers = [] if settings.time is None else [settings.time]
     return open_csv(data, ids=ids, others=numbers, delimiter=delimiter)

@@ -56,7 +56,7 @@ def _codes(labels: Ids, known: Ids, occurs: NDArray[np.bool_]) -> NDArray[np.int
     if labels == known:  # parts of one split share their labels
         codes[occurs] = np.flatnonzero(occurs)
     else:
-        codes[occurs] = known.encode(labels.decode(np.flatnonzero(occurs)), missing="ignore")
+        codes[occurs] = known.encode(labels.decode(np.flatnonzero(occurs)), unknown="ignore")
     return codes
 
 

@@ -33,7 +33,7 @@ def report(
     metric: str | None = None,
     title: str = "Evaluation",
     examples: Recommendations | Mapping[str, Recommendations] | None = None,
-    names: Mapping[Any, str] | None = None,
+    item_names: Mapping[Any, str] | None = None,
 ) -> str:
     """Evaluations as one HTML page, readable on a phone, light and dark, without anything from the network.
 
@@ -54,7 +54,7 @@ def report(
         The page's heading.
     examples : Recommendations or mapping of str to Recommendations, optional
         Lists to show; a mapping names the models that made them. The first five users are shown.
-    names : mapping of item to str, optional
+    item_names : mapping of item to str, optional
         What to call items in the examples; others are shown by their ids.
 
     Returns
@@ -92,7 +92,7 @@ def report(
         *_pictures(results, every, main),
         *_tests(results, main),
         *_groups(results, main),
-        *_examples(examples, names or {}),
+        *_examples(examples, item_names or {}),
         *_left_out(results),
     ]
     foot = f"ferrec {__version__}; intervals: {_LEVEL:.0%}, bootstrap over users"

@@ -140,14 +140,14 @@ def tune(
     splits: Splits = leave_last_out,
     metric: str = "ndcg@10",
     *,
-    trials: int = 50,
+    n_trials: int = 50,
     space: SearchSpace | None = None,
     patience: int | None = None,
     timeout: float | None = None,
     exclude_seen: bool = True,
     features: Any = None,
     seed: int = 0,
-    table: PathLike | None = None,
+    path: PathLike | None = None,
     n_threads: int | None = None,
     progress: Progress = False,
 ) -> Tuning:
@@ -169,7 +169,7 @@ def tune(
         As in [`cross_validate`][ferrec.cross_validate].
     metric : str, default "ndcg@10"
         One of `evaluate`, or ``"rmse"``, ``"mae"``, ``"mse"``. Maximised; errors, Gini and popularity minimised.
-    trials : int, default 50
+    n_trials : int, default 50
         At most.
     space : mapping of str to Int, Float or Choice, optional
         What to try, from `ferrec.search_space`; by default what the model declares as its ``search_space``.
@@ -181,7 +181,7 @@ def tune(
         As in `evaluate`.
     seed : int, default 0
         The same seed gives the same trials.
-    table : str or path, optional
+    path : str or path, optional
         A ``.parquet``, ``.csv`` or ``.json`` file, written anew after every trial: a search that is stopped
         (Ctrl-C, a crash) leaves what it has found.
     n_threads : int, optional
@@ -214,7 +214,7 @@ def tune(
     >>> from ferrec.search_space import Choice
     >>> from ferrec.testing import checkerboard
     >>> found = ferrec.tune(
-    ...     ferrec.ItemKNN, checkerboard(), 3, "hit_rate@3", trials=2, space={"k": Choice(1, 5)}
+    ...     ferrec.ItemKNN, checkerboard(), 3, "hit_rate@3", n_trials=2, space={"k": Choice(1, 5)}
     ... )
     >>> found.model.users == found.model.items, len(found.trials) <= 2
     (True, True)
@@ -232,9 +232,9 @@ def tune(
     if not isinstance(metric, str):
         raise ValueError(f"metric={metric!r}: expected the name of one")
     check_metrics(metric)
-    n_trials, seed = as_int("trials", trials, minimum=1), as_int("seed", seed, minimum=0)
+    n_trials, seed = as_int("n_trials", n_trials, minimum=1), as_int("seed", seed, minimum=0)
     allowed = None if patience is None else as_int("patience", patience, minimum=1)
-    kept = None if table is None else Path(table)
+    kept = None if path is None else Path(path)
     if kept is not None:
         check_ending(kept)
     parts = list(each_split(data, splits))

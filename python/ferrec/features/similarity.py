@@ -121,7 +121,7 @@ class EmbeddingSimilarity(Feature[EmbeddingState]):
     >>> import ferrec
     >>> data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["tea", "milk", "tea", "jam", "tea"])
     >>> pairs = ferrec.Retrieval([ferrec.Popularity()]).fit(data).candidates(3)
-    >>> list(EmbeddingSimilarity(model=ferrec.PureSVD(k=2)).fit(data).columns(pairs))
+    >>> list(EmbeddingSimilarity(model=ferrec.PureSVD(n_factors=2)).fit(data).columns(pairs))
     ['embedding_max', 'embedding_mean', 'embedding_sum', 'embedding_last']
     """
 
@@ -202,7 +202,7 @@ class ModelScore(Feature[ScoreState]):
     >>> import ferrec
     >>> data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["tea", "milk", "tea", "jam", "tea"])
     >>> pairs = ferrec.Retrieval([ferrec.Popularity()]).fit(data).candidates(3)
-    >>> list(ModelScore(model=ferrec.PureSVD(k=2)).fit(data).columns(pairs))
+    >>> list(ModelScore(model=ferrec.PureSVD(n_factors=2)).fit(data).columns(pairs))
     ['pure_svd_score']
     """
 

@@ -57,7 +57,7 @@ def open_table(table: object, needed: Sequence[str] | None) -> Table:
     if isinstance(table, np.ndarray) and table.dtype.names is not None:
         return Table(table.dtype.names, table.__getitem__)
     if isinstance(table, str | os.PathLike):
-        raise TypeError(f"table={str(table)!r} is a path: use from_parquet or from_csv")
+        raise TypeError(f"source={str(table)!r} is a path: use from_parquet or from_csv")
     pyarrow = sys.modules.get("pyarrow")
     if pyarrow is not None and isinstance(table, pyarrow.RecordBatch):
         table = pyarrow.Table.from_batches([table])

@@ -63,7 +63,7 @@ def cooccurrence(
     times: ArrayLike | None = None,
     *,
     n_items: int | None = None,
-    window: int | None = None,
+    window_size: int | None = None,
     max_gap: int | None = None,
     n_threads: int | None = None,
     progress: Progress = False,
@@ -81,7 +81,7 @@ def cooccurrence(
         position.
     n_items
         Rows and columns of the answer, above every item. Default: the greatest item and one.
-    window
+    window_size
         Two events of a user are near if they are at most so many events apart, at least 1. By default all are.
     max_gap
         A longer pause between two successive events ends a sequence, and no pair reaches across: at least 0, in
@@ -103,7 +103,7 @@ def cooccurrence(
     Examples
     --------
     >>> from ferrec.kernels import cooccurrence
-    >>> cooccurrence([7, 7, 7], [0, 1, 2], window=1).toarray().astype(int).tolist()
+    >>> cooccurrence([7, 7, 7], [0, 1, 2], window_size=1).toarray().astype(int).tolist()
     [[0, 1, 0], [1, 0, 1], [0, 1, 0]]
     """
     people, columns = as_integers("users", users), as_integers("items", items)
@@ -113,7 +113,7 @@ def cooccurrence(
     size = least if n_items is None else as_int("n_items", n_items, minimum=least, maximum=INT32_MAX)
     rows, distinct = _rust.encode_ints(people, threads(n_threads))
     when = None if times is None else as_integers("times", times)
-    sizes, near = (len(distinct), size), nearness(window, max_gap)
+    sizes, near = (len(distinct), size), nearness(window_size, max_gap)
     with bar(progress, "cooccurrence") as callback:
         found = _rust.cooccurrence(
             rows, columns.astype(np.int32), when, sizes, near, threads(n_threads), callback
@@ -121,16 +121,16 @@ def cooccurrence(
     return to_scipy(found)
 
 
-def nearness(window: int | None, max_gap: int | None) -> tuple[int | None, int | None]:
+def nearness(window_size: int | None, max_gap: int | None) -> tuple[int | None, int | None]:
     """For the compiled kernels, checked."""
     return (
-        None if window is None else as_int("window", window, minimum=1),
+        None if window_size is None else as_int("window_size", window_size, minimum=1),
         None if max_gap is None else as_int("max_gap", max_gap, minimum=0),
     )
 
 
 def shifted_ppmi(
-    counts: Matrix, *, shift: float = 1.0, smoothing: float = 0.75, n_threads: int | None = None
+    counts: Matrix, *, shift: float = 1.0, context_smoothing: float = 0.75, n_threads: int | None = None
 ) -> Csr:
     """How much more often than by chance things occur together: shifted positive pointwise mutual information.
 
@@ -144,7 +144,7 @@ def shifted_ppmi(
         Sparse matrix, values at least 0, as [`cooccurrence`][ferrec.kernels.cooccurrence] returns it.
     shift
         Above 0; the greater, the fewer entries are left.
-    smoothing
+    context_smoothing
         Exponent of the column sums, in 0 … 1: below 1, rare columns look less special.
     n_threads
         As in [`top_k_similar`][ferrec.kernels.top_k_similar].
@@ -163,8 +163,8 @@ def shifted_ppmi(
     --------
     >>> from ferrec.kernels import cooccurrence, shifted_ppmi
     >>> counts = cooccurrence([1, 1, 2, 2, 3, 3], [0, 1, 0, 1, 2, 3])
-    >>> shifted_ppmi(counts, smoothing=1.0).toarray()[2].astype(float).round(3).tolist()
+    >>> shifted_ppmi(counts, context_smoothing=1.0).toarray()[2].astype(float).round(3).tolist()
     [0.0, 0.0, 0.0, 1.792]
     """
-    handle, s = as_csr(counts, "counts"), as_float("smoothing", smoothing)
+    handle, s = as_csr(counts, "counts"), as_float("context_smoothing", context_smoothing)
     return to_scipy(_rust.shifted_ppmi(handle, as_float("shift", shift), s, threads(n_threads)))

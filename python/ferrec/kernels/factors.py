@@ -101,7 +101,7 @@ class SVD:
     --------
     >>> import numpy as np, scipy.sparse as sp
     >>> from ferrec.kernels import truncated_svd
-    >>> svd = truncated_svd(sp.csr_array(np.diag([3.0, 1.0, 2.0])), k=2)
+    >>> svd = truncated_svd(sp.csr_array(np.diag([3.0, 1.0, 2.0])), n_factors=2)
     >>> svd.s.round(4).tolist(), svd.vt.round(4).tolist()
     ([3.0, 2.0], [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     >>> svd.transform(sp.csr_array(np.array([[6.0, 0.0, 0.0]]))).round(4).tolist()
@@ -113,12 +113,12 @@ class SVD:
     vt: NDArray[np.float32]
     means: NDArray[np.float64] | None = None
 
-    def transform(self, rows: Matrix) -> NDArray[np.float32]:
-        """The rows of `u` that new users would have: ``(rows - means) @ vt.T / s``.
+    def transform(self, x: Matrix) -> NDArray[np.float32]:
+        """The rows of `u` that new users would have: ``(x - means) @ vt.T / s``.
 
         Parameters
         ----------
-        rows
+        x
             Sparse matrix, new users × the same items.
 
         Returns
@@ -129,11 +129,11 @@ class SVD:
         Raises
         ------
         ValueError, TypeError
-            `rows` is not sparse, not finite, or has other columns.
+            `x` is not sparse, not finite, or has other columns.
         """
-        handle = as_csr(rows, "rows")
+        handle = as_csr(x, "x")
         if handle.shape[1] != self.vt.shape[1]:
-            raise ValueError(f"rows: has {handle.shape[1]} columns, but the matrix had {self.vt.shape[1]}")
+            raise ValueError(f"x: has {handle.shape[1]} columns, but the matrix had {self.vt.shape[1]}")
         # In float64: great means leave little of either product.
         known: Any = to_scipy(handle).astype(np.float64)
         back = self.vt.T / self.s.astype(np.float64)
@@ -145,10 +145,10 @@ class SVD:
 
 def truncated_svd(
     x: Matrix,
-    k: int,
+    n_factors: int,
     *,
     tol: float = 1e-4,
-    center: bool = False,
+    centered: bool = False,
     seed: int = 0,
     n_threads: int | None = None,
     progress: Progress = False,
@@ -163,13 +163,13 @@ def truncated_svd(
     ----------
     x
         Sparse matrix, users × items, real numbers (read as float32).
-    k
+    n_factors
         Triplets wanted, at least 1.
     tol
         Accuracy, above 0 and below 1: every singular value is within ``10 * tol`` of the true one, relatively
         (usually far within). Below about 1e-5, and for values below a hundredth of the greatest, the work is
         done in float64.
-    center
+    centered
         Subtract every item's mean first, as for a principal component analysis; `x` stays sparse.
     seed
         Of the random start, in 0 … 2**63 − 1. The result depends on it by no more than `tol`.
@@ -192,18 +192,20 @@ def truncated_svd(
     >>> import scipy.sparse as sp
     >>> from ferrec.kernels import truncated_svd
     >>> x = sp.csr_array([[2.0, 0.0, 2.0], [0.0, 1.0, 0.0]])
-    >>> svd = truncated_svd(x, k=5)
+    >>> svd = truncated_svd(x, n_factors=5)
     >>> svd.s.astype(float).round(4).tolist()
     [2.8284, 1.0]
     """
-    k = as_int("k", k, minimum=1)
+    n_factors = as_int("n_factors", n_factors, minimum=1)
     seed = as_int("seed", seed, minimum=0)
-    tol, center = as_float("tol", tol), as_bool("center", center)
+    tol, centered = as_float("tol", tol), as_bool("centered", centered)
     handle = as_csr(x)
     with bar(progress, "svd") as callback:
-        u, s, vt, means = _rust.truncated_svd(handle, k, tol, center, seed, threads(n_threads), callback)
+        u, s, vt, means = _rust.truncated_svd(
+            handle, n_factors, tol, centered, seed, threads(n_threads), callback
+        )
     rank, (n_users, n_items) = len(s), handle.shape
-    return SVD(u.reshape(n_users, rank), s, vt.reshape(rank, n_items), means if center else None)
+    return SVD(u.reshape(n_users, rank), s, vt.reshape(rank, n_items), means if centered else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,14 +221,14 @@ class ALSFactors:
     losses : ndarray of float64, shape (epochs,)
         The objective after each pass; empty unless asked for.
     objective : tuple of float
-        `alpha`, `unobserved`, `reg`, `nu`.
+        `alpha`, `alpha0`, `reg`, `nu`.
 
     Examples
     --------
     >>> import numpy as np, scipy.sparse as sp
     >>> from ferrec.kernels import als
     >>> x = sp.csr_array(np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]], dtype=np.float32))
-    >>> factors = als(x, k=2, reg=0.01)
+    >>> factors = als(x, n_factors=2, reg=0.01)
     >>> np.allclose(factors.transform(x), factors.users, atol=1e-5)
     True
     """
@@ -236,12 +238,12 @@ class ALSFactors:
     losses: NDArray[np.float64]
     objective: tuple[float, float, float, float]
 
-    def transform(self, rows: Matrix, *, n_threads: int | None = None) -> NDArray[np.float32]:
+    def transform(self, x: Matrix, *, n_threads: int | None = None) -> NDArray[np.float32]:
         """The exact factors of new users, given those of the items.
 
         Parameters
         ----------
-        rows
+        x
             Sparse matrix, new users × the same items.
         n_threads
             As in [`top_k_similar`][ferrec.kernels.top_k_similar].
@@ -253,16 +255,16 @@ class ALSFactors:
         Raises
         ------
         ValueError, TypeError
-            `rows` is not sparse, not finite, has negative values, or other columns.
+            `x` is not sparse, not finite, has negative values, or other columns.
         """
-        return self._solve("rows", rows, self.items, n_threads)
+        return self._solve("x", x, self.items, n_threads)
 
-    def transform_items(self, columns: Matrix, *, n_threads: int | None = None) -> NDArray[np.float32]:
+    def transform_items(self, x: Matrix, *, n_threads: int | None = None) -> NDArray[np.float32]:
         """The exact factors of new items, given those of the users.
 
         Parameters
         ----------
-        columns
+        x
             Sparse matrix, the same users × new items.
         n_threads
             As in [`top_k_similar`][ferrec.kernels.top_k_similar].
@@ -274,14 +276,14 @@ class ALSFactors:
         Raises
         ------
         ValueError, TypeError
-            `columns` is not sparse, not finite, has negative values, or other rows.
+            `x` is not sparse, not finite, has negative values, or other rows.
         """
-        if not scipy.sparse.issparse(columns):
-            raise TypeError(f"columns: expected a SciPy sparse matrix, got {type(columns).__name__}")
-        columns = cast(Any, columns)
-        if columns.ndim != 2 or columns.shape[0] != len(self.users):
-            raise ValueError(f"columns: has shape {columns.shape}, but there are {len(self.users)} users")
-        return self._solve("columns", columns.T.tocsr(), self.users, n_threads)
+        if not scipy.sparse.issparse(x):
+            raise TypeError(f"x: expected a SciPy sparse matrix, got {type(x).__name__}")
+        x = cast(Any, x)
+        if x.ndim != 2 or x.shape[0] != len(self.users):
+            raise ValueError(f"x: has shape {x.shape}, but there are {len(self.users)} users")
+        return self._solve("x", x.T.tocsr(), self.users, n_threads)
 
     def _solve(
         self, name: str, x: Matrix, factors: NDArray[np.float32], n_threads: int | None
@@ -291,13 +293,11 @@ class ALSFactors:
         return solved.reshape(handle.shape[0], dense[2])
 
 
-def als_objective(
-    alpha: float, unobserved: float, reg: float, nu: float
-) -> tuple[float, float, float, float]:
+def als_objective(alpha: float, alpha0: float, reg: float, nu: float) -> tuple[float, float, float, float]:
     """For the compiled kernels."""
     return (
         as_float("alpha", alpha),
-        as_float("unobserved", unobserved),
+        as_float("alpha0", alpha0),
         as_float("reg", reg),
         as_float("nu", nu),
     )
@@ -313,18 +313,22 @@ def solver_parts(solver: str, cg_steps: int, subspace_size: int) -> tuple[str, i
     )
 
 
-def require_factors(what: str, x: _rust.Csr, k: int) -> None:
+def require_factors(what: str, x: _rust.Csr, n_factors: int) -> None:
     """Refuse k values for each row and column, once while they are learned and once to keep, that do not fit."""
     n = sum(x.shape)
-    require(f"{what} of {n:,} rows and columns (k={k})", 8 * n * k, "take a smaller k")
+    require(
+        f"{what} of {n:,} rows and columns (n_factors={n_factors})",
+        8 * n * n_factors,
+        "take a smaller n_factors",
+    )
 
 
 def als(
     x: Matrix,
-    k: int,
+    n_factors: int,
     *,
     alpha: float = 1.0,
-    unobserved: float = 1.0,
+    alpha0: float = 1.0,
     reg: float = 0.01,
     nu: float = 0.0,
     solver: str = "cg",
@@ -332,25 +336,25 @@ def als(
     subspace_size: int = 32,
     epochs: int = 15,
     seed: int = 0,
-    loss: bool = False,
+    track_loss: bool = False,
     n_threads: int | None = None,
     progress: Progress = False,
 ) -> ALSFactors:
     """Factors of implicit feedback by alternating least squares (Hu, Koren & Volinsky, ICDM 2008).
 
-    Minimises ``Σ (alpha · x_ui + unobserved) (1 − p_u·q_i)²`` over the stored entries, plus
-    ``unobserved · Σ (p_u·q_i)²`` over all others, plus ``reg · Σ_u (n_u + unobserved · items)^nu |p_u|²`` and the
+    Minimises ``Σ (alpha · x_ui + alpha0) (1 − p_u·q_i)²`` over the stored entries, plus
+    ``alpha0 · Σ (p_u·q_i)²`` over all others, plus ``reg · Σ_u (n_u + alpha0 · items)^nu |p_u|²`` and the
     same of the items, with n the number of entries. The defaults are the objective of the paper.
 
     Parameters
     ----------
     x
         Sparse matrix, users × items, values at least 0 (computed in float32); stored zeros count as absent.
-    k
+    n_factors
         Factors, at least 1.
-    alpha, unobserved
+    alpha, alpha0
         Weight of an entry for each unit of its value, and of every pair; at least 0. To give the weights
-        yourself, put what they are above `unobserved` into `x`.
+        yourself, put what they are above `alpha0` into `x`.
     reg, nu
         Regularisation, and how far it grows with the number of entries: 0 not at all, 1 in proportion (Rendle et
         al., arXiv 2110.14037). At least 0.
@@ -366,7 +370,7 @@ def als(
         Passes over items and users, at least 1.
     seed
         Of the random start, in 0 … 2**63 − 1.
-    loss
+    track_loss
         Compute the objective after every pass.
     n_threads, progress
         As in [`top_k_similar`][ferrec.kernels.top_k_similar]. Progress counts rows and columns solved.
@@ -388,20 +392,20 @@ def als(
     >>> import numpy as np, scipy.sparse as sp
     >>> from ferrec.kernels import als
     >>> x = sp.csr_array(np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]], dtype=np.float32))
-    >>> factors = als(x, k=2, reg=0.01, loss=True)
+    >>> factors = als(x, n_factors=2, reg=0.01, track_loss=True)
     >>> (factors.users @ factors.items.T).round(1).tolist()
     [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     >>> bool(factors.losses[-1] < factors.losses[0])
     True
     """
-    k, epochs = as_int("k", k, minimum=1), as_int("epochs", epochs, minimum=1)
+    n_factors, epochs = as_int("n_factors", n_factors, minimum=1), as_int("epochs", epochs, minimum=1)
     seed = as_int("seed", seed, minimum=0)
-    objective, wanted = als_objective(alpha, unobserved, reg, nu), as_bool("loss", loss)
+    objective, wanted = als_objective(alpha, alpha0, reg, nu), as_bool("track_loss", track_loss)
     parts = solver_parts(solver, cg_steps, subspace_size)
     handle = as_csr(x)
-    require_factors("als", handle, k)
+    require_factors("als", handle, n_factors)
     with bar(progress, "als") as callback:
         users, items, losses = _rust.als(
-            handle, k, objective, parts, epochs, seed, wanted, threads(n_threads), callback
+            handle, n_factors, objective, parts, epochs, seed, wanted, threads(n_threads), callback
         )
-    return ALSFactors(users.reshape(-1, k), items.reshape(-1, k), losses, objective)
+    return ALSFactors(users.reshape(-1, n_factors), items.reshape(-1, n_factors), losses, objective)

@@ -24,7 +24,7 @@ _POPULARITY_OFFSET = 100.0
 _INT32_MAX = np.iinfo(np.int32).max
 
 
-def synthetic(n_users: int, n_items: int, nnz: int, *, seed: int = 0, ratings: bool = True) -> Csr:
+def synthetic(n_users: int, n_items: int, nnz: int, *, seed: int = 0, with_ratings: bool = True) -> Csr:
     """Random interactions: log-normal user activity, Zipf-like item popularity, no pair twice.
 
     Pairs are drawn one after another, each new one with probability proportional to its user's activity times
@@ -40,7 +40,7 @@ def synthetic(n_users: int, n_items: int, nnz: int, *, seed: int = 0, ratings: b
         Number of pairs, exactly; from 0 to ``n_users * n_items``. Some users or items may get none.
     seed
         The same seed gives the same matrix, at least 0.
-    ratings
+    with_ratings
         True: values 0.5, 1.0 … 5.0, normal around 3.5 plus a bias for each user and item.
         False: all 1, on the same pairs.
 
@@ -62,7 +62,7 @@ def synthetic(n_users: int, n_items: int, nnz: int, *, seed: int = 0, ratings: b
     ((100, 50), 1000, 'float32', True, True)
     >>> (x != synthetic(100, 50, 1000, seed=1)).nnz
     0
-    >>> synthetic(100, 50, 1000, seed=1, ratings=False).data.max()
+    >>> synthetic(100, 50, 1000, seed=1, with_ratings=False).data.max()
     np.float32(1.0)
     """
     n_users = as_int("n_users", n_users, minimum=1)
@@ -86,7 +86,7 @@ def synthetic(n_users: int, n_items: int, nnz: int, *, seed: int = 0, ratings: b
     cells = draw(rng, activity, popularity, nnz)
     indptr = np.searchsorted(cells, np.arange(n_users + 1) * np.int64(n_items))
     items = (cells % n_items).astype(np.int32)
-    if ratings:
+    if with_ratings:
         users = np.repeat(np.arange(n_users, dtype=np.int32), np.diff(indptr))
         values = _rate(rng, users, items, n_users, n_items)
     else:

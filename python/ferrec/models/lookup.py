@@ -77,7 +77,7 @@ def read_history(items: Ids, history: object) -> tuple[NDArray[Any], Any]:
 
 def known_items(items: Ids, ids: object, name: str) -> NDArray[np.int32]:
     """Return the codes of some items, -1 where the model does not know one, with a warning that counts them."""
-    codes = items.encode(ids, name=name, missing="ignore")
+    codes = items.encode(ids, name=name, unknown="ignore")
     unknown = int((codes < 0).sum())
     if unknown:
         refuse_other_kind(items, ids, codes, name)

@@ -47,7 +47,7 @@ def item_filter(
 def item_mask(items: Ids, ids: object, name: str) -> NDArray[np.bool_]:
     """Mark the items that are named."""
     ids = listed(ids)
-    codes = items.encode(ids, name=name, missing="ignore")
+    codes = items.encode(ids, name=name, unknown="ignore")
     refuse_other_kind(items, ids, codes, name)
     mask = np.zeros(len(items), dtype=np.bool_)
     mask[codes[codes >= 0]] = True
@@ -60,7 +60,7 @@ def _by_query(items: Ids, queries: Queries, lists: Mapping[Any, Any], name: str)
     per_query = [list(lists.get(label, ())) for label in labels]
     flat = list(chain.from_iterable(per_query))
     rows = np.repeat(np.arange(len(labels)), [len(one) for one in per_query])
-    codes = items.encode(flat, name=name, missing="ignore")
+    codes = items.encode(flat, name=name, unknown="ignore")
     refuse_other_kind(items, flat, codes, name)
     known = codes >= 0
     ones = np.ones(int(known.sum()), np.float32)

@@ -18,7 +18,7 @@ from ferrec.preparation.settings import Settings
 from ferrec.storage import folders
 
 PREPARATIONS = FolderKind(
-    "preparation", "preparation.json", 1, {"params": dict, "fills": dict, "scales": dict, "report": dict}
+    "preparation", "preparation.json", 2, {"params": dict, "fills": dict, "scales": dict, "report": dict}
 )
 """The folders that preparations are saved in."""
 

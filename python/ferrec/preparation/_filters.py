@@ -93,7 +93,7 @@ class Known:
 
 def positions(known: Ids, labels: Ids) -> NDArray[np.int32]:
     """The code in `known` of each of the labels, or −1."""
-    return known.encode(labels.values, missing="ignore")
+    return known.encode(labels.values, unknown="ignore")
 
 
 def refuse_other_kind(known: Ids, labels: Ids, name: str) -> None:

@@ -47,7 +47,7 @@ class Prepare(Estimator[State]):
         The columns of ids.
     time : str, optional
         The column of times, read as in `Interactions.from_table`.
-    event : str, optional
+    event_type : str, optional
         The column of event types.
     missing : mapping of column to policy, optional
         What happens where a value is null or NaN: ``"drop"`` leaves the row out, ``"error"`` refuses the table,
@@ -92,7 +92,7 @@ class Prepare(Estimator[State]):
     ... }
     >>> weights = {"view": 1, "buy": 5}
     >>> prepare = Prepare(
-    ...     time="time", event="type", dedup="exact", k_core=2, event_weights=weights, session_gap="1h"
+    ...     time="time", event_type="type", dedup="exact", k_core=2, event_weights=weights, session_gap="1h"
     ... )
     >>> clean = prepare.fit_transform(log)
     >>> clean["weight"], clean["session_id"]
@@ -110,7 +110,7 @@ class Prepare(Estimator[State]):
     """
 
     state_type = State
-    _fit_call = "fit(table)"
+    _fit_call = "fit(source)"
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class Prepare(Estimator[State]):
         user: str = "user_id",
         item: str = "item_id",
         time: str | None = None,
-        event: str | None = None,
+        event_type: str | None = None,
         missing: Mapping[str, Scalar] | None = None,
         dedup: Dedup | None = None,
         activity: tuple[float, float] | None = None,
@@ -134,7 +134,7 @@ class Prepare(Estimator[State]):
         self.user = user
         self.item = item
         self.time = time
-        self.event = event
+        self.event_type = event_type
         self.missing = missing
         self.dedup = dedup
         self.activity = activity
@@ -147,12 +147,12 @@ class Prepare(Estimator[State]):
         self.unknown = unknown
         self.n_threads = n_threads
 
-    def fit(self, table: object) -> Self:
+    def fit(self, source: object) -> Self:
         """Learn from a table what each step needs.
 
         Parameters
         ----------
-        table : table or path, shape (n_events, ≥ 2)
+        source : table or path, shape (n_events, ≥ 2)
             A pandas, polars or pyarrow table, any other that narwhals understands, a structured NumPy array, a
             dictionary of columns, or the path of Parquet files as in `Interactions.from_parquet`, which are read
             one column at a time. Not changed.
@@ -171,15 +171,15 @@ class Prepare(Estimator[State]):
         MissingExtraError
             pyarrow or narwhals is not installed (extra ``parquet``).
         """
-        self.adopt(learn(_open(table), self.get_params())[0])
+        self.adopt(learn(_open(source), self.get_params())[0])
         return self
 
-    def transform(self, table: object) -> Any:
+    def transform(self, source: object) -> Any:
         """The rows that stay, in their order, with the columns that the steps set or make.
 
         Parameters
         ----------
-        table : table or path
+        source : table or path
             As in `fit`, of the same columns and types.
 
         Returns
@@ -195,14 +195,14 @@ class Prepare(Estimator[State]):
         DataError
             As `fit`; also where the ids are of another type than in the fit.
         """
-        return self._transform(table)[0]
+        return self._transform(source)[0]
 
-    def fit_transform(self, table: object) -> Any:
+    def fit_transform(self, source: object) -> Any:
         """`fit` and `transform` of one table, in less time than both.
 
         Parameters
         ----------
-        table : table or path
+        source : table or path
             As in `fit`.
 
         Returns
@@ -215,12 +215,12 @@ class Prepare(Estimator[State]):
         DataError, ValueError, TypeError
             As `fit`.
         """
-        source = _open(table)
-        state, plan = learn(source, self.get_params())
+        opened = _open(source)
+        state, plan = learn(opened, self.get_params())
         self.adopt(state)
-        return self._collect(source, plan)
+        return self._collect(opened, plan)
 
-    def transform_parquet(self, source: PathLike, target: PathLike, *, progress: Progress = False) -> Report:
+    def transform_parquet(self, source: PathLike, path: PathLike, *, progress: Progress = False) -> Report:
         """Parquet to Parquet, in memory that does not grow with the other columns.
 
         The columns that decide are read one at a time and kept as integers, 9 to 41 bytes a row; then all
@@ -230,7 +230,7 @@ class Prepare(Estimator[State]):
         ----------
         source : path
             A file, a folder or a pattern, as in `Interactions.from_parquet`.
-        target : path
+        path : path
             The file to write or to replace; it may be the source.
         progress : bool or callable
             True draws a bar (extra ``progress``); a callable gets ``(rows done, rows)``.
@@ -243,7 +243,7 @@ class Prepare(Estimator[State]):
         Raises
         ------
         NotFittedError, DataError, OSError
-            As `transform`; the target cannot be written.
+            As `transform`; the file cannot be written.
 
         Examples
         --------
@@ -257,16 +257,16 @@ class Prepare(Estimator[State]):
         ({'rows': 1, 'users': 1, 'items': 1}, 4)
         """
         opened = ParquetSource.open(source)
-        return self._write(opened, follow(opened, self.state), target, progress)
+        return self._write(opened, follow(opened, self.state), path, progress)
 
     def fit_transform_parquet(
-        self, source: PathLike, target: PathLike, *, progress: Progress = False
+        self, source: PathLike, path: PathLike, *, progress: Progress = False
     ) -> Report:
         """`fit` and `transform_parquet` of one source, in less time than both.
 
         Parameters
         ----------
-        source, target, progress
+        source, path, progress
             As in `transform_parquet`.
 
         Returns
@@ -282,14 +282,14 @@ class Prepare(Estimator[State]):
         opened = ParquetSource.open(source)
         state, plan = learn(opened, self.get_params())
         self.adopt(state)
-        return self._write(opened, plan, target, progress)
+        return self._write(opened, plan, path, progress)
 
-    def interactions(self, table: object, *, duplicates: Duplicates = "sum") -> Interactions:
+    def interactions(self, source: object, *, duplicates: Duplicates = "sum") -> Interactions:
         """`transform` a table, and read the result as interactions, weighed by ``weight`` if that is made.
 
         Parameters
         ----------
-        table : table or path
+        source : table or path
             As in `fit`.
         duplicates : {"sum", "last", "max", "count", "error"}, default "sum"
             As in `Interactions`.
@@ -305,7 +305,7 @@ class Prepare(Estimator[State]):
         """
         settings = Settings.of(self.state.params)
         return Interactions.from_table(
-            self._transform(table, settings.columns)[0],
+            self._transform(source, settings.columns)[0],
             user=settings.user,
             item=settings.item,
             rating=WEIGHT if settings.weighs else None,
@@ -348,12 +348,12 @@ class Prepare(Estimator[State]):
         _files.save(self.state, Path(path))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, source: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote.
 
         Parameters
         ----------
-        path : path
+        source : path
             The folder.
 
         Returns
@@ -368,15 +368,15 @@ class Prepare(Estimator[State]):
         ModelFileError
             A file is missing, truncated, altered, or of a version that this one cannot read; says which.
         """
-        state = _files.load(Path(path))
+        state = _files.load(Path(source))
         prepare = cls(**state.params)
         prepare.adopt(state)
         return prepare
 
-    def _transform(self, table: object, columns: Sequence[str] | None = None) -> tuple[Any, Report]:
-        source = _open(table)
-        plan = follow(source, self.state)
-        return self._collect(source, plan, columns), plan.log.report
+    def _transform(self, source: object, columns: Sequence[str] | None = None) -> tuple[Any, Report]:
+        opened = _open(source)
+        plan = follow(opened, self.state)
+        return self._collect(opened, plan, columns), plan.log.report
 
     def _collect(
         self, source: Frame | ParquetSource, plan: Plan, columns: Sequence[str] | None = None
@@ -397,11 +397,11 @@ class Prepare(Estimator[State]):
         for frame, n_rows in source.filled(state.fills).frames(BATCH, columns):
             yield apply(frame, n_rows)
 
-    def _write(self, source: ParquetSource, plan: Plan, target: PathLike, progress: Progress) -> Report:
+    def _write(self, source: ParquetSource, plan: Plan, path: PathLike, progress: Progress) -> Report:
         made = self._apply(source, plan)
         schema = next(made).schema
         done = 0
-        with parquet_writer(target, schema) as writer, bar(progress, "prepare") as callback:
+        with parquet_writer(path, schema) as writer, bar(progress, "prepare") as callback:
             for table in made:
                 writer.write_table(table.cast(schema))
                 done += table.num_rows

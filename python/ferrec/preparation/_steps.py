@@ -100,8 +100,8 @@ def _read(source: Source, settings: Settings, fills: Mapping[str, Scalar]) -> Lo
     log = read_log(source, settings)
     for name, value in fills.items():
         log.note("fill", f"{name} by {value!r} where it is missing")
-    if settings.event_weights is not None and settings.event is not None:
-        _filters.drop_events(log, settings.event_weights, settings.event)
+    if settings.event_weights is not None and settings.event_type is not None:
+        _filters.drop_events(log, settings.event_weights, settings.event_type)
     if settings.dedup is not None:
         _filters.drop_duplicates(log, settings.dedup, settings.n_threads)
     return log

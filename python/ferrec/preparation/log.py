@@ -86,7 +86,7 @@ def read_log(source: Columns, settings: Settings) -> Log:
     users = reader.codes(settings.user)
     items = reader.codes(settings.item)
     times = None if settings.time is None else reader.column(settings.time, read_times)
-    kinds = None if settings.event is None else reader.codes(settings.event)
+    kinds = None if settings.event_type is None else reader.codes(settings.event_type)
     for name in settings.numeric:
         reader.column(name, _numbers_for(settings.normalize.get(name)))
     for name in settings.missing:
@@ -99,7 +99,7 @@ def read_log(source: Columns, settings: Settings) -> Log:
         reader.labels[settings.item],
         times,
         kinds,
-        [] if settings.event is None else reader.labels[settings.event].values.tolist(),
+        [] if settings.event_type is None else reader.labels[settings.event_type].values.tolist(),
         reader.floats,
         {name: int(np.count_nonzero(~valid)) for name, valid in reader.valid.items()},
     )

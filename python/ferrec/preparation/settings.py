@@ -29,7 +29,7 @@ class Settings:
     user: str
     item: str
     time: str | None
-    event: str | None
+    event_type: str | None
     missing: Mapping[str, Scalar]
     dedup: Dedup | None
     activity: tuple[float, float] | None
@@ -45,18 +45,18 @@ class Settings:
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> "Settings":
         """From the constructor's arguments; errors name the argument and the value."""
-        time, event = params["time"], params["event"]
-        roles = [name for name in (params["user"], params["item"], time, event) if name is not None]
+        time, event_type = params["time"], params["event_type"]
+        roles = [name for name in (params["user"], params["item"], time, event_type) if name is not None]
         for name in roles:
             if not isinstance(name, str):
-                raise TypeError(f"user, item, time and event are names of columns, not {name!r}")
+                raise TypeError(f"user, item, time and event_type are names of columns, not {name!r}")
         if len(set(roles)) < len(roles):
-            raise ValueError(f"user, item, time and event must be different columns, not {roles}")
+            raise ValueError(f"user, item, time and event_type must be different columns, not {roles}")
         for name in ("half_life", "session_gap"):
             if params[name] is not None and time is None:
                 raise ValueError(f"{name}={params[name]!r} needs the column of times: give time=")
-        if params["event_weights"] is not None and event is None:
-            raise ValueError("event_weights needs the column of event types: give event=")
+        if params["event_weights"] is not None and event_type is None:
+            raise ValueError("event_weights needs the column of event types: give event_type=")
         dedup, weight_by = params["dedup"], params["weight_by"]
         normalize = dict(params["normalize"] or {})
         for name, method in normalize.items():
@@ -68,7 +68,7 @@ class Settings:
             user=params["user"],
             item=params["item"],
             time=time,
-            event=event,
+            event_type=event_type,
             missing=_policies(params["missing"], params["user"], params["item"], time),
             dedup=None if dedup is None else _dedup(dedup),
             activity=_quantiles(params["activity"]),
@@ -85,7 +85,7 @@ class Settings:
     @property
     def roles(self) -> list[str]:
         """The columns of ids, times and types."""
-        return [name for name in (self.user, self.item, self.time, self.event) if name is not None]
+        return [name for name in (self.user, self.item, self.time, self.event_type) if name is not None]
 
     @property
     def numeric(self) -> list[str]:

@@ -125,11 +125,11 @@ class FusionState(RankerState):
 
 
 class ReciprocalRankFusion(Ranker[FusionState]):
-    """The sum of 1 / (k + rank) over the retrievers (Cormack, Clarke & Büttcher, SIGIR 2009): nothing is learned.
+    """The sum of 1 / (rank_constant + rank) over the retrievers (Cormack, Clarke & Büttcher, SIGIR 2009), not learned.
 
     Parameters
     ----------
-    k : float
+    rank_constant : float
         How little the first ranks stand out, above 0; 60 in the paper.
     columns : sequence of str, optional
         The columns of ranks, from 1. By default those whose names end in ``_rank``: what the models of a
@@ -147,19 +147,19 @@ class ReciprocalRankFusion(Ranker[FusionState]):
 
     state_type = FusionState
 
-    def __init__(self, *, k: float = 60.0, columns: Sequence[str] | None = None) -> None:
-        self.k = k
+    def __init__(self, *, rank_constant: float = 60.0, columns: Sequence[str] | None = None) -> None:
+        self.rank_constant = rank_constant
         self.columns = columns
 
     def learn(self, train: Labelled, validation: Labelled | None, callback: Callback | None) -> FusionState:
-        if not (np.isfinite(as_float("k", self.k)) and self.k > 0):
-            raise ValueError(f"k: must be above 0 and finite, got {self.k!r}")
+        if not (np.isfinite(as_float("rank_constant", self.rank_constant)) and self.rank_constant > 0):
+            raise ValueError(f"rank_constant: must be above 0 and finite, got {self.rank_constant!r}")
         return FusionState(tuple(train.candidates.columns), _used(train.candidates, self.columns, "_rank"))
 
     def score_pairs(self, state: FusionState, candidates: Candidates) -> NDArray[np.float32]:
         score = np.zeros(len(candidates), np.float32)
         for name in state.used:
-            score += 1 / (np.float32(self.k) + candidates.columns[name])
+            score += 1 / (np.float32(self.rank_constant) + candidates.columns[name])
         return score
 
 

@@ -49,13 +49,13 @@ class LightGBMRanker(Ranker[LightGBMState]):
     loss : {"binary", "listwise"}
         Cross-entropy of every pair, whose score is a probability, or LambdaMART (Burges 2010) over the pairs of
         each query, whose score is a number on a scale of its own.
-    trees : int
+    n_estimators : int
         How many at most.
-    leaves : int
+    num_leaves : int
         Of each tree, at most; at least 2.
     learning_rate : float
         What each tree counts.
-    min_leaf : int
+    min_child_samples : int
         Pairs in a leaf at least.
     patience : int
         With a validation part: stop after so many trees without a gain on it, and go back to the best.
@@ -74,7 +74,7 @@ class LightGBMRanker(Ranker[LightGBMState]):
     >>> import ferrec
     >>> data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["tea", "milk", "tea", "jam", "tea"])
     >>> pairs = ferrec.Retrieval([ferrec.ItemKNN()]).fit(data).candidates()
-    >>> ranker = ferrec.LightGBMRanker(trees=5, min_leaf=1).fit(pairs, [1, 0, 0, 1])
+    >>> ranker = ferrec.LightGBMRanker(n_estimators=5, min_child_samples=1).fit(pairs, [1, 0, 0, 1])
     >>> ranker.score(pairs).shape
     (4,)
     """
@@ -85,19 +85,19 @@ class LightGBMRanker(Ranker[LightGBMState]):
         self,
         *,
         loss: Literal["binary", "listwise"] = "listwise",
-        trees: int = 300,
-        leaves: int = 31,
+        n_estimators: int = 300,
+        num_leaves: int = 31,
         learning_rate: float = 0.05,
-        min_leaf: int = 20,
+        min_child_samples: int = 20,
         patience: int = 30,
         seed: int = 0,
         n_threads: int | None = None,
     ) -> None:
         self.loss = loss
-        self.trees = trees
-        self.leaves = leaves
+        self.n_estimators = n_estimators
+        self.num_leaves = num_leaves
         self.learning_rate = learning_rate
-        self.min_leaf = min_leaf
+        self.min_child_samples = min_child_samples
         self.patience = patience
         self.seed = seed
         self.n_threads = n_threads
@@ -125,11 +125,11 @@ class LightGBMRanker(Ranker[LightGBMState]):
         if validation is not None:
             watchers.append(library.early_stopping(self.patience, verbose=False))
         if callback is not None:
-            watchers.append(lambda env: callback(env.iteration + 1, self.trees))
+            watchers.append(lambda env: callback(env.iteration + 1, self.n_estimators))
         booster = library.train(
             params,
             ours,
-            num_boost_round=self.trees,
+            num_boost_round=self.n_estimators,
             valid_sets=None if validation is None else [dataset(validation, ours)],
             callbacks=watchers,
         )
@@ -138,7 +138,13 @@ class LightGBMRanker(Ranker[LightGBMState]):
         )
 
     def _params(self) -> dict[str, Any]:
-        for name, least in (("trees", 1), ("leaves", 2), ("min_leaf", 1), ("patience", 1), ("seed", 0)):
+        for name, least in (
+            ("n_estimators", 1),
+            ("num_leaves", 2),
+            ("min_child_samples", 1),
+            ("patience", 1),
+            ("seed", 0),
+        ):
             as_int(name, getattr(self, name), minimum=least)
         if not 0 < as_float("learning_rate", self.learning_rate) < np.inf:
             raise ValueError(f"learning_rate: must be above 0 and finite, got {self.learning_rate}")
@@ -146,9 +152,9 @@ class LightGBMRanker(Ranker[LightGBMState]):
             "objective": LOSSES[one_of("loss", self.loss, tuple(LOSSES))],
             "metric": "binary_logloss" if self.loss == "binary" else "ndcg",
             "eval_at": [10],
-            "num_leaves": self.leaves,
+            "num_leaves": self.num_leaves,
             "learning_rate": self.learning_rate,
-            "min_data_in_leaf": self.min_leaf,
+            "min_data_in_leaf": self.min_child_samples,
             "seed": self.seed,
             "deterministic": True,
             "force_row_wise": True,

@@ -26,7 +26,7 @@ from ferrec.storage.registry import LazyState, Storable, find, is_storable, is_s
 
 __all__ = ["checksum", "describe", "load", "looked_up_bytes", "release", "resident_bytes", "save"]
 
-MODELS = FolderKind("model", "model.json", 1, {"model": str, "params": dict, "scalars": dict})
+MODELS = FolderKind("model", "model.json", 2, {"model": str, "params": dict, "scalars": dict})
 """The folders that models are saved in."""
 
 

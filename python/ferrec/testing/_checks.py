@@ -50,7 +50,7 @@ def check_recommender(make: Make) -> None:
         check(make)
 
 
-def checkerboard(n: int = 12) -> Interactions:
+def checkerboard(size: int = 12) -> Interactions:
     """Users and items of the same colour meet, except a user and the item of the same number.
 
     Whatever looks at behaviour recommends to user u exactly item u, the one of the colour that is missing. The
@@ -58,20 +58,20 @@ def checkerboard(n: int = 12) -> Interactions:
 
     Parameters
     ----------
-    n : int
+    size : int
         Number of users and of items, even.
 
     Returns
     -------
     Interactions
-        n × n.
+        size × size.
 
     Examples
     --------
     >>> checkerboard(4).matrix.toarray().astype(int).tolist()
     [[0, 0, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0], [0, 1, 0, 0]]
     """
-    users, items = np.meshgrid(np.arange(n), np.arange(n), indexing="ij")
+    users, items = np.meshgrid(np.arange(size), np.arange(size), indexing="ij")
     meet = ((users + items) % 2 == 0) & (users != items)
     return attributed(Interactions.from_arrays(users[meet], items[meet]))
 

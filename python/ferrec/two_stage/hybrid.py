@@ -74,7 +74,7 @@ class Hybrid(Recommender[HybridState]):
     ----------
     retrievers : sequence of Recommender, or mapping of str to Recommender, optional
         Not fitted; copies are. By default ``ItemKNN()``, ``PureSVD()`` and ``Popularity()``.
-    candidates : int, or mapping of str to int
+    n_candidates : int, or mapping of str to int
         How many items each of them proposes to a user.
     features : FeatureSet or sequence of Feature, optional
         What the ranker knows of each proposal besides the retrievers' scores and ranks. By default
@@ -82,10 +82,10 @@ class Hybrid(Recommender[HybridState]):
     ranker : Ranker, optional
         By default `default_ranker()`, a network, which needs the extra ``tensorflow`` to fit, and nothing to
         recommend.
-    holdout : float
+    holdout_fraction : float
         Where `fit` gets no future: the latest share of the events that becomes it (a random share, where there
         are no times), in (0, 1).
-    validation : float
+    validation_fraction : float
         The latest share of the future that tells the ranker when to stop, in [0, 1). 0 for none.
     max_pairs : int
         The ranker learns from about so many pairs at most, of users drawn at random.
@@ -110,22 +110,22 @@ class Hybrid(Recommender[HybridState]):
         self,
         *,
         retrievers: Sequence[Recommender[Any]] | Mapping[str, Recommender[Any]] | None = None,
-        candidates: int | Mapping[str, int] = 100,
+        n_candidates: int | Mapping[str, int] = 100,
         features: FeatureSet | Sequence[Feature[Any]] | None = None,
         ranker: Ranker[Any] | None = None,
-        holdout: float = 0.2,
-        validation: float = 0.2,
+        holdout_fraction: float = 0.2,
+        validation_fraction: float = 0.2,
         max_pairs: int = 3_000_000,
         block_size: int = 1024,
         seed: int = 0,
         n_threads: int | None = None,
     ) -> None:
         self.retrievers = retrievers
-        self.candidates = candidates
+        self.n_candidates = n_candidates
         self.features = features
         self.ranker = ranker
-        self.holdout = holdout
-        self.validation = validation
+        self.holdout_fraction = holdout_fraction
+        self.validation_fraction = validation_fraction
         self.max_pairs = max_pairs
         self.block_size = block_size
         self.seed = seed
@@ -144,7 +144,7 @@ class Hybrid(Recommender[HybridState]):
             What retrievers and features learn from, at first.
         future : Interactions, optional
             What happened then: the other part of the same split, with the same users and items. By default the
-            latest share of `past`, see `holdout`.
+            latest share of `past`, see `holdout_fraction`.
         progress : bool or callable
             True draws bars (extra ``progress``); a callable gets ``(done, total)`` of each part of the work.
 
@@ -182,7 +182,7 @@ class Hybrid(Recommender[HybridState]):
         return self
 
     def learn(self, data: Interactions, callback: Callback | None) -> HybridState:
-        share = as_float("holdout", self.holdout)
+        share = as_float("holdout_fraction", self.holdout_fraction)
         if data.events.times is None:
             past, future = splits.random(data, share, seed=as_int("seed", self.seed, minimum=0))
         else:
@@ -211,7 +211,7 @@ class Hybrid(Recommender[HybridState]):
         models = self.retrievers
         if models is None:
             models = [ItemKNN(), PureSVD(), Popularity()]
-        retrieval = Retrieval(models, self.candidates, n_threads=self.n_threads)
+        retrieval = Retrieval(models, self.n_candidates, n_threads=self.n_threads)
         if self.features is None:
             features = defaults(data)
         elif isinstance(self.features, FeatureSet):
@@ -243,16 +243,16 @@ class Hybrid(Recommender[HybridState]):
         pairs = _joined(past, blocks)
         if not len(pairs):
             raise DataError(
-                f"future: none of the proposals to {len(asking)} users came true; raise candidates, take other "
+                f"future: none of the proposals to {len(asking)} users came true; raise n_candidates, take other "
                 f"retrievers, or a longer future"
             )
         return pairs
 
     def _labelled(self, pairs: Candidates, future: Interactions) -> Lesson:
         """The pairs with labels of the earlier part of the future, and with those of the later part."""
-        share = as_float("validation", self.validation)
+        share = as_float("validation_fraction", self.validation_fraction)
         if not 0 <= share < 1:
-            raise ValueError(f"validation: must be in [0, 1), got {share}")
+            raise ValueError(f"validation_fraction: must be in [0, 1), got {share}")
         if share and len(future) > 1:
             if future.events.times is None:
                 early, late = splits.random(future, share, seed=self.seed)
@@ -332,7 +332,7 @@ class Hybrid(Recommender[HybridState]):
         """
         state = self.state
         asking = test.users.decode(np.flatnonzero(np.diff(test.csr.parts()[0])))
-        codes = state.users.encode(asking, name="test", missing="ignore")
+        codes = state.users.encode(asking, name="test", unknown="ignore")
         codes = codes[codes >= 0].astype(np.int32)
         queries = Queries(state.users.decode(codes), rows_of(state.seen, codes), codes)
         labels, scores = [], []

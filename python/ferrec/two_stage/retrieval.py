@@ -52,10 +52,11 @@ class RetrievalState:
 class Retrieval(Estimator[RetrievalState]):
     """The union of what several models propose, scored by all of them.
 
-    Each model proposes its best `n` items to every user. Then each model scores every pair that any of them
-    proposed, so that its two columns have no holes: ``<name>_score``, the model's own score, and
-    ``<name>_rank``, the place that the score would have among the model's `n` best unseen items for that query:
-    from 1, up to n + 1 for what lies below them. Neither depends on the other models, nor on the rules.
+    Each model proposes its best `n_candidates` items to every user. Then each model scores every pair that any of
+    them proposed, so that its two columns have no holes: ``<name>_score``, the model's own score, and
+    ``<name>_rank``, the place that the score would have among the model's `n_candidates` best unseen items for that
+    query: from 1, up to n_candidates + 1 for what lies below them. Neither depends on the other models, nor on the
+    rules.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ class Retrieval(Estimator[RetrievalState]):
         The models, with the names of their columns. In a sequence a model is named by its class,
         ``"item_knn"``; a second one of the same class is ``"item_knn_2"``. Models that are fitted already, on
         interactions with the same users and items, need no `fit`.
-    n : int, or mapping of str to int
+    n_candidates : int, or mapping of str to int
         How many items each model proposes, at least 1; by name, or the same for all.
     n_threads : int, optional
         For joining and ranking; the models have their own. By default what CPU affinity and cgroup quota allow.
@@ -76,7 +77,7 @@ class Retrieval(Estimator[RetrievalState]):
     --------
     >>> import ferrec
     >>> data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["tea", "milk", "tea", "jam", "tea"])
-    >>> retrieval = ferrec.Retrieval([ferrec.ItemKNN(), ferrec.Popularity()], n=1).fit(data)
+    >>> retrieval = ferrec.Retrieval([ferrec.ItemKNN(), ferrec.Popularity()], n_candidates=1).fit(data)
     >>> pairs = retrieval.candidates(3)
     >>> pairs.items.decode(pairs.codes).tolist()
     ['jam']
@@ -90,12 +91,12 @@ class Retrieval(Estimator[RetrievalState]):
     def __init__(
         self,
         models: Sequence[Model] | Mapping[str, Model],
-        n: int | Mapping[str, int] = 100,
+        n_candidates: int | Mapping[str, int] = 100,
         *,
         n_threads: int | None = None,
     ) -> None:
         self.models = models
-        self.n = n
+        self.n_candidates = n_candidates
         self.n_threads = n_threads
 
     def fit(self, data: Interactions, *, progress: Progress = False) -> Self:
@@ -119,7 +120,7 @@ class Retrieval(Estimator[RetrievalState]):
         """
         learner = clone(self)
         named = _named(learner.models)
-        _quotas(named, learner.n)
+        _quotas(named, learner.n_candidates)
         fitted = tuple(clone(model).fit(data, progress=progress) for model in named.values())
         self.adopt(RetrievalState(tuple(named), fitted), learner)
         return self
@@ -236,7 +237,7 @@ class Retrieval(Estimator[RetrievalState]):
         state = self.state.models[0].state
         codes = encode_ids(state.users, users, "users")
         rules = (exclude_seen, exclude_items, allow_items)
-        _quotas(self.fitted, self.frozen.n)
+        _quotas(self.fitted, self.frozen.n_candidates)
 
         def blocks() -> Iterator[Candidates]:
             with bar(progress, "candidates") as callback:
@@ -265,9 +266,9 @@ class Retrieval(Estimator[RetrievalState]):
 
     def _lists(self, queries: Queries, chosen: Filter) -> dict[str, CsrParts]:
         models = self.fitted
-        n = _quotas(models, self.frozen.n)
+        n_candidates = _quotas(models, self.frozen.n_candidates)
         return {
-            name: model.frozen.rank(model.state, queries, n[name], chosen, None)
+            name: model.frozen.rank(model.state, queries, n_candidates[name], chosen, None)
             for name, model in models.items()
         }
 
@@ -301,11 +302,12 @@ def _named(models: Sequence[Model] | Mapping[str, Model]) -> dict[str, Model]:
     return named
 
 
-def _quotas(models: Mapping[str, Model], n: int | Mapping[str, int]) -> dict[str, int]:
-    if not isinstance(n, Mapping):
-        return dict.fromkeys(models, as_int("n", n, minimum=1))
-    if set(n) != set(models):
+def _quotas(models: Mapping[str, Model], n_candidates: int | Mapping[str, int]) -> dict[str, int]:
+    if not isinstance(n_candidates, Mapping):
+        return dict.fromkeys(models, as_int("n_candidates", n_candidates, minimum=1))
+    if set(n_candidates) != set(models):
         raise ValueError(
-            f"n: must name the models {', '.join(models)}, got {', '.join(map(str, n)) or 'none'}"
+            f"n_candidates: must name the models {', '.join(models)}, "
+            f"got {', '.join(map(str, n_candidates)) or 'none'}"
         )
-    return {name: as_int(f"n[{name!r}]", n[name], minimum=1) for name in models}
+    return {name: as_int(f"n_candidates[{name!r}]", n_candidates[name], minimum=1) for name in models}

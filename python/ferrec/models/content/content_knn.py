@@ -89,7 +89,7 @@ class ContentKNN(NeighborScores[ContentState]):
     >>> import ferrec
     >>> data = ferrec.Interactions.from_arrays([1, 1, 2], ["tea", "milk", "honey"])
     >>> tags = {"item_id": ["tea", "milk", "honey", "coffee"], "tags": ["hot|leaf", "cold", "sweet", "hot|bean"]}
-    >>> model = ferrec.ContentKNN().fit(data.with_items(tags, split={"tags": "|"}))
+    >>> model = ferrec.ContentKNN().fit(data.with_items(tags, separators={"tags": "|"}))
     >>> [item for item, _ in model.recommend(1)[1]]
     ['coffee']
     >>> model.explain_features(1, "coffee").items.tolist()

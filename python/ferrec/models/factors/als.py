@@ -25,17 +25,17 @@ class ALS(FactorModel[UserFactorState]):
     """Recommends by vectors of users and items whose inner products explain who touched what (Hu, Koren &
     Volinsky, ICDM 2008; with the regularisation of Rendle et al., RecSys 2022).
 
-    Minimises ``Σ (alpha · x_ui + unobserved) (1 − p_u·q_i)²`` over the pairs that are in the data, plus
-    ``unobserved · Σ (p_u·q_i)²`` over all others, plus ``reg · Σ_u (n_u + unobserved · items)^nu |p_u|²`` and the
+    Minimises ``Σ (alpha · x_ui + alpha0) (1 − p_u·q_i)²`` over the pairs that are in the data, plus
+    ``alpha0 · Σ (p_u·q_i)²`` over all others, plus ``reg · Σ_u (n_u + alpha0 · items)^nu |p_u|²`` and the
     same of the items. Given the items, the vectors of all users, old and new, are exact.
 
     Parameters
     ----------
-    k : int, default 64
+    n_factors : int, default 64
         Factors.
     alpha : float, default 1
         Weight of a pair for each unit of its value, at least 0. Values must be at least 0; a 0 is no pair.
-    unobserved : float, default 0.03
+    alpha0 : float, default 0.03
         Weight of a pair that is not in the data, at least 0. Hu et al. have 1 here and `alpha` about 40.
     reg : float, default 0.003
         Regularisation, at least 0.
@@ -60,16 +60,16 @@ class ALS(FactorModel[UserFactorState]):
     --------
     >>> import ferrec
     >>> data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["tea", "milk", "tea", "milk", "tea"])
-    >>> ferrec.ALS(k=2).fit(data).recommend(3)[3][0][0]
+    >>> ferrec.ALS(n_factors=2).fit(data).recommend(3)[3][0][0]
     'milk'
     """
 
     state_type = UserFactorState
 
     search_space: ClassVar[SearchSpace] = {
-        "k": Int(16, 512, log=True),
+        "n_factors": Int(16, 512, log=True),
         "alpha": Float(0.1, 100.0, log=True),
-        "unobserved": Float(0.001, 1.0, log=True),
+        "alpha0": Float(0.001, 1.0, log=True),
         "reg": Float(1e-4, 1.0, log=True),
         "nu": Float(0.0, 1.0),
         "epochs": Int(5, 30),
@@ -78,9 +78,9 @@ class ALS(FactorModel[UserFactorState]):
     def __init__(
         self,
         *,
-        k: int = 64,
+        n_factors: int = 64,
         alpha: float = 1.0,
-        unobserved: float = 0.03,
+        alpha0: float = 0.03,
         reg: float = 0.003,
         nu: float = 1.0,
         solver: str = "cg",
@@ -90,9 +90,9 @@ class ALS(FactorModel[UserFactorState]):
         seed: int = 0,
         n_threads: int | None = None,
     ) -> None:
-        self.k = k
+        self.n_factors = n_factors
         self.alpha = alpha
-        self.unobserved = unobserved
+        self.alpha0 = alpha0
         self.reg = reg
         self.nu = nu
         self.solver = solver
@@ -104,15 +104,18 @@ class ALS(FactorModel[UserFactorState]):
 
     @property
     def _objective(self) -> tuple[float, float, float, float]:
-        return als_objective(self.alpha, self.unobserved, self.reg, self.nu)
+        return als_objective(self.alpha, self.alpha0, self.reg, self.nu)
 
     def learn(self, data: Interactions, callback: Callback | None) -> UserFactorState:
         solver = solver_parts(self.solver, self.cg_steps, self.subspace_size)
-        k, epochs = as_int("k", self.k, minimum=1), as_int("epochs", self.epochs, minimum=1)
+        n_factors, epochs = (
+            as_int("n_factors", self.n_factors, minimum=1),
+            as_int("epochs", self.epochs, minimum=1),
+        )
         seed = as_int("seed", self.seed, minimum=0)
-        require_factors("ALS", data.csr, k)
+        require_factors("ALS", data.csr, n_factors)
         users, items, _ = _rust.als(
-            data.csr, k, self._objective, solver, epochs, seed, False, self._threads(), callback
+            data.csr, n_factors, self._objective, solver, epochs, seed, False, self._threads(), callback
         )
         return UserFactorState(data.users, data.items, data.csr, items, users)
 
@@ -124,15 +127,15 @@ class ALS(FactorModel[UserFactorState]):
 
     def explain_parts(self, state: UserFactorState, queries: Queries, item: int) -> ExplanationParts:
         """A user's vector is linear in what each touched item pulls (Hu et al., section 5)."""
-        alpha, unobserved, reg, nu = self._objective
+        alpha, alpha0, reg, nu = self._objective
         _, seen, values = queries.history.parts()
         seen, values = seen[values != 0.0], values[values != 0.0]
         every: NDArray[Any] = state.table.astype(np.float64)
         own, weights = every[seen], alpha * values.astype(np.float64)
-        matrix = unobserved * (every.T @ every) + own.T @ (own * weights[:, None])
-        matrix.flat[:: len(matrix) + 1] += reg * (len(seen) + unobserved * len(every)) ** nu
+        matrix = alpha0 * (every.T @ every) + own.T @ (own * weights[:, None])
+        matrix.flat[:: len(matrix) + 1] += reg * (len(seen) + alpha0 * len(every)) ** nu
         pulled = own @ np.linalg.lstsq(matrix, every[item])[0]
-        return 0.0, seen, (weights + unobserved) * pulled
+        return 0.0, seen, (weights + alpha0) * pulled
 
     def add_items(self, data: Interactions) -> Self:
         """Learn new items without fitting anew.
@@ -164,7 +167,7 @@ class ALS(FactorModel[UserFactorState]):
         --------
         >>> import ferrec
         >>> data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["tea", "milk", "tea", "milk", "tea"])
-        >>> model = ferrec.ALS(k=2).fit(data)
+        >>> model = ferrec.ALS(n_factors=2).fit(data)
         >>> new = ferrec.Interactions.from_arrays([1, 2], ["honey", "honey"])
         >>> sorted(item for item, _ in model.add_items(new).recommend(3)[3])
         ['honey', 'milk']
@@ -175,8 +178,8 @@ class ALS(FactorModel[UserFactorState]):
         for side, mine, given in (("users", state.users, data.users), ("items", state.items, data.items)):
             if len(mine) and len(given) and mine.kind != given.kind:
                 raise DataError(f"data: its {side} are {given.kind}, those of the model are {mine.kind}")
-        users = state.users.encode(data.users.values, name="users", missing="ignore")
-        known = state.items.encode(data.items.values, name="items", missing="ignore")
+        users = state.users.encode(data.users.values, name="users", unknown="ignore")
+        known = state.items.encode(data.items.values, name="items", unknown="ignore")
         entries = data.matrix.tocoo()
         counts = (users[entries.row] >= 0) & (known[entries.col] < 0)
         if not counts.all():

@@ -45,7 +45,7 @@ class BiasedMF(FactorModel[BiasedMFState]):
 
     Parameters
     ----------
-    k : int, default 32
+    n_factors : int, default 32
         Factors beside the biases.
     reg : float, default 1.3
         Regularisation of factors, at least 0.
@@ -64,7 +64,7 @@ class BiasedMF(FactorModel[BiasedMFState]):
     --------
     >>> import ferrec
     >>> data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["a", "b", "a", "b", "a"], [5, 4, 2, 1, 5])
-    >>> model = ferrec.BiasedMF(k=1, reg=0.1, reg_biases=0.1).fit(data)
+    >>> model = ferrec.BiasedMF(n_factors=1, reg=0.1, reg_biases=0.1).fit(data)
     >>> bool(3.5 < model.score([3], ["b"])[0] < 4.5)
     True
     """
@@ -72,7 +72,7 @@ class BiasedMF(FactorModel[BiasedMFState]):
     state_type = BiasedMFState
 
     search_space: ClassVar[SearchSpace] = {
-        "k": Int(8, 128, log=True),
+        "n_factors": Int(8, 128, log=True),
         "reg": Float(0.1, 10.0, log=True),
         "reg_biases": Float(0.05, 5.0, log=True),
         "nu": Float(0.0, 1.0),
@@ -82,7 +82,7 @@ class BiasedMF(FactorModel[BiasedMFState]):
     def __init__(
         self,
         *,
-        k: int = 32,
+        n_factors: int = 32,
         reg: float = 1.3,
         reg_biases: float = 0.6,
         nu: float = 0.5,
@@ -90,7 +90,7 @@ class BiasedMF(FactorModel[BiasedMFState]):
         seed: int = 0,
         n_threads: int | None = None,
     ) -> None:
-        self.k = k
+        self.n_factors = n_factors
         self.reg = reg
         self.reg_biases = reg_biases
         self.nu = nu
@@ -103,17 +103,20 @@ class BiasedMF(FactorModel[BiasedMFState]):
         return as_float("reg", self.reg), as_float("reg_biases", self.reg_biases), as_float("nu", self.nu)
 
     def learn(self, data: Interactions, callback: Callback | None) -> BiasedMFState:
-        k, epochs = as_int("k", self.k, minimum=1), as_int("epochs", self.epochs, minimum=1)
+        n_factors, epochs = (
+            as_int("n_factors", self.n_factors, minimum=1),
+            as_int("epochs", self.epochs, minimum=1),
+        )
         seed = as_int("seed", self.seed, minimum=0)
         if not data.nnz:
             raise DataError("data: has no ratings to learn from")
-        require_factors("BiasedMF", data.csr, k)
+        require_factors("BiasedMF", data.csr, n_factors)
         mean, users, items = _rust.biased_factors(
-            data.csr, k, self._penalties, epochs, seed, self._threads(), callback
+            data.csr, n_factors, self._penalties, epochs, seed, self._threads(), callback
         )
-        table = items.reshape(data.n_items, k + 1)
+        table = items.reshape(data.n_items, n_factors + 1)
         factors = np.column_stack([table, np.ones(data.n_items, np.float32)]).reshape(-1)
-        queries = _as_queries(users.reshape(data.n_users, k + 1), mean)
+        queries = _as_queries(users.reshape(data.n_users, n_factors + 1), mean)
         return BiasedMFState(data.users, data.items, data.csr, factors, queries, mean)
 
     def _vectors(self, state: BiasedMFState, queries: Queries) -> DenseParts:

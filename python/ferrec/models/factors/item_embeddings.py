@@ -57,9 +57,9 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
 
     Parameters
     ----------
-    k : int, default 64
+    n_factors : int, default 64
         Dimensions. Fewer are used where the data have fewer.
-    window : int, optional
+    window_size : int, optional
         Two events are near if they are at most so many events of the user apart, at least 1. Needs times. By
         default all events of a sequence are near.
     max_gap : int, optional
@@ -90,7 +90,7 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
     Raises
     ------
     DataError
-        From `fit`: `window` or `max_gap` is given and the events have no times.
+        From `fit`: `window_size` or `max_gap` is given and the events have no times.
     MissingExtraError
         From `fit`: ``solver="word2vec"`` without gensim.
 
@@ -98,7 +98,7 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
     --------
     >>> import ferrec
     >>> users, items = [1, 1, 2, 2, 3, 4, 4], ["tea", "milk", "tea", "milk", "tea", "nail", "saw"]
-    >>> model = ferrec.ItemEmbeddings(k=4).fit(ferrec.Interactions.from_arrays(users, items))
+    >>> model = ferrec.ItemEmbeddings(n_factors=4).fit(ferrec.Interactions.from_arrays(users, items))
     >>> model.recommend(3, n=1)[3][0][0]
     'milk'
     >>> model.embeddings.shape
@@ -108,7 +108,7 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
     state_type = ItemEmbeddingsState
 
     search_space: ClassVar[SearchSpace] = {
-        "k": Int(16, 256, log=True),
+        "n_factors": Int(16, 256, log=True),
         "shift": Int(1, 10),
         "context_smoothing": Float(0.2, 0.8),
     }
@@ -116,8 +116,8 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
     def __init__(
         self,
         *,
-        k: int = 64,
-        window: int | None = None,
+        n_factors: int = 64,
+        window_size: int | None = None,
         max_gap: int | None = None,
         shift: int = 1,
         context_smoothing: float = 0.5,
@@ -128,8 +128,8 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
         seed: int = 0,
         n_threads: int | None = None,
     ) -> None:
-        self.k = k
-        self.window = window
+        self.n_factors = n_factors
+        self.window_size = window_size
         self.max_gap = max_gap
         self.shift = shift
         self.context_smoothing = context_smoothing
@@ -154,7 +154,7 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
         To a file that needs no ferrec:
 
         >>> import io, numpy as np, ferrec
-        >>> model = ferrec.ItemEmbeddings(k=2).fit(ferrec.Interactions.from_arrays([1, 1], [10, 20]))
+        >>> model = ferrec.ItemEmbeddings(n_factors=2).fit(ferrec.Interactions.from_arrays([1, 1], [10, 20]))
         >>> file = io.BytesIO()
         >>> np.savez(file, items=model.items.values, embeddings=model.embeddings)
         """
@@ -162,7 +162,7 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
 
     def learn(self, data: Interactions, callback: Callback | None) -> ItemEmbeddingsState:
         checked = self._checked()
-        for name, value in (("window", self.window), ("max_gap", self.max_gap)):
+        for name, value in (("window_size", self.window_size), ("max_gap", self.max_gap)):
             if value is not None and data.events.times is None:
                 raise DataError(f"{name}: needs times; pass time= when reading the interactions")
         learn = self._decompose if self.solver == "svd" else self._train
@@ -174,8 +174,8 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
         """The parameters, also those that the other solver takes."""
         one_of("solver", self.solver, ("svd", "word2vec"))
         return _Checked(
-            k=as_int("k", self.k, minimum=1),
-            near=nearness(self.window, self.max_gap),
+            n_factors=as_int("n_factors", self.n_factors, minimum=1),
+            near=nearness(self.window_size, self.max_gap),
             shift=as_int("shift", self.shift, minimum=1),
             smoothing=_share("context_smoothing", self.context_smoothing),
             weight=_share("eigenvalue_weight", self.eigenvalue_weight),
@@ -192,7 +192,9 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
             events.users, events.items, events.times, sizes, by.near, n_threads, callback
         )
         information = _rust.shifted_ppmi(counts, by.shift, by.smoothing, n_threads)
-        u, s, vt, _ = _rust.truncated_svd(information, by.k, by.tol, False, by.seed, n_threads, callback)
+        u, s, vt, _ = _rust.truncated_svd(
+            information, by.n_factors, by.tol, False, by.seed, n_threads, callback
+        )
         wide: NDArray[Any] = s.astype(np.float64)
         left, right = u.reshape(sizes[1], len(s)), vt.reshape(len(s), sizes[1]).T
         return left * wide**by.weight, right * wide ** (1.0 - by.weight)
@@ -201,15 +203,18 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
         self, by: "_Checked", events: Events, sizes: tuple[int, int], callback: Callback | None
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         word2vec = require("gensim.models", "word2vec").Word2Vec
-        vectors, contexts = np.zeros((sizes[1], by.k), np.float32), np.zeros((sizes[1], by.k), np.float32)
+        vectors, contexts = (
+            np.zeros((sizes[1], by.n_factors), np.float32),
+            np.zeros((sizes[1], by.n_factors), np.float32),
+        )
         if len(events) == 0:
             return vectors, contexts
-        window, max_gap = by.near
+        window_size, max_gap = by.near
         sentences = _Sentences(events, max_gap)
         model = word2vec(
             sentences,
-            vector_size=by.k,
-            window=sentences.longest if window is None else window,
+            vector_size=by.n_factors,
+            window_size=sentences.longest if window_size is None else window_size,
             shrink_windows=False,
             sg=1,
             negative=by.shift,
@@ -243,7 +248,7 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
 class _Checked(NamedTuple):
     """The parameters as the solvers take them."""
 
-    k: int
+    n_factors: int
     near: tuple[int | None, int | None]
     shift: int
     smoothing: float

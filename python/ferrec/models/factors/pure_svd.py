@@ -27,7 +27,7 @@ class PureSVD(FactorModel[FactorState]):
 
     Parameters
     ----------
-    k : int, default 128
+    n_factors : int, default 128
         Dimensions. Fewer are used where the data have fewer.
     weighting : str, optional
         Weighting of [`weight`][ferrec.kernels.weight] (users are the documents, so that ``"tfidf"`` and ``"bm25"``
@@ -43,37 +43,37 @@ class PureSVD(FactorModel[FactorState]):
     --------
     >>> import ferrec
     >>> data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["tea", "milk", "tea", "milk", "tea"])
-    >>> ferrec.PureSVD(k=1).fit(data).recommend(3)[3][0][0]
+    >>> ferrec.PureSVD(n_factors=1).fit(data).recommend(3)[3][0][0]
     'milk'
     """
 
     state_type = FactorState
 
     search_space: ClassVar[SearchSpace] = {
-        "k": Int(8, 512, log=True),
+        "n_factors": Int(8, 512, log=True),
         "weighting": Choice(None, "tfidf", "bm25"),
     }
 
     def __init__(
         self,
         *,
-        k: int = 128,
+        n_factors: int = 128,
         weighting: str | None = None,
         tol: float = 1e-4,
         seed: int = 0,
         n_threads: int | None = None,
     ) -> None:
-        self.k = k
+        self.n_factors = n_factors
         self.weighting = weighting
         self.tol = tol
         self.seed = seed
         self.n_threads = n_threads
 
     def learn(self, data: Interactions, callback: Callback | None) -> FactorState:
-        k, seed = as_int("k", self.k, minimum=1), as_int("seed", self.seed, minimum=0)
+        n_factors, seed = as_int("n_factors", self.n_factors, minimum=1), as_int("seed", self.seed, minimum=0)
         tol = as_float("tol", self.tol)
         x = weighted("data", data.csr, self.weighting, self._threads())
-        _, s, vt, _ = _rust.truncated_svd(x, k, tol, False, seed, self._threads(), callback)
+        _, s, vt, _ = _rust.truncated_svd(x, n_factors, tol, False, seed, self._threads(), callback)
         factors = np.ascontiguousarray(vt.reshape(len(s), data.n_items).T).reshape(-1)
         return FactorState(data.users, data.items, data.csr, factors)
 

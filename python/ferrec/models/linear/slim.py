@@ -28,7 +28,7 @@ class SLIM(ItemNeighbors):
         Weight of half the sum of squares, at least 0: the more, the closer the weights are to co-occurrence counts.
     positive : bool, default True
         Allow no weight below 0, as in the paper.
-    candidates : int, optional
+    n_candidates : int, optional
         Let only the so many most similar items by cosine speak for an item (the paper's fsSLIM). By default every
         item may.
     k : int, optional
@@ -65,7 +65,7 @@ class SLIM(ItemNeighbors):
         l1: float = 1.0,
         l2: float = 50.0,
         positive: bool = True,
-        candidates: int | None = None,
+        n_candidates: int | None = None,
         k: int | None = None,
         tol: float = 1e-4,
         max_iter: int = 100,
@@ -74,7 +74,7 @@ class SLIM(ItemNeighbors):
         self.l1 = l1
         self.l2 = l2
         self.positive = positive
-        self.candidates = candidates
+        self.n_candidates = n_candidates
         self.k = k
         self.tol = tol
         self.max_iter = max_iter
@@ -88,8 +88,8 @@ class SLIM(ItemNeighbors):
         settings = (l1, l2, as_bool("positive", self.positive), tol, passes, k)
         _check_memory(x, self._threads())
         near = None
-        if self.candidates is not None:
-            wanted = as_int("candidates", self.candidates, minimum=1)
+        if self.n_candidates is not None:
+            wanted = as_int("n_candidates", self.n_candidates, minimum=1)
             parts = similar_parts(x, None, wanted, "cosine", "items", self._threads(), callback)
             near = _rust.Csr(*parts, n_items, name="candidates")
         weights, unfinished = _rust.slim(x, near, settings, self._threads(), callback)
