@@ -99,7 +99,7 @@ def test_als_of_nothing():
         ({"nu": True}, "nu: expected a number, got True"),
         ({"reg": 1e300}, "reg: 1e300 times"),
         ({"nu": 100}, "nu: .* to the power of 100.0 exceeds float32"),
-        ({"loss": "yes"}, "loss: expected True or False, got 'yes'"),
+        ({"track_loss": "yes"}, "track_loss: expected True or False, got 'yes'"),
         ({"x": sp.csr_array([[1.0, -2.0]])}, "x: has -2; confidences"),
         ({"x": sp.csr_array([[1.0, np.nan]])}, "x: .*NaN"),
     ],
@@ -111,17 +111,17 @@ def test_errors_name_the_argument(arguments, match):
 
 def test_transform_wants_the_same_items():
     found = als(random(6, 5, 0.5), 2)
-    with pytest.raises(ValueError, match="rows has 4 columns"):
+    with pytest.raises(ValueError, match="x has 4 columns"):
         found.transform(random(3, 4, 0.5))
-    with pytest.raises(TypeError, match="rows: expected a SciPy sparse matrix"):
+    with pytest.raises(TypeError, match="x: expected a SciPy sparse matrix"):
         found.transform(np.eye(5))
-    with pytest.raises(ValueError, match="rows: has -1"):
+    with pytest.raises(ValueError, match="x: has -1"):
         found.transform(-sp.csr_array(np.eye(5)))
-    with pytest.raises(ValueError, match=r"columns: has shape \(3, 4\), but there are 6 users"):
+    with pytest.raises(ValueError, match=r"x: has shape \(3, 4\), but there are 6 users"):
         found.transform_items(random(3, 4, 0.5))
-    with pytest.raises(TypeError, match="columns: expected a SciPy sparse matrix"):
+    with pytest.raises(TypeError, match="x: expected a SciPy sparse matrix"):
         found.transform_items(np.eye(6))
-    with pytest.raises(ValueError, match="columns: has -1"):
+    with pytest.raises(ValueError, match="x: has -1"):
         found.transform_items(-sp.csr_array(np.eye(6)))
 
 
@@ -210,7 +210,7 @@ def test_new_items_are_learnt_without_a_fit():
 @pytest.mark.parametrize(
     ("parameter", "value"),
     [
-        ("k", 0),
+        ("n_factors", 0),
         ("reg", -1.0),
         ("epochs", 0),
         ("nu", np.inf),

@@ -156,7 +156,7 @@ def test_scores_must_fit(scores):
 
 def test_n_must_be_positive():
     pairs = candidates([[1]])
-    with pytest.raises(ValueError, match="n: must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="n_candidates: must be at least 1, got 0"):
         pairs.top([1.0], 0)
 
 
@@ -180,7 +180,9 @@ def test_every_model_scores_every_pair():
     retrieval = Retrieval(models(), n_candidates={"near": 4, "popular": 2, "svd": 3}).fit(data)
     pairs = retrieval.candidates()
     assert list(pairs.columns) == retrieval.columns
-    own_lists = {name: model.recommend(n=retrieval.n[name]) for name, model in retrieval.fitted.items()}
+    own_lists = {
+        name: model.recommend(n=retrieval.n_candidates[name]) for name, model in retrieval.fitted.items()
+    }
     lists = {name: recs.to_lists() for name, recs in own_lists.items()}
     seen = data.matrix.toarray() != 0
     for query, user in enumerate(data.users.values.tolist()):
@@ -294,9 +296,9 @@ def test_wrong_arguments():
         for ask in (lambda one: one.fit(data), lambda one: one.candidates()):
             with pytest.raises(TypeError, match="models: expected"):
                 ask(Retrieval(wrong))
-    with pytest.raises(ValueError, match="n: must name the models item_knn, got als"):
+    with pytest.raises(ValueError, match="n_candidates: must name the models item_knn, got als"):
         Retrieval([ferrec.ItemKNN()], n_candidates={"als": 3}).fit(data)
-    with pytest.raises(ValueError, match=r"n\['item_knn'\]: must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"n_candidates\['item_knn'\]: must be at least 1, got 0"):
         Retrieval([ferrec.ItemKNN()], n_candidates={"item_knn": 0}).fit(data)
     for ask in (lambda one: one.candidates(), lambda one: one.iter_candidates(), lambda one: one.users):
         with pytest.raises(NotFittedError, match="'item_knn' is not fitted, nor this Retrieval"):
@@ -306,7 +308,7 @@ def test_wrong_arguments():
         fitted.iter_candidates([999])
     with pytest.raises(ValueError, match="block_size: must be at least 1, got 0"):
         fitted.iter_candidates(block_size=0)
-    with pytest.raises(ValueError, match="n: must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="n_candidates: must be at least 1, got 0"):
         Retrieval(fitted.fitted, n_candidates=0).iter_candidates()
     assert fitted.set_params(n_candidates=0).candidates(), "parameters count at the next fit"
     other = ferrec.Popularity().fit(ferrec.Interactions.from_arrays([1], [2]))

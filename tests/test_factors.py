@@ -388,7 +388,7 @@ def test_ease_says_what_is_wrong():
         ({"reg": float("nan")}, "reg.*nan"),
         ({"dtype": "float16"}, "dtype.*float16"),
         ({"reg": 1e300, "dtype": "float32"}, "reg: exceeds float32, got 1e.300; lower it"),
-        ({"n_factors": 0}, "n_factors: .*0"),
+        ({"k": 0}, "k: .*0"),
     ):
         with pytest.raises(ValueError, match=message):
             ferrec.EASE(**params).fit(checkerboard())

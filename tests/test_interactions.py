@@ -433,11 +433,11 @@ def test_arguments_that_are_refused():
     cases = [
         ({"duplicates": "mean"}, "duplicates='mean': expected one of 'sum', 'last', 'max', 'count', 'error'"),
         ({"user": "item_id"}, "user and item are the same column, 'item_id'"),
-        ({"event": "e"}, "event and event_weights go together"),
-        ({"event_weights": {"x": 1}}, "event and event_weights go together"),
-        ({"rating": "r", "event": "e", "event_weights": {"x": 1}}, "rating and event both give the weight"),
+        ({"event_type": "e"}, "event_type and event_weights go together"),
+        ({"event_weights": {"x": 1}}, "event_type and event_weights go together"),
+        ({"rating": "r", "event_type": "e", "event_weights": {"x": 1}}, "rating and event_type both give"),
         (
-            {"event": "e", "event_weights": {"x": float("nan")}},
+            {"event_type": "e", "event_weights": {"x": float("nan")}},
             r"event_weights\['x'\]=nan: expected a finite",
         ),
     ]

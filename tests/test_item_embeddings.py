@@ -90,7 +90,7 @@ def test_counts_of_whole_histories_are_a_product():
         (lambda: shifted_ppmi(np.eye(2)), TypeError, "counts"),
         (lambda: shifted_ppmi(sp.csr_array([[1.0]]), shift=0), ValueError, "shift: .*got 0"),
         (
-            lambda: shifted_ppmi(sp.eye_array(1), context_smoothing=2),
+            lambda: shifted_ppmi(sp.csr_array([[1.0]]), context_smoothing=2),
             ValueError,
             "context_smoothing: .*got 2",
         ),

@@ -292,7 +292,7 @@ def test_unknown_ids_say_how_many_and_which_first():
         Ids.from_values([1, 2]).encode(["a"])
     with pytest.raises(UnknownIdError, match="The known ids are strings and these are integers"):
         labels.encode([1])
-    with pytest.raises(ValueError, match="missing='skip': expected 'error' or 'ignore'"):
+    with pytest.raises(ValueError, match="unknown='skip': expected 'error' or 'ignore'"):
         labels.encode(["a"], unknown="skip")
 
 

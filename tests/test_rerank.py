@@ -305,5 +305,5 @@ def test_wrong_blends():
         with pytest.raises(ValueError, match="l2: must be at least 0"):
             WeightedBlend(l2=l2).fit(pairs, labels)
     for k in (0, -3.0, np.nan):
-        with pytest.raises(ValueError, match="k: must be above 0"):
+        with pytest.raises(ValueError, match="rank_constant: must be above 0"):
             ReciprocalRankFusion(rank_constant=k, columns=["a_score"]).fit(pairs, labels)

@@ -207,7 +207,11 @@ def test_integers_that_are_names():
         ({"item_id": IDS, "x": [["a"], 1, None]}, {}, "column 'x', nulls left out must hold numbers"),
         ({"item_id": ["tea"], "x": [[1.5]]}, {}, "the values in the lists of column 'x' holds float"),
         ({"item_id": ["tea"], "x": [["a", None]]}, {}, "the values in the lists of column 'x': 1 of 2"),
-        ({"item_id": ["tea"], "x": [1]}, {"split": {"x": "|"}}, "holds int64, and only text can be split"),
+        (
+            {"item_id": ["tea"], "x": [1]},
+            {"separators": {"x": "|"}},
+            "holds int64, and only text can be split",
+        ),
         ({"item_id": ["tea"], "x": [1.5]}, {"categories": ["x"]}, "column 'x' holds float"),
         ({"item_id": ["tea"]}, {"columns": ["x"]}, "column 'x' is not in the table"),
     ],

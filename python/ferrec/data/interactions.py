@@ -250,7 +250,7 @@ class Interactions:
         source : str or path
             A file, a folder (all ``.parquet``, ``.parq`` and ``.pq`` files in it and below it, in the order
             of their names; hive partitions become columns), or a pattern such as ``"events/2024-*.parquet"``.
-        user, item, rating, time, event, event_weights, duplicates
+        user, item, rating, time, event_type, event_weights, duplicates
             As in `from_table`.
 
         Returns
@@ -302,7 +302,7 @@ class Interactions:
         ----------
         source : str or path
             A file (``.gz`` too), a folder of ``.csv`` or ``.tsv`` files, or a pattern.
-        user, item, rating, time, event, event_weights, duplicates
+        user, item, rating, time, event_type, event_weights, duplicates
             As in `from_table`. Times may be unix seconds or ISO 8601.
         delimiter : str, default ","
             The character between fields.

@@ -125,7 +125,7 @@ class FusionState(RankerState):
 
 
 class ReciprocalRankFusion(Ranker[FusionState]):
-    """The sum of 1 / (rank_constant + rank) over the retrievers (Cormack, Clarke & Büttcher, SIGIR 2009), not learned.
+    """The sum of 1 / (rank_constant + rank) over the retrievers (Cormack, Clarke & Büttcher, SIGIR 2009).
 
     Parameters
     ----------

@@ -64,11 +64,11 @@ pub struct Factors {
 impl Objective {
     fn check(&self, name: &str, x: &Csr) -> Result<()> {
         let Self { alpha, unobserved, reg, nu } = *self;
-        not_negative(&[("alpha", alpha), ("unobserved", unobserved), ("reg", reg), ("nu", nu)])?;
+        not_negative(&[("alpha", alpha), ("alpha0", unobserved), ("reg", reg), ("nu", nu)])?;
         if let Some(v) = x.values().iter().find(|&&v| v < 0.0) {
             return Err(Error::invalid(name, format_args!("has {v}; confidences must be at least 0")));
         }
-        for (argument, weight) in [("alpha", alpha), ("unobserved", unobserved)] {
+        for (argument, weight) in [("alpha", alpha), ("alpha0", unobserved)] {
             if weight > f64::from(f32::MAX) {
                 return Err(Error::invalid(argument, format_args!("{weight:?} exceeds float32")));
             }

@@ -265,7 +265,7 @@ pub fn shifted_ppmi(counts: &Csr, shift: f64, smoothing: f64, control: &Control)
         return Err(Error::invalid("shift", format_args!("must be above 0 and finite, got {shift}")));
     }
     if !(0.0..=1.0).contains(&smoothing) {
-        return Err(Error::invalid("smoothing", format_args!("must be from 0 to 1, got {smoothing}")));
+        return Err(Error::invalid("context_smoothing", format_args!("must be from 0 to 1, got {smoothing}")));
     }
     if let Some(bad) = counts.values().iter().find(|v| **v < 0.0) {
         return Err(Error::invalid("counts", format_args!("must be at least 0, got {bad}")));

@@ -239,7 +239,7 @@ fn errors_name_the_argument() {
     for bad in [-1.0, f64::NAN, f64::INFINITY] {
         let named = |objective| error(Settings { objective, ..plain });
         assert!(named(Objective { alpha: bad, ..PLAIN }).starts_with("alpha: must be at least 0"));
-        assert!(named(Objective { unobserved: bad, ..PLAIN }).starts_with("unobserved: "));
+        assert!(named(Objective { unobserved: bad, ..PLAIN }).starts_with("alpha0: "));
         assert!(named(Objective { reg: bad, ..PLAIN }).starts_with("reg: "));
         assert!(named(Objective { nu: bad, ..PLAIN }).starts_with("nu: "));
         let penalties = Penalties { reg_biases: bad, ..HALF };
@@ -249,7 +249,7 @@ fn errors_name_the_argument() {
     }
     let huge = |objective| error(Settings { objective, ..plain });
     assert!(huge(Objective { alpha: 1e300, ..PLAIN }).starts_with("alpha: 1e300 exceeds float32"));
-    assert!(huge(Objective { unobserved: 1e300, ..PLAIN }).starts_with("unobserved: 1e300 exceeds float32"));
+    assert!(huge(Objective { unobserved: 1e300, ..PLAIN }).starts_with("alpha0: 1e300 exceeds float32"));
     assert!(huge(Objective { reg: 1e300, ..PLAIN }).starts_with("reg: "));
     assert!(huge(Objective { nu: 100.0, ..PLAIN }).starts_with("nu: "));
     let penalties = Penalties { nu: 1000.0, ..HALF };

@@ -143,8 +143,8 @@ fn stops_when_told_to_and_names_bad_arguments() {
     let bad = Csr::new("x", vec![0_i64, 1].into(), vec![0].into(), vec![-1.0].into(), 1).unwrap();
     for (shift, smoothing, name) in [
         (0.0, 1.0, "shift: "),
-        (1.0, 1.5, "smoothing: "),
-        (1.0, f64::NAN, "smoothing: "),
+        (1.0, 1.5, "context_smoothing: "),
+        (1.0, f64::NAN, "context_smoothing: "),
         (1.0, 1.0, "counts: "),
     ] {
         let error = shifted_ppmi(&bad, shift, smoothing, &Control::new()).err().unwrap();

@@ -214,7 +214,7 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
         model = word2vec(
             sentences,
             vector_size=by.n_factors,
-            window_size=sentences.longest if window_size is None else window_size,
+            window=sentences.longest if window_size is None else window_size,
             shrink_windows=False,
             sg=1,
             negative=by.shift,
