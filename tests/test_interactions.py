@@ -756,7 +756,7 @@ def test_a_missing_package_names_the_extra(monkeypatch, tmp_path):
 
 def test_import_loads_no_table_library():
     code = (
-        "import sys, ferrec.interactions, ferrec.split\n"
+        "import sys, ferrec.data.interactions, ferrec.data.splits\n"
         "print([name for name in ('pandas', 'pyarrow', 'narwhals', 'polars') if name in sys.modules])"
     )
     assert (

@@ -114,7 +114,7 @@ EVERY: dict[str, Callable[[], Any]] = {
         retrievers={"near": ferrec.ItemKNN(k=5), "popular": ferrec.Popularity()},
         features=[ferrec.features.ItemPopularity()],
         ranker=ferrec.ReciprocalRankFusion(),
-        candidates=10,
+        n_candidates=10,
     ),
 }
 
@@ -126,7 +126,7 @@ def test_every_model_is_cross_validated_and_tuned(name: str) -> None:
     found = ferrec.cross_validate(model, events, 2, ["ndcg@5"])
     assert len(found.folds) == 2 and found["ndcg@5"] > 0
     space = model.search_space or {"n_threads": Choice(1, 2)}
-    tuning = ferrec.tune(model, events, 2, "ndcg@5", trials=2, space=space)
+    tuning = ferrec.tune(model, events, 2, "ndcg@5", n_trials=2, space=space)
     assert [trial.error for trial in tuning.trials] == [None, None]
     assert tuning.model.is_fitted and not model.is_fitted and repr(model) == before
 
@@ -134,8 +134,13 @@ def test_every_model_is_cross_validated_and_tuned(name: str) -> None:
 def test_parameters_of_parts_are_tuned() -> None:
     pytest.importorskip("optuna")
     model = EVERY["Hybrid"]()
-    tuning = ferrec.tune(model, sample(), 2, "ndcg@5", trials=2, space={"ranker__k": Float(1.0, 100.0)})
-    assert tuning.model.ranker.k == tuning.best_params["ranker__k"] and model.ranker.k == 60.0
+    tuning = ferrec.tune(
+        model, sample(), 2, "ndcg@5", n_trials=2, space={"ranker__rank_constant": Float(1.0, 100.0)}
+    )
+    assert (
+        tuning.model.ranker.rank_constant == tuning.best_params["ranker__rank_constant"]
+        and model.ranker.rank_constant == 60.0
+    )
 
 
 # -- search spaces ----------------------------------------------------------------------------------------------

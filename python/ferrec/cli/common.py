@@ -101,7 +101,9 @@ def add_columns(parser: argparse.ArgumentParser, *, weighted: bool = True) -> No
         group.add_argument("--rating", metavar="NAME", help="weights (default: 1 for each event)")
     group.add_argument("--time", metavar="NAME", help="unix seconds or datetimes")
     group.add_argument(
-        "--event-type", metavar="NAME", help="event types" + (", weighed by --event-weight" if weighted else "")
+        "--event-type",
+        metavar="NAME",
+        help="event types" + (", weighed by --event-weight" if weighted else ""),
     )
     if not weighted:
         return

@@ -103,7 +103,7 @@ def _demonstrate(
         "popularity": Popularity(),
     }
     if hybrid:
-        models = {"hybrid": Hybrid(retrievers=models, candidates=200), **models}
+        models = {"hybrid": Hybrid(retrievers=models, n_candidates=200), **models}
     chosen = next(iter(models))
     seconds = {}
     for name, model in models.items():

@@ -31,7 +31,9 @@ def add(commands: Commands) -> None:
 
 def _run(args: argparse.Namespace) -> Answer:
     with usage_errors():
-        found = describe(args.events, user=args.user, item=args.item, time=args.time, event_type=args.event_type)
+        found = describe(
+            args.events, user=args.user, item=args.item, time=args.time, event_type=args.event_type
+        )
         result, text = {"source": str(args.events), **found.to_dict()}, repr(found)
         if args.html is not None:
             found.to_html(args.html, title=args.title or Path(args.events).name)

@@ -72,8 +72,11 @@ def _run(args: argparse.Namespace) -> Answer:
     data = read_events(args.events, args)
     with usage_errors():
         if args.item_table is not None:
-            separators, delimiter = dict(map(_parse_separator, args.separator)), csv_delimiter(args.item_table) or ","
-            data = data.with_items(args.item_table, item=args.item, separators=separators, delimiter=delimiter)
+            separators = dict(map(_parse_separator, args.separator))
+            delimiter = csv_delimiter(args.item_table) or ","
+            data = data.with_items(
+                args.item_table, item=args.item, separators=separators, delimiter=delimiter
+            )
         if args.user_table is not None:
             data = data.with_users(
                 args.user_table, user=args.user, delimiter=csv_delimiter(args.user_table) or ","

@@ -73,7 +73,9 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default 0)")
     parser.add_argument("--title", metavar="TEXT", help="of the pages (default: the name of the events)")
-    parser.add_argument("--item-names", metavar="FILE", help="CSV of items and what to call them, in two columns")
+    parser.add_argument(
+        "--item-names", metavar="FILE", help="CSV of items and what to call them, in two columns"
+    )
     add_columns(parser, weighted=False)
     add_steps(parser)
     add_common(parser)
@@ -119,7 +121,7 @@ def _inputs(args: argparse.Namespace) -> tuple[object, str, dict[Any, str] | Non
 
 
 def run_pipeline(
-    table: object,
+    source: object,
     path: PathLike,
     models: Mapping[str, Recommender[Any]],
     prepare: Prepare,
@@ -142,7 +144,7 @@ def run_pipeline(
 
     Parameters
     ----------
-    table : table or path
+    source : table or path
         As in `Prepare.fit`.
     path : path
         The folder: ``events.html``, ``prepare/``, ``trials-….json``, ``report.html``, ``model/``, ``summary.json``.
@@ -186,10 +188,12 @@ def run_pipeline(
     folder.mkdir(parents=True, exist_ok=True)
     clock = Clock()
 
-    columns = {name: value for name in ("user", "item", "time", "event_type") if (value := getattr(prepare, name))}
-    describe(table, **columns).to_html(folder / "events.html", title=title)
-    prepare.fit(table)
-    data = prepare.interactions(table, duplicates="max")
+    columns = {
+        name: value for name in ("user", "item", "time", "event_type") if (value := getattr(prepare, name))
+    }
+    describe(source, **columns).to_html(folder / "events.html", title=title)
+    prepare.fit(source)
+    data = prepare.interactions(source, duplicates="max")
     prepare.save(folder / "prepare")
     clock.lap("prepare")
     say(f"Cleaned, as {folder / 'events.html'} suggests looking at it first:\n{prepare.report!r}\n{data!r}")
@@ -219,7 +223,14 @@ def run_pipeline(
     best = max(tuned, key=lambda name: tuned[name].best_value)
     some = compared[best].users[:5]
     examples = {name: fitted[name].recommend(some) for name in (best, BASELINE)}
-    report(compared, folder / "report.html", metric=metrics[0], title=title, examples=examples, item_names=item_names)
+    report(
+        compared,
+        folder / "report.html",
+        metric=metrics[0],
+        title=title,
+        examples=examples,
+        item_names=item_names,
+    )
     clock.lap("compare")
     say(f"\nOn {len(future):,} events that no model above has seen:\n{compared!r}")
 
