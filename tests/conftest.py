@@ -3,6 +3,11 @@
 import time
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A machine may be slow: how long an example takes is no property.
+settings.register_profile("ferrec", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ferrec")
 
 
 @pytest.fixture

@@ -201,7 +201,7 @@ def test_threads_and_where_the_model_lies_do_not_matter(plain, tmp_path):
 # ---------------------------------------------------------------- blocks
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(
     lengths=st.lists(st.integers(0, 12), min_size=1, max_size=80),
     rows=st.integers(1, 20),

@@ -17,7 +17,7 @@ from ferrec.models import MODELS
 from ferrec.testing._checks import sample
 from ferrec.two_stage.retrieval import Retrieval
 
-properties = settings(deadline=None, max_examples=80)
+properties = settings(max_examples=80)
 N_ITEMS = 9
 
 

@@ -49,7 +49,7 @@ def table_of(log: list[Event]) -> dict[str, list[Any]]:
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(log=logs)
 def test_counts_equal_loops(log: list[Event]) -> None:
     found = describe(table_of(log)).to_dict()
@@ -84,7 +84,7 @@ def test_counts_equal_loops(log: list[Event]) -> None:
     assert found["times"] is None and found["conversion"] is None and found["missing"] == {}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(log=logs)
 def test_times_equal_loops(log: list[Event]) -> None:
     found = describe(table_of(log), time="at").to_dict()["times"]
@@ -131,7 +131,7 @@ def _whole_date(start: str) -> str:
     return start + {4: "-01-01", 7: "-01", 10: "", 13: ":00"}[len(start)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(log=logs, timed=st.booleans())
 def test_conversion_equals_loops(log: list[Event], timed: bool) -> None:
     found = describe(table_of(log), time="at" if timed else None, event_type="did").to_dict()["conversion"]
@@ -152,7 +152,7 @@ def test_conversion_equals_loops(log: list[Event], timed: bool) -> None:
                 assert found["to"][a][b] == pytest.approx(len(after) / len(there))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     p=st.lists(st.integers(0, 9), min_size=3, max_size=30).filter(any),
     q=st.lists(st.integers(0, 9), min_size=30, max_size=30),

@@ -77,7 +77,7 @@ def check(model: Any, train: Interactions, test: Interactions, ks: list[int], ex
 events = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=1, max_size=40)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(train=events, test=events, text=st.booleans(), exclude_seen=st.booleans(), block=st.integers(1, 3))
 def test_equals_naive_computation(
     train: list[tuple[int, int]], test: list[tuple[int, int]], text: bool, exclude_seen: bool, block: int

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ferrec
@@ -13,7 +13,7 @@ from ferrec.kernels import SVD, top_k_factors, truncated_svd
 from ferrec.testing import checkerboard
 from ferrec.testing._checks import sample
 
-properties = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+properties = settings(max_examples=60)
 TOL = 1e-4
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -82,7 +82,6 @@ def event_lists(draw, ids=SMALL_IDS):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@settings(deadline=None)
 @given(events=event_lists() | event_lists(st.sampled_from(["", "a", "b", "ä", "日本"])))
 def test_against_the_definition(policy, events):
     users, items, weights, times = events
@@ -96,7 +95,6 @@ def test_against_the_definition(policy, events):
     assert kept.times is None if times is None else kept.times.tolist() == times
 
 
-@settings(deadline=None)
 @given(events=event_lists(), seed=st.integers(0, 2**32 - 1))
 def test_select_is_the_same_as_fewer_events(events, seed):
     users, items, weights, times = events
@@ -114,7 +112,6 @@ def test_select_is_the_same_as_fewer_events(events, seed):
     assert part.matrix.shape == data.matrix.shape
 
 
-@settings(deadline=None)
 @given(events=event_lists(), seed=st.integers(0, 2**32 - 1))
 def test_order_of_rows_does_not_matter(events, seed):
     users, items, _, _ = events
@@ -584,7 +581,6 @@ def test_csv_columns(tmp_path):
 # --- Matrices --------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), shape=st.tuples(st.integers(0, 6), st.integers(0, 6)))
 def test_from_csr_moves_rows_and_columns_to_their_labels(seed, shape):
     rng = np.random.default_rng(seed)

@@ -4,7 +4,7 @@ import numpy as np
 import oracles
 import pytest
 import scipy.sparse as sp
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ferrec
@@ -12,7 +12,7 @@ from ferrec.kernels import cooccurrence, shifted_ppmi
 from ferrec.testing import checkerboard
 from ferrec.testing._checks import sample
 
-properties = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+properties = settings(max_examples=60)
 events = st.lists(st.tuples(st.integers(-2, 3), st.integers(0, 6), st.integers(-10, 10)), max_size=30).map(
     lambda rows: [list(column) for column in zip(*rows, strict=True)] or [[], [], []]
 )

@@ -11,14 +11,15 @@ import numpy as np
 import oracles
 import pytest
 import scipy.sparse as sp
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scripts import HANGS
 
 from ferrec import _rust
 from ferrec.kernels import ranking_metrics, top_k_neighbors, top_k_product, top_k_similar, weight
 from ferrec.kernels.handles import as_csr, to_scipy
 
-properties = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+properties = settings(max_examples=60)
 AXES = ("items", "users")
 KINDS = ("tfidf", "bm25", "bm25+", "log", "sqrt", "binary", "l1", "l2", "max")
 NON_NEGATIVE_KINDS = ("bm25", "bm25+", "log", "sqrt")
@@ -614,7 +615,7 @@ def test_metrics_equal_ranx():
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=HANGS,
     )
     plain, grades = json.loads(done.stdout.splitlines()[-1])
     got = ranking_metrics(recommended, truth, cuts)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ferrec.data.ids import Ids
@@ -39,7 +39,6 @@ def check_against_oracle(labels, values):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@settings(deadline=None)
 @given(data=st.data())
 def test_integers_of_any_width(dtype, data):
     limits = np.iinfo(dtype)
@@ -51,7 +50,6 @@ def test_integers_of_any_width(dtype, data):
     assert not labels.values.flags.writeable
 
 
-@settings(deadline=None)
 @given(values=st.lists(TEXT, max_size=40))
 def test_strings_by_either_way(values):
     check_against_oracle(Ids.from_values(values), values)
@@ -62,7 +60,6 @@ def test_strings_by_either_way(values):
     assert plain == Ids.from_values(values)
 
 
-@settings(deadline=None)
 @given(
     known=st.lists(st.integers(-(2**63), 2**63 - 1), max_size=20),
     asked=st.lists(st.integers(-(2**63), 2**64 - 1), max_size=20),
@@ -79,7 +76,6 @@ def test_encode_compares_integers_by_value(known, asked, many):
         assert codes.tolist() == [position.get(v, -1) for v in some]
 
 
-@settings(deadline=None)
 @given(known=st.lists(TEXT, max_size=20), asked=st.lists(TEXT, max_size=20))
 def test_encode_strings_that_may_be_unknown(known, asked):
     labels = Ids.from_values(known)
@@ -311,7 +307,6 @@ def test_decode_and_take_check_their_codes():
                 labels.decode(wrong)
 
 
-@settings(deadline=None)
 @given(values=st.lists(TEXT, max_size=20) | st.lists(st.integers(-(2**63), 2**63 - 1), max_size=20))
 def test_arrays_and_pickle_give_the_labels_back(values):
     labels = Ids.from_values(values)
@@ -365,7 +360,6 @@ def test_hostile_arrays_are_refused(arrays, message):
         Ids.from_arrays(arrays)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 9)), st.lists(st.integers(0, 9)), st.booleans())
 def test_union(mine, theirs, text):
     a, b = ([str(v) for v in values] if text else values for values in (mine, theirs))

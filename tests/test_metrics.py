@@ -217,7 +217,7 @@ def test_auc_without_negatives_is_not_defined() -> None:
     assert np.isnan(result.per_user["auc"]).tolist() == [True, False]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_other_columns_are_distinct_and_excluded_ones_left_out(data: Any) -> None:
     n_cols = data.draw(st.integers(0, 20))

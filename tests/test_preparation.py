@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scripts import HANGS
 
 import ferrec
 from ferrec import DataError, ModelFileError, NotFittedError, Prepare
@@ -259,7 +260,7 @@ def unfillable(rows: list[Row], params: Any) -> bool:
     return policy in ("mean", "median", "mode") and all(gone(row["value"]) for row in rows)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(drawn=events, params=steps, kind=st.sampled_from(KINDS))
 def test_every_step_equals_loops(
     drawn: list[tuple[Any, ...]], params: Any, kind: str, tmp_path_factory: pytest.TempPathFactory
@@ -285,7 +286,7 @@ def test_every_step_equals_loops(
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(first=events, second=events, params=steps, kind=st.sampled_from(["dict", "arrow"]))
 def test_new_data_goes_by_what_was_learned(
     first: list[tuple[Any, ...]], second: list[tuple[Any, ...]], params: Any, kind: str
@@ -298,7 +299,7 @@ def test_new_data_goes_by_what_was_learned(
     agree(rows_of(prepare.transform(as_kind(kind, columns_of(new)))), wanted)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(drawn=events, params=steps)
 def test_saved_and_streamed_it_does_the_same(
     drawn: list[tuple[Any, ...]], params: Any, tmp_path_factory: pytest.TempPathFactory
@@ -844,7 +845,7 @@ def test_memory_of_a_stream_does_not_grow_with_the_other_columns(tmp_path: Path)
     parquet.write_table(pyarrow.table({**keys, **other}).slice(0, 1000), tmp_path / "small.parquet")
     files = [tmp_path / name for name in ("small.parquet", "a.parquet", "wide.parquet", "b.parquet")]
     done = subprocess.run(
-        [sys.executable, "-c", STREAM, *map(str, files)], capture_output=True, text=True, timeout=200
+        [sys.executable, "-c", STREAM, *map(str, files)], capture_output=True, text=True, timeout=HANGS
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 300e6

@@ -19,7 +19,7 @@ from ferrec.errors import DataError
 from ferrec.rankers import ReciprocalRankFusion, WeightedBlend
 from ferrec.two_stage import rerank
 
-properties = settings(deadline=None, max_examples=60)
+properties = settings(max_examples=60)
 N_ITEMS = 8
 
 

@@ -17,7 +17,7 @@ def fit(x, **params):
     return to_scipy(ferrec.SLIM(**params).fit(data).state.similarity).toarray().astype(np.float64)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.3, 2.0]), st.sampled_from([0.5, 5.0]), st.booleans()
 )

@@ -4,7 +4,7 @@ from datetime import date, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ferrec import split
@@ -42,7 +42,6 @@ def check_parts(data, train, test):
     assert np.allclose((train.matrix + test.matrix).toarray(), data.matrix.toarray())
 
 
-@settings(deadline=None)
 @given(data=datasets(timed=True), cutoff=st.integers(0, 7))
 def test_by_time_with_a_cutoff(data, cutoff):
     late = [row for row, time in enumerate(data.events.times) if time >= cutoff]
@@ -55,7 +54,6 @@ def test_by_time_with_a_cutoff(data, cutoff):
     assert rows(test) == late
 
 
-@settings(deadline=None)
 @given(data=datasets(timed=True), fraction=st.floats(0.01, 0.99))
 def test_by_time_with_a_fraction(data, fraction):
     times = data.events.times.tolist()
@@ -104,7 +102,6 @@ def test_by_time_refuses():
         split.by_time(data, cutoff=7)
 
 
-@settings(deadline=None)
 @given(data=datasets(min_size=0), n=st.integers(1, 3))
 def test_leave_last_out(data, n):
     expected = []
@@ -120,7 +117,6 @@ def test_leave_last_out(data, n):
     assert set(train.events.users.tolist()) == set(range(data.n_users))
 
 
-@settings(deadline=None)
 @given(data=datasets(min_size=0), k=st.integers(1, 3), seed=st.integers(0, 2**32))
 def test_leave_k_out(data, k, seed):
     train, test = split.leave_k_out(data, k, seed=seed)
@@ -137,7 +133,6 @@ def test_leave_k_out_takes_each_event_as_often():
     assert np.abs(counts - 1200).max() < 5 * np.sqrt(1200)
 
 
-@settings(deadline=None)
 @given(
     data=datasets(),
     fraction=st.floats(0.01, 0.99),
@@ -168,7 +163,6 @@ def test_cold_counts_only_those_with_an_event():
         split.cold_users(data.select(data.events.users > 9), 0.5)
 
 
-@settings(deadline=None)
 @given(
     data=datasets(timed=True),
     window=st.integers(1, 4),
@@ -223,7 +217,6 @@ def test_rolling_takes_lengths_of_time_and_refuses_others():
         split.rolling(Interactions.from_arrays([], [], times=[]), day)
 
 
-@settings(deadline=None)
 @given(data=datasets(), fraction=st.floats(0.01, 0.99), seed=st.integers(0, 2**32))
 def test_random(data, fraction, seed):
     size = round(len(data) * fraction)
@@ -237,7 +230,6 @@ def test_random(data, fraction, seed):
     assert rows(test) == rows(split.random(data, fraction, seed=seed)[1])
 
 
-@settings(deadline=None)
 @given(data=datasets(), k=st.integers(2, 6), seed=st.integers(0, 2**32))
 def test_k_fold(data, k, seed):
     if len(data) < k:

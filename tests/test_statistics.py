@@ -129,7 +129,7 @@ def test_p_values_are_those_of_scipy() -> None:
     assert p_value(a - b, "wilcoxon", 10, 0, 1) == pytest.approx(stats.wilcoxon(a, b).pvalue, rel=1e-12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(tenths=st.lists(st.integers(-5, 5), min_size=2, max_size=9))
 def test_the_randomisation_test_nears_the_count_of_all_signs(tenths: list[int]) -> None:
     """Tenths are not exact in binary, so that sums which are equal differ by rounding."""
@@ -155,7 +155,6 @@ def test_no_difference_is_no_evidence(method: Any) -> None:
     assert p_value(np.full(30, 0.5), method, 9999, 0, 1) < 0.001
 
 
-@settings(deadline=None)
 @given(p=st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_is_its_definition(p: list[float]) -> None:
     order, worst, expected = sorted(range(len(p)), key=p.__getitem__), 0.0, [0.0] * len(p)
@@ -279,7 +278,6 @@ def test_items_by_popularity(result: Any) -> None:
     assert sum(pairs) == len(whole.hits.codes)
 
 
-@settings(deadline=None)
 @given(counts=st.lists(st.integers(0, 30), max_size=30), bins=st.integers(1, 5))
 def test_ranges_hold_their_counts(counts: list[int], bins: int) -> None:
     values = np.array(counts, np.int64)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from scripts import said_by
+from scripts import HANGS, said_by
 
 import ferrec
 from ferrec import _rust
@@ -73,7 +73,7 @@ if {used_before}:
 reader, writer = os.pipe()
 child = os.fork()
 if child == 0:
-    signal.alarm(60)  # a child that hangs must not hang the suite
+    signal.alarm({HANGS})  # a child that hangs must not hang the suite
     found = [digest(top_k_similar(x, 10, n_threads=n)) for n in (None, 1, 2, 3)]
     grandchild = os.fork()
     if grandchild == 0:
@@ -111,7 +111,7 @@ statuses = []
 for _ in range(8):
     child = os.fork()
     if child == 0:
-        signal.alarm(30)
+        signal.alarm(250)
         os._exit(0 if digest(top_k_similar(x, 10)) == wanted else 1)
     statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 stop.set()
@@ -136,7 +136,7 @@ def work(seed):
 if __name__ == "__main__":
     mine = [work(seed) for seed in range(4)]
     with multiprocessing.get_context({method!r}).Pool(2) as pool:
-        theirs = pool.map_async(work, range(4)).get(90)
+        theirs = pool.map_async(work, range(4)).get({HANGS})
     print(json.dumps(mine == theirs))
 """
     assert python(tmp_path, body) is True
@@ -161,7 +161,7 @@ def test_threads_may_call_at_the_same_time():
     start = threading.Barrier(len(found))
 
     def work(at):
-        start.wait(30)
+        start.wait(HANGS)
         order = [(at + step) % len(calls) for step in range(len(calls) * 4)]
         found[at] = all(calls[which]() == wanted[which] for which in order)
 
@@ -169,7 +169,7 @@ def test_threads_may_call_at_the_same_time():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(HANGS)
     assert found == [True] * len(found)
 
 
@@ -406,7 +406,7 @@ print(json.dumps([between - start, end - between, names]))
 
 def imported(body=IMPORT):
     done = subprocess.run(
-        [sys.executable, "-c", body], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", body], capture_output=True, text=True, check=True, timeout=HANGS
     )
     return json.loads(done.stdout)
 

@@ -90,7 +90,7 @@ def test_without_pyarrow(monkeypatch):
     assert column.tolist() == [None, 1.5]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=12),
     st.dictionaries(st.integers(0, 12), st.one_of(st.none(), st.integers(0, 5)), max_size=8),
@@ -118,7 +118,7 @@ def test_rows_find_their_labels(events, table, extend, users_too):
 
 @pytest.mark.parametrize("kind", ["numbers", "categories", "lists"])
 @given(at=st.lists(st.integers(-1, 3), max_size=8))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_take(kind, at):
     labels = Ids.from_values(["x", "y"])
     column = {
