@@ -7,11 +7,12 @@ the peers for 10 epochs, ferrec until it is below them); for vectors of items th
 near in truth, for ferrec at least the peer's.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from engines import Engine, Inputs, Result, Row, Run
+from engines import Engine, Inputs, Judge, Result, Row, Run
 from numpy.typing import NDArray
 from shapes import SHAPES, cache, matrix, path_of
 
@@ -271,74 +272,39 @@ def right_neighbours(vectors: NDArray[np.float32]) -> float:
     return float((np.minimum(off, n - off) <= NEAR).mean())
 
 
+def lists(title: str, engines: dict[str, Engine], inputs: Callable[[str], Inputs]) -> Row:
+    """A row about the best items of factors, which all engines should find."""
+    title = f"top 10 of {DIMENSIONS} {title}"
+    return Row(title, K_ITEMS, True, engines, ("1m", "20m"), False, "models", inputs=inputs)
+
+
+def fits(
+    title: str, k: int, engines: dict[str, Engine], inputs: Callable[[str], Inputs], judge: Judge
+) -> Row:
+    """A row about learning factors, which engines find differently and a judge compares."""
+    where = ("1m", "20m"), True, "models", False
+    return Row(title, k, True, engines, *where, inputs=inputs, judge=judge)
+
+
+SVDS = {"ferrec": ferrec_svd, "scipy": arpack_svd, "sklearn": sklearn_svd}
+TOP_TEN = {"ferrec": ferrec_factors, "faiss": faiss_factors}
+UNSEEN = {"ferrec": ferrec_unseen, "implicit": implicit_unseen}
+ALS = {
+    "ferrec": ferrec_als("cg"),
+    "implicit": implicit_als,
+    "irspack": irspack_als,
+    "ferrec-cholesky": ferrec_als("cholesky"),
+    "ferrec-ials++": ferrec_als("ials++"),
+}
+VECTORS = {"ferrec": ferrec_vectors, "gensim": gensim_vectors}
+
 ROWS = {
-    "svd": Row(
-        f"truncated SVD, k = {K_SVD}",
-        K_SVD,
-        True,
-        {"ferrec": ferrec_svd, "scipy": arpack_svd, "sklearn": sklearn_svd},
-        shapes=("1m", "20m"),
-        group="models",
-        compared=False,
-        inputs=whole,
-        judge=judge_svd,
-    ),
-    "factors": Row(
-        f"top 10 of {DIMENSIONS} random factors for every user",
-        K_ITEMS,
-        True,
-        {"ferrec": ferrec_factors, "faiss": faiss_factors},
-        shapes=("1m", "20m"),
-        group="models",
-        square=False,
-        inputs=random_inputs,
-    ),
-    "factors-unseen": Row(
-        f"top 10 of {DIMENSIONS} random factors for every user, seen left out",
-        K_ITEMS,
-        True,
-        {"ferrec": ferrec_unseen, "implicit": implicit_unseen},
-        shapes=("1m", "20m"),
-        group="models",
-        square=False,
-        inputs=random_inputs,
-    ),
-    "factors-svd": Row(
-        f"top 10 of {DIMENSIONS} factors of the SVD for every user",
-        K_ITEMS,
-        True,
-        {"ferrec": ferrec_factors, "faiss": faiss_factors},
-        shapes=("1m", "20m"),
-        group="models",
-        square=False,
-        inputs=svd_inputs,
-    ),
-    "als": Row(
-        f"ALS, {K_ALS} factors, to the loss of {EPOCHS} epochs",
-        K_ALS,
-        True,
-        {
-            "ferrec": ferrec_als("cg"),
-            "implicit": implicit_als,
-            "irspack": irspack_als,
-            "ferrec-cholesky": ferrec_als("cholesky"),
-            "ferrec-ials++": ferrec_als("ials++"),
-        },
-        shapes=("1m", "20m"),
-        group="models",
-        compared=False,
-        inputs=whole,
-        judge=judge_als,
-    ),
-    "embeddings": Row(
-        f"vectors of items, k = {K_VECTORS}, window {WINDOW}",
-        K_VECTORS,
-        True,
-        {"ferrec": ferrec_vectors, "gensim": gensim_vectors},
-        shapes=("1m", "20m"),
-        group="models",
-        compared=False,
-        inputs=walks,
-        judge=judge_vectors,
+    "svd": fits(f"truncated SVD, k = {K_SVD}", K_SVD, SVDS, whole, judge_svd),
+    "factors": lists("random factors for every user", TOP_TEN, random_inputs),
+    "factors-unseen": lists("random factors for every user, seen left out", UNSEEN, random_inputs),
+    "factors-svd": lists("factors of the SVD for every user", TOP_TEN, svd_inputs),
+    "als": fits(f"ALS, {K_ALS} factors, to the loss of {EPOCHS} epochs", K_ALS, ALS, whole, judge_als),
+    "embeddings": fits(
+        f"vectors of items, k = {K_VECTORS}, window {WINDOW}", K_VECTORS, VECTORS, walks, judge_vectors
     ),
 }
