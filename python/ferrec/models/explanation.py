@@ -93,6 +93,24 @@ class HybridExplanation(Explanation):
         return "\n".join(lines)
 
 
+COMMON_ONLY = ("cocount", "jaccard", "dice", "tversky", "conditional_probability", "lift")
+"""Measures that look at which entries two rows have in common, not at their values."""
+
+
+def by_items_in_common(
+    votes: NDArray[np.float64], terms: NDArray[np.float64]
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """The votes of similar users, given on to the items that made them similar.
+
+    Row v of `terms` (users × items) holds what each item adds to the similarity of user v.
+    """
+    totals = terms.sum(axis=1, keepdims=True)
+    shares = np.divide(terms, totals, out=terms, where=totals != 0.0)
+    parts = votes @ shares
+    items = np.flatnonzero(parts).astype(np.int32)
+    return items, parts[items]
+
+
 def exact(score: float, base: float, parts: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
     """`base` and `parts` with the rounding of the float32 score put into the largest, so that they sum to it.
 

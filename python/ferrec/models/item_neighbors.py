@@ -14,7 +14,7 @@ from ferrec.io.progress import Callback
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts, to_scipy
 from ferrec.models.base import ExplanationParts, Recommender
-from ferrec.models.lookup import unit_rows
+from ferrec.models.lookup import top_of_rows
 from ferrec.models.state import ItemItem, State
 
 
@@ -66,6 +66,4 @@ class ItemNeighbors(NeighborScores[ItemNeighborsState]):
         return ItemNeighborsState(data.users, data.items, data.csr, similarity)
 
     def rank_similar_items(self, state: ItemNeighborsState, codes: NDArray[np.int32], n: int) -> CsrParts:
-        picked = unit_rows(codes, len(state.items))
-        names = ("items", "similarity")
-        return _rust.top_k_product(picked, state.similarity, n, Filter(), names, self._threads(), None)
+        return top_of_rows("items", state.similarity, codes, n, self._threads())

@@ -16,12 +16,22 @@ from ferrec import _rust
 from ferrec.data.ids import Ids
 from ferrec.data.interactions import Interactions
 from ferrec.errors import UnknownIdError
+from ferrec.kernels.filters import Filter
+from ferrec.kernels.handles import CsrParts
 
 
 def unit_rows(codes: NDArray[np.int32], n: int) -> _rust.Csr:
     """Rows with a single 1: multiplied with a matrix they pick its rows."""
     count = len(codes)
     return _rust.Csr(np.arange(count + 1), np.ascontiguousarray(codes), np.ones(count, np.float32), n)
+
+
+def top_of_rows(
+    side: str, similarity: _rust.Csr, codes: NDArray[np.int32], n: int, n_threads: int
+) -> CsrParts:
+    """The best n of some rows of a similarity."""
+    picked = unit_rows(codes, similarity.shape[0])
+    return _rust.top_k_product(picked, similarity, n, Filter(), (side, "similarity"), n_threads, None)
 
 
 def listed(values: object) -> object:

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,14 @@ from ferrec.kernels.arguments import as_int, one_of
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts, to_scipy
 from ferrec.models.base import ExplanationParts, Recommender, StateT
+from ferrec.models.search_space import Choice, Float, Int, SearchSpace
 from ferrec.models.state import PerItem, PerUser, State
 
 CENTERS = ("baseline", "mean")
+REGULARISATION: SearchSpace = {
+    "reg_users": Float(0.1, 100.0, log=True),
+    "reg_items": Float(0.1, 100.0, log=True),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +128,13 @@ class RatingModel(Recommender[StateT]):
 
 class NeighborRatings(RatingModel[StateT]):
     """Prediction from neighbours: `baseline + Σ w·deviation / Σ |w|`."""
+
+    search_space: ClassVar[SearchSpace] = {
+        "k": Int(10, 1000, log=True),
+        "shrink": Float(0.0, 100.0),
+        "center": Choice("baseline", "mean"),
+        **REGULARISATION,
+    }
 
     weights_left: bool
     """Are the similarities the left factor of the product (user-based), or the right one?"""

@@ -12,8 +12,8 @@ from ferrec.io.progress import Callback
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts
 from ferrec.models.base import ExplanationParts
-from ferrec.models.rating_model import RatingModel, RatingState
-from ferrec.models.search_space import Float, SearchSpace
+from ferrec.models.rating_model import REGULARISATION, RatingModel, RatingState
+from ferrec.models.search_space import SearchSpace
 
 _TINY = np.float32(np.finfo(np.float32).tiny)
 
@@ -43,10 +43,7 @@ class Bias(RatingModel[RatingState]):
     _mean_side = "users"
     center = "baseline"
 
-    search_space: ClassVar[SearchSpace] = {
-        "reg_users": Float(0.1, 100.0, log=True),
-        "reg_items": Float(0.1, 100.0, log=True),
-    }
+    search_space: ClassVar[SearchSpace] = REGULARISATION
 
     def __init__(
         self,

@@ -38,6 +38,11 @@ class Popularity(Recommender[PopularityState]):
     n_threads : int, optional
         By default what CPU affinity and cgroup quota allow.
 
+    See Also
+    --------
+    Random : The other baseline of item ranking.
+    Bias : The baseline of rating prediction.
+
     Examples
     --------
     >>> import ferrec

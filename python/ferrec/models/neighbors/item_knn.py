@@ -34,6 +34,12 @@ class ItemKNN(ItemNeighbors):
     n_threads : int, optional
         By default what CPU affinity and cgroup quota allow.
 
+    See Also
+    --------
+    UserKNN : Recommend what similar users have touched.
+    ItemKNNRegressor : Predict ratings from similar items.
+    ferrec.kernels.top_k_similar : The kernel.
+
     Examples
     --------
     >>> import ferrec

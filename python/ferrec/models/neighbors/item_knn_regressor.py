@@ -1,7 +1,6 @@
 """Item-based rating prediction."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +10,11 @@ from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
 from ferrec.io.progress import Callback
 from ferrec.kernels.arguments import as_float
-from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts
 from ferrec.kernels.similarity import similar_parts
 from ferrec.models.base import ExplanationParts
-from ferrec.models.lookup import unit_rows
+from ferrec.models.lookup import top_of_rows
 from ferrec.models.rating_model import NeighborRatings, RatingState, deviations
-from ferrec.models.search_space import Choice, Float, Int, SearchSpace
 from ferrec.models.state import ItemItem
 
 
@@ -55,6 +52,11 @@ class ItemKNNRegressor(NeighborRatings[ItemKNNRegressorState]):
     n_threads : int, optional
         By default what CPU affinity and cgroup quota allow.
 
+    See Also
+    --------
+    UserKNNRegressor : Predict from similar users.
+    BiasedMF : Predict from factors.
+
     Examples
     --------
     >>> import ferrec
@@ -67,14 +69,6 @@ class ItemKNNRegressor(NeighborRatings[ItemKNNRegressorState]):
     state_type = ItemKNNRegressorState
     _mean_side = "items"
     weights_left = False
-
-    search_space: ClassVar[SearchSpace] = {
-        "k": Int(10, 1000, log=True),
-        "shrink": Float(0.0, 100.0),
-        "center": Choice("baseline", "mean"),
-        "reg_users": Float(0.1, 100.0, log=True),
-        "reg_items": Float(0.1, 100.0, log=True),
-    }
 
     def __init__(
         self,
@@ -114,6 +108,4 @@ class ItemKNNRegressor(NeighborRatings[ItemKNNRegressorState]):
         return self._anchored(state, queries, item, *self._shares(state, queries, item))
 
     def rank_similar_items(self, state: ItemKNNRegressorState, codes: NDArray[np.int32], n: int) -> CsrParts:
-        picked, similarity = unit_rows(codes, len(state.items)), state.voters.transpose()
-        names = ("items", "similarity")
-        return _rust.top_k_product(picked, similarity, n, Filter(), names, self._threads(), None)
+        return top_of_rows("items", state.voters.transpose(), codes, n, self._threads())

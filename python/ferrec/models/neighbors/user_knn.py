@@ -15,11 +15,12 @@ from ferrec.kernels.handles import CsrParts, rows_of, to_scipy
 from ferrec.kernels.similarity import similar_parts
 from ferrec.kernels.weights import weighted
 from ferrec.models.base import ExplanationParts, Recommender
-from ferrec.models.lookup import unit_rows
-from ferrec.models.search_space import Choice, Float, Int, SearchSpace
+from ferrec.models.explanation import COMMON_ONLY, by_items_in_common
+from ferrec.models.lookup import top_of_rows
+from ferrec.models.neighbors.item_knn import ItemKNN
+from ferrec.models.search_space import SearchSpace
 from ferrec.models.state import State, UserUser
 
-_SETS = ("cocount", "jaccard", "dice", "tversky", "conditional_probability", "lift")
 _WALKS = ("p3alpha", "rp3beta")
 
 
@@ -39,17 +40,18 @@ class UserKNN(Recommender[UserKNNState]):
     ----------
     k : int, default 100
         Neighbours of each user.
-    measure : str, default "cosine"
-        Any measure of [`top_k_similar`][ferrec.kernels.top_k_similar].
-    shrink : float, default 0
-        Added to the measure's denominator: trusts similarities that rest on few items less.
-    alpha, beta : float, optional
-        Parameters of the measures that have them.
+    measure, shrink, alpha, beta
+        As in `ItemKNN`.
     weighting : str, optional
         Weighting of [`weight`][ferrec.kernels.weight] for the similarity (users are the documents, so that
         ``"tfidf"`` and ``"bm25"`` damp very popular items).
     n_threads : int, optional
         By default what CPU affinity and cgroup quota allow.
+
+    See Also
+    --------
+    ItemKNN : Recommend what is similar to the user's items.
+    UserKNNRegressor : Predict ratings from similar users.
 
     Examples
     --------
@@ -61,12 +63,7 @@ class UserKNN(Recommender[UserKNNState]):
 
     state_type = UserKNNState
 
-    search_space: ClassVar[SearchSpace] = {
-        "k": Int(10, 1000, log=True),
-        "measure": Choice("cosine", "jaccard", "dice"),
-        "shrink": Float(0.0, 100.0),
-        "weighting": Choice(None, "tfidf", "bm25"),
-    }
+    search_space: ClassVar[SearchSpace] = ItemKNN.search_space
 
     def __init__(
         self,
@@ -128,19 +125,14 @@ class UserKNN(Recommender[UserKNNState]):
         voting = has_item != 0.0
         votes = similarity[voting].astype(np.float64) * has_item[voting].astype(np.float64)
         own, theirs = self._terms(state, queries.history, users[voting])
-        shares: NDArray[np.float64] = theirs.multiply(own).toarray()
-        totals = shares.sum(axis=1, keepdims=True)
-        np.divide(shares, totals, out=shares, where=totals != 0.0)
-        parts = votes @ shares if len(votes) else np.zeros(len(state.items))
-        items = np.flatnonzero(parts).astype(np.int32)
-        return 0.0, items, parts[items]
+        return 0.0, *by_items_in_common(votes, theirs.multiply(own).toarray())
 
     def _terms(self, state: UserKNNState, history: _rust.Csr, users: NDArray[np.int32]) -> tuple[Any, Any]:
         """Rows whose products are the terms of the similarity: the query's, and those of some users."""
         own: Any = to_scipy(self._weighted("history", history, state.seen)).astype(np.float64)
         x: Any = to_scipy(self._weighted("data", state.seen))
         theirs: Any = x[users].astype(np.float64)
-        if self.measure in _SETS:
+        if self.measure in COMMON_ONLY:
             own.data, theirs.data = np.sign(np.abs(own.data)), np.sign(np.abs(theirs.data))
         elif self.measure in _WALKS:
             alpha = 1.0 if self.alpha is None else self.alpha
@@ -157,9 +149,7 @@ class UserKNN(Recommender[UserKNNState]):
         return own, theirs
 
     def rank_similar_users(self, state: UserKNNState, codes: NDArray[np.int32], n: int) -> CsrParts:
-        picked = unit_rows(codes, len(state.users))
-        names = ("users", "similarity")
-        return _rust.top_k_product(picked, state.similarity, n, Filter(), names, self._threads(), None)
+        return top_of_rows("users", state.similarity, codes, n, self._threads())
 
 
 def _centred(rows: Any, sums: Any, pattern: Any) -> Any:

@@ -1,7 +1,7 @@
 """User-based rating prediction."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +11,12 @@ from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
 from ferrec.io.progress import Callback
 from ferrec.kernels.arguments import as_float
-from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts, rows_of, to_scipy
 from ferrec.kernels.similarity import similar_parts
 from ferrec.models.base import ExplanationParts
-from ferrec.models.lookup import unit_rows
+from ferrec.models.explanation import COMMON_ONLY, by_items_in_common
+from ferrec.models.lookup import top_of_rows
 from ferrec.models.rating_model import NeighborRatings, RatingState, deviations
-from ferrec.models.search_space import Choice, Float, Int, SearchSpace
 from ferrec.models.state import UserItem, UserUser
 
 
@@ -40,20 +39,19 @@ class UserKNNRegressor(NeighborRatings[UserKNNRegressorState]):
     ----------
     k : int, default 300
         Neighbours of each user; only those who rated the item have a say.
-    measure : str, default "cosine"
-        Any measure of [`top_k_similar`][ferrec.kernels.top_k_similar], taken over the deviations.
+    measure, min_similarity, reg_users, reg_items, epochs
+        As in `ItemKNNRegressor`.
     shrink : float, default 5
         Added to the measure's denominator.
     center : {"baseline", "mean"}
         Deviations from mean plus user and item biases, or from the user's mean.
-    min_similarity : float, default 0
-        Neighbours must be more similar than this.
-    reg_users, reg_items : float, default 15, 10
-        Regularisation of the biases.
-    epochs : int, default 10
-        Alternations in fitting them.
     n_threads : int, optional
         By default what CPU affinity and cgroup quota allow.
+
+    See Also
+    --------
+    ItemKNNRegressor : Predict from similar items.
+    BiasedMF : Predict from factors.
 
     Examples
     --------
@@ -67,14 +65,6 @@ class UserKNNRegressor(NeighborRatings[UserKNNRegressorState]):
     state_type = UserKNNRegressorState
     _mean_side = "users"
     weights_left = True
-
-    search_space: ClassVar[SearchSpace] = {
-        "k": Int(10, 1000, log=True),
-        "shrink": Float(0.0, 100.0),
-        "center": Choice("baseline", "mean"),
-        "reg_users": Float(0.1, 100.0, log=True),
-        "reg_items": Float(0.1, 100.0, log=True),
-    }
 
     def __init__(
         self,
@@ -122,16 +112,11 @@ class UserKNNRegressor(NeighborRatings[UserKNNRegressorState]):
         own_csr = deviations(queries.history, self._user_base(state, queries), state.item_base)
         own: Any = to_scipy(own_csr).astype(np.float64)
         theirs: Any = to_scipy(state.deviations)[voters].astype(np.float64)
-        if self.measure in ("cocount", "jaccard", "dice", "tversky", "conditional_probability", "lift"):
+        if self.measure in COMMON_ONLY:
             own.data, theirs.data = np.ones_like(own.data), np.ones_like(theirs.data)
-        terms: NDArray[np.float64] = theirs.multiply(own).toarray()
-        totals = terms.sum(axis=1, keepdims=True)
-        np.divide(terms, totals, out=terms, where=totals != 0.0)
-        parts = shares @ terms if len(shares) else np.zeros(len(state.items))
-        items = np.flatnonzero(parts).astype(np.int32)
-        return self._anchored(state, queries, item, items, parts[items])
+        return self._anchored(
+            state, queries, item, *by_items_in_common(shares, theirs.multiply(own).toarray())
+        )
 
     def rank_similar_users(self, state: UserKNNRegressorState, codes: NDArray[np.int32], n: int) -> CsrParts:
-        picked = unit_rows(codes, len(state.users))
-        names = ("users", "similarity")
-        return _rust.top_k_product(picked, state.similarity, n, Filter(), names, self._threads(), None)
+        return top_of_rows("users", state.similarity, codes, n, self._threads())

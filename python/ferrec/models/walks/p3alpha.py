@@ -22,6 +22,10 @@ class P3Alpha(ItemNeighbors):
     n_threads : int, optional
         By default what CPU affinity and cgroup quota allow.
 
+    See Also
+    --------
+    RP3Beta : The same walk with a penalty on popularity.
+
     Examples
     --------
     >>> import ferrec

@@ -15,14 +15,16 @@ class RP3Beta(ItemNeighbors):
 
     Parameters
     ----------
-    k : int, default 100
-        Items kept for each item.
-    alpha : float, default 1
-        Exponent of the transition probabilities, at least 0.
+    k, alpha
+        As in `P3Alpha`.
     beta : float, default 0.5
         Exponent of the popularity penalty (popularity is the number of users), at least 0.
     n_threads : int, optional
         By default what CPU affinity and cgroup quota allow.
+
+    See Also
+    --------
+    P3Alpha : The same walk without the penalty.
 
     Examples
     --------
