@@ -2,17 +2,7 @@
 
 import argparse
 
-from ferrec.cli.common import (
-    Answer,
-    Commands,
-    add_columns,
-    add_command,
-    add_common,
-    parse_names,
-    read_events,
-    usage_errors,
-    wants_progress,
-)
+from ferrec.cli import common
 from ferrec.cli.models import add_training, make_model
 from ferrec.cli.splitting import SPLITS_HELP, add_splitting, parse_split
 from ferrec.evaluation import cross_validate
@@ -21,9 +11,9 @@ from ferrec.evaluation.metrics import METRICS
 __all__ = ["add"]
 
 
-def add(commands: Commands) -> None:
+def add(commands: common.Commands) -> None:
     """The command and its options."""
-    parser = add_command(
+    parser = common.add_command(
         commands,
         "cross-validate",
         _run,
@@ -38,17 +28,22 @@ def add(commands: Commands) -> None:
     add_training(parser)
     add_splitting(parser, "k-fold:5")
     parser.add_argument("--metrics", default=",".join(METRICS), metavar="LIST", help="as for ferrec evaluate")
-    add_columns(parser)
-    add_common(parser)
+    common.add_columns(parser)
+    common.add_common(parser)
 
 
-def _run(args: argparse.Namespace) -> Answer:
+def _run(args: argparse.Namespace) -> common.Answer:
     model, splits = make_model(args), parse_split(args.split)
-    metrics = parse_names(args.metrics)
-    data = read_events(args.events, args)
-    with usage_errors():
+    metrics = common.parse_names(args.metrics)
+    data = common.read_events(args.events, args)
+    with common.usage_errors():
         found = cross_validate(
-            model, data, splits, metrics, exclude_seen=not args.include_seen, progress=wants_progress(args)
+            model,
+            data,
+            splits,
+            metrics,
+            exclude_seen=not args.include_seen,
+            progress=common.wants_progress(args),
         )
     result = {"model": type(model).__name__, "params": model.get_params(), "split": args.split}
     return result | found.to_dict(), f"{data!r}\n{model!r}, {args.split}\n{found!r}"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ferrec.cli.common import Answer, Commands, add_command, add_output, sayer, wants_progress
+from ferrec.cli import common
 from ferrec.data import splits
 from ferrec.data.interactions import Interactions
 from ferrec.datasets import CompleteJourney, complete_journey
@@ -29,9 +29,9 @@ SHOWN = 5
 REASONS = 3
 
 
-def add(commands: Commands) -> None:
+def add(commands: common.Commands) -> None:
     """The command and its options."""
-    parser = add_command(
+    parser = common.add_command(
         commands,
         "demo",
         _run,
@@ -53,11 +53,11 @@ def add(commands: Commands) -> None:
         metavar="FILE",
         help="the Parquet file to write or replace (default %(default)s)",
     )
-    add_output(parser)
+    common.add_output(parser)
 
 
-def _run(args: argparse.Namespace) -> Answer:
-    return _demonstrate(args.output, sayer(args), wants_progress(args), hybrid=args.hybrid), ""
+def _run(args: argparse.Namespace) -> common.Answer:
+    return _demonstrate(args.output, common.sayer(args), common.wants_progress(args), hybrid=args.hybrid), ""
 
 
 def _demonstrate(

@@ -3,15 +3,15 @@
 import argparse
 from pathlib import Path
 
-from ferrec.cli.common import Answer, Commands, add_columns, add_command, add_events, add_output, usage_errors
+from ferrec.cli import common
 from ferrec.description import describe
 
 __all__ = ["add"]
 
 
-def add(commands: Commands) -> None:
+def add(commands: common.Commands) -> None:
     """The command and its options."""
-    parser = add_command(
+    parser = common.add_command(
         commands,
         "describe",
         _run,
@@ -22,15 +22,15 @@ def add(commands: Commands) -> None:
         ferrec describe events.csv --json
         """,
     )
-    add_events(parser)
+    common.add_events(parser)
     parser.add_argument("--html", metavar="FILE", help="write a page with pictures (needs matplotlib)")
     parser.add_argument("--title", metavar="TEXT", help="of the page (default: the name of the events)")
-    add_columns(parser, weighted=False)
-    add_output(parser)
+    common.add_columns(parser, weighted=False)
+    common.add_output(parser)
 
 
-def _run(args: argparse.Namespace) -> Answer:
-    with usage_errors():
+def _run(args: argparse.Namespace) -> common.Answer:
+    with common.usage_errors():
         found = describe(
             args.events, user=args.user, item=args.item, time=args.time, event_type=args.event_type
         )

@@ -4,17 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ferrec.cli.common import (
-    Answer,
-    Commands,
-    add_columns,
-    add_command,
-    add_common,
-    parse_names,
-    read_events,
-    usage_errors,
-    wants_progress,
-)
+from ferrec.cli import common
 from ferrec.cli.models import add_model, load_model
 from ferrec.evaluation import compare, evaluate_ratings, report
 from ferrec.evaluation.metrics import METRICS, RATINGS
@@ -24,9 +14,9 @@ from ferrec.storage import folders
 __all__ = ["add"]
 
 
-def add(commands: Commands) -> None:
+def add(commands: common.Commands) -> None:
     """The command and its options."""
-    parser = add_command(
+    parser = common.add_command(
         commands,
         "evaluate",
         _run,
@@ -66,25 +56,25 @@ def add(commands: Commands) -> None:
         metavar="FILE",
         help="write a page of metrics, intervals, tests, groups and examples (HTML; extra plot)",
     )
-    add_columns(parser)
-    add_common(parser)
+    common.add_columns(parser)
+    common.add_common(parser)
 
 
-def _run(args: argparse.Namespace) -> Answer:
+def _run(args: argparse.Namespace) -> common.Answer:
     model = load_model(args)
     others = {path: folders.load(path) for path in args.against}
-    metrics = parse_names(args.metrics)
+    metrics = common.parse_names(args.metrics)
     ranking = [metric for metric in metrics if metric not in RATINGS]
-    test = read_events(args.test, args)
+    test = common.read_events(args.test, args)
     result: dict[str, Any] = {"model": type(model).__name__}
     lines = []
     if ranking or not metrics:
         options = {
             "exclude_seen": not args.include_seen,
             "n_threads": args.threads,
-            "progress": wants_progress(args),
+            "progress": common.wants_progress(args),
         }
-        with usage_errors():
+        with common.usage_errors():
             models = _named({args.model: model, **others})
             found = compare(models, test, ranking, **options)
             first = next(iter(found.evaluations.values()))
@@ -102,7 +92,7 @@ def _run(args: argparse.Namespace) -> Answer:
         if args.report is not None:
             lines.append(f"Wrote {args.report}")
     if len(ranking) < len(metrics):
-        errors = evaluate_ratings(model, test, progress=wants_progress(args))
+        errors = evaluate_ratings(model, test, progress=common.wants_progress(args))
         chosen = {name: errors[name] for name in RATINGS if name in metrics}
         result["metrics"] = result.get("metrics", {}) | chosen
         counts = {"rating_pairs": int(errors["pairs"]), "skipped_pairs": int(errors["skipped_pairs"])}

@@ -2,18 +2,7 @@
 
 import argparse
 
-from ferrec.cli.common import (
-    Answer,
-    Clock,
-    Commands,
-    UsageError,
-    add_columns,
-    add_command,
-    add_common,
-    read_events,
-    usage_errors,
-    wants_progress,
-)
+from ferrec.cli import common
 from ferrec.cli.models import KINDS, add_training, kebab, make_model, model_folder
 from ferrec.io.files import csv_delimiter
 from ferrec.rankers import RANKERS
@@ -21,9 +10,9 @@ from ferrec.rankers import RANKERS
 __all__ = ["add"]
 
 
-def add(commands: Commands) -> None:
+def add(commands: common.Commands) -> None:
     """The command and its options."""
-    parser = add_command(
+    parser = common.add_command(
         commands,
         "fit",
         _run,
@@ -50,7 +39,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--ranker", metavar="NAME", help="the hybrid's ranker (default: an mlp with a listwise loss)"
     )
-    add_columns(parser)
+    common.add_columns(parser)
     group = parser.add_argument_group("tables of attributes, whose ids stand in the columns named above")
     group.add_argument(
         "--item-table", metavar="FILE", help="what else is known about the items: Parquet or CSV"
@@ -63,14 +52,14 @@ def add(commands: Commands) -> None:
         metavar="COLUMN=SEPARATOR",
         help="a column of the item table whose text is a list; may be repeated",
     )
-    add_common(parser)
+    common.add_common(parser)
 
 
-def _run(args: argparse.Namespace) -> Answer:
+def _run(args: argparse.Namespace) -> common.Answer:
     model, output = make_model(args), model_folder(args)
-    clock = Clock()
-    data = read_events(args.events, args)
-    with usage_errors():
+    clock = common.Clock()
+    data = common.read_events(args.events, args)
+    with common.usage_errors():
         if args.item_table is not None:
             separators = dict(map(_parse_separator, args.separator))
             delimiter = csv_delimiter(args.item_table) or ","
@@ -82,7 +71,7 @@ def _run(args: argparse.Namespace) -> Answer:
                 args.user_table, user=args.user, delimiter=csv_delimiter(args.user_table) or ","
             )
         clock.lap("read")
-        model.fit(data, progress=wants_progress(args))
+        model.fit(data, progress=common.wants_progress(args))
     clock.lap("fit")
     model.save(output)
     clock.lap("save")
@@ -102,7 +91,7 @@ def _run(args: argparse.Namespace) -> Answer:
 def _parse_separator(text: str) -> tuple[str, str]:
     name, equals, separator = text.partition("=")
     if not (name and equals and separator):
-        raise UsageError(f"--separator: expected COLUMN=SEPARATOR, got {text!r}")
+        raise common.UsageError(f"--separator: expected COLUMN=SEPARATOR, got {text!r}")
     return name, separator
 
 

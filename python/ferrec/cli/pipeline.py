@@ -8,19 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ferrec.cli.common import (
-    Answer,
-    Clock,
-    Commands,
-    add_columns,
-    add_command,
-    add_common,
-    add_events,
-    parse_names,
-    sayer,
-    usage_errors,
-    wants_progress,
-)
+from ferrec.cli import common
 from ferrec.cli.models import find_class, kebab
 from ferrec.cli.steps import add_steps, prepare_params
 from ferrec.data import splits
@@ -49,9 +37,9 @@ Writes events.html (what is in the events), prepare/ (the cleaning, for new data
 best, fitted on all) and summary.json. Without --time the parts are random."""
 
 
-def add(commands: Commands) -> None:
+def add(commands: common.Commands) -> None:
     """The command and its options."""
-    parser = add_command(
+    parser = common.add_command(
         commands,
         "pipeline",
         _run,
@@ -62,7 +50,7 @@ def add(commands: Commands) -> None:
         """,
         extra=_NOTES,
     )
-    add_events(parser, "; or grocery, the data of ferrec demo")
+    common.add_events(parser, "; or grocery, the data of ferrec demo")
     parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="where everything goes")
     parser.add_argument(
         "--model", action="append", metavar="NAME", help="to tune; may be repeated (default item-knn, ease)"
@@ -76,28 +64,28 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--item-names", metavar="FILE", help="CSV of items and what to call them, in two columns"
     )
-    add_columns(parser, weighted=False)
+    common.add_columns(parser, weighted=False)
     add_steps(parser)
-    add_common(parser)
+    common.add_common(parser)
 
 
-def _run(args: argparse.Namespace) -> Answer:
+def _run(args: argparse.Namespace) -> common.Answer:
     kinds = [find_class("--model", name, MODELS) for name in args.model or ("item-knn", "ease")]
     threads = {} if args.threads is None else {"n_threads": args.threads}
-    with usage_errors():
+    with common.usage_errors():
         table, title, names = _inputs(args)
         summary = run_pipeline(
             table,
             args.output,
             {kebab(kind.__name__): kind(**threads) for kind in kinds},
             Prepare(**prepare_params(args)),
-            metrics=parse_names(args.metrics),
+            metrics=common.parse_names(args.metrics),
             n_trials=args.trials,
             title=title,
             item_names=names,
             seed=args.seed,
-            say=sayer(args),
-            progress=wants_progress(args),
+            say=common.sayer(args),
+            progress=common.wants_progress(args),
         )
     return {"path": str(args.output), **summary}, ""
 
@@ -186,7 +174,7 @@ def run_pipeline(
         )
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
-    clock = Clock()
+    clock = common.Clock()
 
     columns = {
         name: value for name in ("user", "item", "time", "event_type") if (value := getattr(prepare, name))

@@ -2,16 +2,7 @@
 
 import argparse
 
-from ferrec.cli.common import (
-    Answer,
-    Commands,
-    add_columns,
-    add_command,
-    add_common,
-    add_events,
-    usage_errors,
-    wants_progress,
-)
+from ferrec.cli import common
 from ferrec.cli.steps import add_steps, prepare_params
 from ferrec.io.files import csv_delimiter, parquet_writer, read_csv
 from ferrec.io.tables import refuse_repeated
@@ -32,9 +23,9 @@ order, whatever that of the options: missing, event types, dedup, activity, k-co
 Parquet is streamed; CSV is read whole. The file appears under its name when it is complete."""
 
 
-def add(commands: Commands) -> None:
+def add(commands: common.Commands) -> None:
     """The command and its options."""
-    parser = add_command(
+    parser = common.add_command(
         commands,
         "prepare",
         _run,
@@ -42,19 +33,19 @@ def add(commands: Commands) -> None:
         _EXAMPLES,
         extra=_NOTES,
     )
-    add_events(parser)
+    common.add_events(parser)
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the Parquet file to write")
     parser.add_argument("--report", action="store_true", help="show what every step removed, and why")
     parser.add_argument("--save", metavar="FOLDER", help="keep what was learned, for new data")
     parser.add_argument("--load", metavar="FOLDER", help="do what was kept there; no other steps")
-    add_columns(parser, weighted=False)
+    common.add_columns(parser, weighted=False)
     add_steps(parser)
-    add_common(parser)
+    common.add_common(parser)
 
 
-def _run(args: argparse.Namespace) -> Answer:
-    with usage_errors():
-        report = _clean(args, wants_progress(args))
+def _run(args: argparse.Namespace) -> common.Answer:
+    with common.usage_errors():
+        report = _clean(args, common.wants_progress(args))
     found = report.to_dict()
     before, after = found["before"]["rows"], found["after"]["rows"]
     text = f"{after:,} of {before:,} rows written to {args.output}"

@@ -15,18 +15,7 @@ from typing import Any
 
 from ferrec.batch import score_batch
 from ferrec.batch.sink import is_file
-from ferrec.cli.common import (
-    Answer,
-    Commands,
-    Stopped,
-    add_command,
-    add_common,
-    parse_ids,
-    plain,
-    positive,
-    usage_errors,
-    wants_progress,
-)
+from ferrec.cli import common
 from ferrec.cli.models import add_model
 from ferrec.data.ids import Ids
 from ferrec.errors import DataError, require
@@ -38,9 +27,9 @@ from ferrec.storage import folders
 __all__ = ["add", "size_in_bytes"]
 
 
-def add(commands: Commands) -> None:
+def add(commands: common.Commands) -> None:
     """The command and its options."""
-    parser = add_command(
+    parser = common.add_command(
         commands,
         "recommend",
         _run,
@@ -64,7 +53,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "-o", "--output", required=True, metavar="PLACE", help="a folder, its URL, or a file *.parquet"
     )
-    parser.add_argument("-n", type=positive, default=10, help="items for each user (default 10)")
+    parser.add_argument("-n", type=common.positive, default=10, help="items for each user (default 10)")
     parser.add_argument(
         "--users",
         metavar="SOURCE",
@@ -94,11 +83,11 @@ def add(commands: Commands) -> None:
         metavar="SIZE",
         help="what may be resident, such as 2GiB or 800MB",
     )
-    size.add_argument("--block-size", type=positive, metavar="USERS", help="users at once")
-    add_common(parser)
+    size.add_argument("--block-size", type=common.positive, metavar="USERS", help="users at once")
+    common.add_common(parser)
 
 
-def _run(args: argparse.Namespace) -> Answer:
+def _run(args: argparse.Namespace) -> common.Answer:
     model = folders.load(args.model, verify=True)
     excluded = None
     if args.exclude_items is not None:
@@ -106,8 +95,8 @@ def _run(args: argparse.Namespace) -> Answer:
     with (
         _events(args.json),
         _until_sigterm(args.output) as check,
-        bar(wants_progress(args), "recommend", unit="users") as draw,
-        usage_errors(),
+        bar(common.wants_progress(args), "recommend", unit="users") as draw,
+        common.usage_errors(),
     ):
 
         def after_block(done: int, total: int) -> None:
@@ -170,7 +159,7 @@ class _Events(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         event = getattr(record, "event", None)
         if event is not None and event["event"] != "finished":
-            print(json.dumps(event, allow_nan=False, default=plain), flush=True)
+            print(json.dumps(event, allow_nan=False, default=common.plain), flush=True)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """A reader of the events that has gone is no reason to stop."""
@@ -214,7 +203,7 @@ def _until_sigterm(output: str) -> Iterator[Callable[[], None]]:
 
     def check() -> None:
         if received:
-            raise Stopped("stopped by SIGTERM; what is done is committed, and --resume goes on")
+            raise common.Stopped("stopped by SIGTERM; what is done is committed, and --resume goes on")
 
     before = signal.signal(signal.SIGTERM, note)
     try:
@@ -244,7 +233,7 @@ def _read_ids(source: str, ids: Ids, name: str, column: str) -> Any:
     except UnicodeDecodeError as error:
         raise DataError(f"{source}: is not UTF-8 text with one id on each line: {error}") from error
     lines = [line.strip() for line in text.splitlines()]
-    return parse_ids([line for line in lines if line], ids, name)
+    return common.parse_ids([line for line in lines if line], ids, name)
 
 
 def size_in_bytes(text: str) -> int:

@@ -2,16 +2,16 @@
 
 import argparse
 
-from ferrec.cli.common import Answer, Commands, add_command, add_common, parse_ids, positive
+from ferrec.cli import common
 from ferrec.cli.models import add_model, load_model
 from ferrec.io.text import aligned
 
 __all__ = ["add"]
 
 
-def add(commands: Commands) -> None:
+def add(commands: common.Commands) -> None:
     """The command and its options."""
-    parser = add_command(
+    parser = common.add_command(
         commands,
         "similar",
         _run,
@@ -26,16 +26,16 @@ def add(commands: Commands) -> None:
     side = parser.add_mutually_exclusive_group(required=True)
     side.add_argument("--items", nargs="+", metavar="ID", help="similar items of these")
     side.add_argument("--users", nargs="+", metavar="ID", help="similar users of these")
-    parser.add_argument("-n", type=positive, default=10, help="answers for each (default 10)")
-    add_common(parser)
+    parser.add_argument("-n", type=common.positive, default=10, help="answers for each (default 10)")
+    common.add_common(parser)
 
 
-def _run(args: argparse.Namespace) -> Answer:
+def _run(args: argparse.Namespace) -> common.Answer:
     model = load_model(args)
     if args.items is not None:
-        side, recs = "item", model.similar_items(parse_ids(args.items, model.items, "items"), args.n)
+        side, recs = "item", model.similar_items(common.parse_ids(args.items, model.items, "items"), args.n)
     else:
-        side, recs = "user", model.similar_users(parse_ids(args.users, model.users, "users"), args.n)
+        side, recs = "user", model.similar_users(common.parse_ids(args.users, model.users, "users"), args.n)
     blocks, results = [], []
     for query, answers in recs:
         lines = aligned((str(label), f"{score:.4f}") for label, score in answers) or ["nothing"]

@@ -3,18 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ferrec.cli.common import (
-    Answer,
-    Clock,
-    Commands,
-    add_columns,
-    add_command,
-    add_common,
-    positive,
-    read_events,
-    usage_errors,
-    wants_progress,
-)
+from ferrec.cli import common
 from ferrec.cli.models import add_training, make_model, model_folder, parse_param
 from ferrec.cli.splitting import SPLITS_HELP, add_splitting, parse_split
 from ferrec.evaluation import tune
@@ -23,9 +12,9 @@ from ferrec.evaluation.tuning import check_ending
 __all__ = ["add"]
 
 
-def add(commands: Commands) -> None:
+def add(commands: common.Commands) -> None:
     """The command and its options."""
-    parser = add_command(
+    parser = common.add_command(
         commands,
         "tune",
         _run,
@@ -43,27 +32,31 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--metric", default="ndcg@10", metavar="NAME", help="what to improve (default ndcg@10)"
     )
-    parser.add_argument("--trials", type=positive, default=50, metavar="N", help="at most (default 50)")
     parser.add_argument(
-        "--patience", type=positive, metavar="N", help="stop after N trials without a better one"
+        "--trials", type=common.positive, default=50, metavar="N", help="at most (default 50)"
     )
-    parser.add_argument("--timeout", type=positive, metavar="SECONDS", help="start no trial later than this")
+    parser.add_argument(
+        "--patience", type=common.positive, metavar="N", help="stop after N trials without a better one"
+    )
+    parser.add_argument(
+        "--timeout", type=common.positive, metavar="SECONDS", help="start no trial later than this"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the search (default 0)")
     parser.add_argument(
         "--table", metavar="FILE", help="a .parquet, .csv or .json file of all trials, written after each"
     )
-    add_columns(parser)
-    add_common(parser)
+    common.add_columns(parser)
+    common.add_common(parser)
 
 
-def _run(args: argparse.Namespace) -> Answer:
+def _run(args: argparse.Namespace) -> common.Answer:
     model, output, splits = make_model(args), model_folder(args), parse_split(args.split)
     fixed = {parse_param(text)[0] for text in args.param}
-    clock = Clock()
-    with usage_errors():
+    clock = common.Clock()
+    with common.usage_errors():
         if args.table is not None:
             check_ending(Path(args.table))
-        data = read_events(args.events, args)
+        data = common.read_events(args.events, args)
         clock.lap("read")
         found = tune(
             model,
@@ -77,7 +70,7 @@ def _run(args: argparse.Namespace) -> Answer:
             exclude_seen=not args.include_seen,
             seed=args.seed,
             path=args.table,
-            progress=wants_progress(args),
+            progress=common.wants_progress(args),
         )
     clock.lap("tune")
     found.model.save(output)
