@@ -378,15 +378,24 @@ found.append(digest(top_k_product(x, near, 15, threshold=0.01)))
 found.append(digest(top_k_neighbors(x, near, 15, exclude=x, allow=list(range(0, 1300, 3)))))
 print(json.dumps([_rust.simd_level(), found]))
 """
-    answers = {
-        level: python(tmp_path, body, FERREC_SIMD=level) for level in ("portable", "avx2", "avx512", "")
-    }
-    assert answers["portable"][0] == "portable"
-    best = answers[""][0]
-    assert best == _rust.simd_level() or "FERREC_SIMD" in os.environ
-    for level in ("avx2", "avx512"):  # one that the machine lacks falls back on the best
-        assert answers[level][0] in (level, best)
+    answers = {level: python(tmp_path, body, FERREC_SIMD=level) for level in (*_rust.simd_levels, "")}
+    assert answers[""][0] == _rust.simd_levels[-1]
+    assert all(answers[level][0] == level for level in _rust.simd_levels)
     assert all(found == answers["portable"][1] for _, found in answers.values())
+
+
+def test_an_instruction_set_that_is_not_there_is_refused(tmp_path):
+    body = """
+try:
+    import ferrec
+except ValueError as error:
+    import json
+    print(json.dumps(str(error)))
+"""
+    message = said_by(tmp_path, body, FERREC_SIMD="junk")
+    assert message.startswith("FERREC_SIMD: ")
+    assert "portable" in message
+    assert "'junk'" in message or '"junk"' in message
 
 
 # ---------------------------------------------------------------- import and memory

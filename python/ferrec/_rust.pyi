@@ -74,6 +74,7 @@ __all__ = [
     "shifted_ppmi",
     "sign_flips",
     "simd_level",
+    "simd_levels",
     "similarity_features",
     "slim",
     "spread",
@@ -93,6 +94,7 @@ __all__ = [
 __version__: str
 build_profile: str
 measures: list[str]
+simd_levels: list[str]
 metrics: list[str]
 weightings: list[str]
 

@@ -66,12 +66,14 @@ mod x86 {
 fn products(level: Level) {
     let by = black_box(0.5_f32);
     #[cfg(target_arch = "x86_64")]
-    match level {
-        Level::Portable => {}
-        // SAFETY: `main` asks for levels that are available; FMA comes with them on every machine that has AVX2.
-        Level::Avx2 => drop(black_box(unsafe { x86::narrow(STEPS, by) })),
-        // SAFETY: as above.
-        Level::Avx512 => drop(black_box(unsafe { x86::wide(STEPS, by) })),
+    if is_x86_feature_detected!("fma") {
+        match level.name() {
+            // SAFETY: the level proves AVX2, and FMA was just detected.
+            "avx2" => drop(black_box(unsafe { x86::narrow(STEPS, by) })),
+            // SAFETY: the level proves AVX-512.
+            "avx512" => drop(black_box(unsafe { x86::wide(STEPS, by) })),
+            _ => {}
+        }
     }
     let _ = (level, by);
 }
@@ -103,7 +105,7 @@ fn main() {
     println!(
         "{n_queries} queries × {n_items} items × {d} dimensions, {threads} threads, 1e9 operations a second"
     );
-    for level in [Level::Avx2, Level::Avx512].into_iter().filter(|level| level.is_available()) {
+    for level in Level::available().skip(1) {
         let alone = seconds(|| (0..threads).into_par_iter().with_max_len(1).for_each(|_| products(level)));
         let peak = 2.0 * STEPS as f64 * threads as f64 / alone / 1e9;
         let whole = seconds(|| {

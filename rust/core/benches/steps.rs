@@ -124,7 +124,7 @@ fn main() {
         ("codes of 8 bits, integer sums", &|| pairs(&ratings, best, rows)),
         ("  each pair once", &|| pairs(&ratings, best, half)),
         ("  and a dense head", &|| pairs(&ratings, best, None)),
-        ("the same without vector instructions", &|| pairs(&ratings, Level::Portable, None)),
+        ("the same without vector instructions", &|| pairs(&ratings, Level::PORTABLE, None)),
         ("no values at all, a head of bits", &|| pairs(&ones, best, None)),
     ];
     let threads = rayon::current_num_threads();

@@ -485,8 +485,6 @@ mod tests {
     use proptest::prelude::*;
     use proptest::sample::select;
 
-    const LEVELS: [Level; 3] = [Level::Portable, Level::Avx2, Level::Avx512];
-
     /// A matrix with every cell written out.
     #[derive(Debug)]
     struct Table(usize, usize, Vec<Option<f32>>);
@@ -573,7 +571,7 @@ mod tests {
             let packed = PackedProduct::new(&a, &packed, product);
             prop_assert_eq!(&bits(&topk::top_k(&packed, k, &filter, &control).unwrap()), &expected);
             let pruned = Pruned::new(&a, &b, filter.threshold.unwrap()).unwrap();
-            for level in LEVELS.into_iter().filter(|l| l.is_available()) {
+            for level in Level::available() {
                 let found = pruned.top_k_at(level, k, &filter, &work, &control).unwrap();
                 prop_assert_eq!(&bits(&found), &expected, "{:?}", level);
             }

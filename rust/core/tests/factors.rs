@@ -186,7 +186,7 @@ fn lists(ranked: &Ranked) -> Vec<Vec<(i32, f64)>> {
 }
 
 fn levels() -> impl Iterator<Item = Level> {
-    [Level::Portable, Level::Avx2, Level::Avx512].into_iter().filter(|l| l.is_available())
+    Level::available()
 }
 
 /// Quarters: every sum is exact on every level.
@@ -283,7 +283,7 @@ fn errors_name_the_argument() {
     assert!(named(Dense::new("items", &nan, 2, 2).err()).contains("items has 2 values"));
     let (a, b) = (Dense::new("q", &[1.0, 2.0], 1, 2).unwrap(), Dense::new("v", &[1.0], 1, 1).unwrap());
     let filter = Filter::default();
-    let error = top_k_factors_at(Level::Portable, a, b, 1, &filter, &Control::new()).err();
+    let error = top_k_factors_at(Level::PORTABLE, a, b, 1, &filter, &Control::new()).err();
     assert!(named(error).contains("(1, 2)"));
     let x = csr(&[vec![1.0, 2.0]], 2);
     assert!(named(fold_in(&x, b, &Control::new()).err()).contains("2 columns"));

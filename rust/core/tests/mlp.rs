@@ -154,7 +154,7 @@ proptest! {
         prop_assume!(dense + categories > 0);
         let case = case(seed, n, dense, categories, crosses, &hidden);
         let mlp = case.build().unwrap();
-        for level in [Level::Portable, Level::Avx2, Level::Avx512] {
+        for level in Level::available() {
             let scores = case.score(&mlp, level, 0, n);
             for (row, &score) in scores.iter().enumerate() {
                 let truth = case.naive(row);

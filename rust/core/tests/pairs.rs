@@ -112,7 +112,7 @@ fn check(ranked: &Ranked, wanted: &[Vec<f64>], k: usize, what: &str) {
 }
 
 fn levels() -> impl Iterator<Item = Level> {
-    [Level::Portable, Level::Avx2, Level::Avx512].into_iter().filter(|level| level.is_available())
+    Level::available()
 }
 
 fn ranges(n: usize) -> Vec<Option<Ranges>> {
@@ -177,7 +177,7 @@ fn instruction_sets_and_threads_give_the_same_bits() {
                     top_k_similar_at(level, ranges, &x, 9, request, None, &Control::new()).unwrap()
                 })
             };
-            let first = of(Level::Portable, 1);
+            let first = of(Level::PORTABLE, 1);
             for level in levels() {
                 for threads in [1, 2, 5] {
                     assert!(

@@ -642,7 +642,7 @@ impl<const TWO_SUMS: bool> Listed<TWO_SUMS> {
 }
 
 fn levels() -> impl Iterator<Item = Level> {
-    [Level::Portable, Level::Avx2, Level::Avx512].into_iter().filter(|l| l.is_available())
+    Level::available()
 }
 
 /// Wide rows: several tiles, an incomplete last block, more candidates than the buffer holds.
@@ -793,7 +793,7 @@ fn many_ids_and_events_are_the_same_for_any_number_of_threads() {
 fn ties_go_to_the_smaller_column() {
     // Every column has the same score, and there are more than the buffer of candidates holds.
     let scorer = Listed::<false> { rows: vec![(0..3000).map(|c| (c, 0.0)).collect()], n_cols: 3000 };
-    let empty = top_k_at(Level::Portable, &scorer, 5, &Filter::default(), &Control::new()).unwrap();
+    let empty = top_k_at(Level::PORTABLE, &scorer, 5, &Filter::default(), &Control::new()).unwrap();
     assert_eq!(empty.indices, [] as [i32; 0], "scores of 0 are no candidates");
     let a = Csr::new("a", vec![0, 1].into(), vec![0].into(), vec![-2.0].into(), 1).unwrap();
     let columns: Vec<i32> = (0..3000).collect();

@@ -832,8 +832,11 @@ mod _rust {
 
     #[pymodule_init]
     fn init(m: &Bound<'_, PyModule>) -> PyResult<()> {
+        ferrec_core::simd::Level::asked().map_err(super::error::to_python)?;
         m.add("__version__", env!("CARGO_PKG_VERSION"))?;
         m.add("build_profile", if cfg!(debug_assertions) { "debug" } else { "release" })?;
+        let levels: Vec<&str> = ferrec_core::simd::Level::available().map(|level| level.name()).collect();
+        m.add("simd_levels", levels)?;
         m.add("measures", ferrec_core::similarity::Measure::NAMES)?;
         m.add("metrics", ferrec_core::metrics::NAMES)?;
         m.add("weightings", ferrec_core::weight::Weighting::NAMES)

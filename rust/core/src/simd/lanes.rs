@@ -4,6 +4,8 @@
 //! over [`Lanes`]. With FMA a product is not rounded before it is added, without it is: levels differ in the last bits.
 
 use super::Level;
+#[cfg(target_arch = "x86_64")]
+use super::Set;
 
 /// Floats of one value: a cache line.
 pub(crate) const LANES: usize = 16;
@@ -41,12 +43,12 @@ pub(crate) fn run<W: Work>(level: Level, work: W) {
         fn avx512<W: Work>(work: W) {
             work.run::<x86::Avx512>();
         }
-        match level.fused() {
-            Level::Portable => {}
-            // SAFETY: AVX2 with BMI and FMA were just detected.
-            Level::Avx2 => return unsafe { avx2(work) },
-            // SAFETY: so was AVX-512.
-            Level::Avx512 => return unsafe { avx512(work) },
+        match level.fused().0 {
+            Set::Portable => {}
+            // SAFETY: a `Fused` is made only where AVX2 with BMI, and FMA, were detected: `Level::fused`.
+            Set::Avx2 => return unsafe { avx2(work) },
+            // SAFETY: and AVX-512 for this one.
+            Set::Avx512 => return unsafe { avx512(work) },
         }
     }
     let _ = level;

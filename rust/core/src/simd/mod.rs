@@ -7,27 +7,61 @@
 pub(crate) mod lanes;
 pub(crate) mod tile;
 
+use crate::error::{Error, Result};
 use std::sync::OnceLock;
 
-/// Instruction sets with a compiled path of their own. NEON is part of the aarch64 baseline, so that
-/// `Portable` is NEON there.
+/// The variable that chooses a level, to measure and to test.
+const VARIABLE: &str = "FERREC_SIMD";
+
+/// An instruction set that this machine has: a value is the proof that its instructions were detected, since only
+/// this module makes one. What is compiled for an instruction set is reached through such a value, so that no safe
+/// call can run instructions that the machine lacks.
+///
+/// NEON is part of the aarch64 baseline, so that the portable level is NEON there.
+///
+/// ```
+/// use ferrec_core::simd::Level;
+/// assert_eq!(Level::detect("portable"), Some(Level::PORTABLE));
+/// assert_eq!(Level::detect("sse9"), None);
+/// assert!(Level::available().any(|level| level == Level::best()));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
+pub struct Level(Set);
+
+/// The instruction sets with a compiled path of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Set {
     /// What the target's baseline offers: SSE2 on x86-64, NEON on aarch64.
     Portable,
     /// AVX2 with BMI.
+    #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// AVX-512 F, BW, DQ, VL.
+    /// AVX-512 F, BW, DQ, VL, and all of AVX2.
+    #[cfg(target_arch = "x86_64")]
     Avx512,
 }
 
-impl Level {
-    /// Can this machine run it?
-    pub fn is_available(self) -> bool {
+impl Set {
+    const ALL: &[Self] = &[
+        Self::Portable,
+        #[cfg(target_arch = "x86_64")]
+        Self::Avx2,
+        #[cfg(target_arch = "x86_64")]
+        Self::Avx512,
+    ];
+
+    /// Whether the machine has every instruction that [`dispatch`] compiles this set's code for.
+    fn is_available(self) -> bool {
         match self {
             Self::Portable => true,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi2"),
+            Self::Avx2 => {
+                is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("bmi1")
+                    && is_x86_feature_detected!("bmi2")
+                    && is_x86_feature_detected!("lzcnt")
+                    && is_x86_feature_detected!("popcnt")
+            }
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => {
                 Self::Avx2.is_available()
@@ -36,44 +70,78 @@ impl Level {
                     && is_x86_feature_detected!("avx512dq")
                     && is_x86_feature_detected!("avx512vl")
             }
-            #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx2 | Self::Avx512 => false,
         }
     }
 
-    /// The level in force: `FERREC_SIMD` (`portable`, `avx2`, `avx512`) if set and available, else the best.
-    pub fn current() -> Self {
-        static LEVEL: OnceLock<Level> = OnceLock::new();
-        *LEVEL.get_or_init(|| {
-            let best = [Self::Avx512, Self::Avx2].into_iter().find(|l| l.is_available());
-            let best = best.unwrap_or(Self::Portable);
-            let asked = match std::env::var("FERREC_SIMD").as_deref() {
-                Ok("portable") => Self::Portable,
-                Ok("avx2") => Self::Avx2,
-                Ok("avx512") => Self::Avx512,
-                _ => best,
-            };
-            if asked.is_available() { asked } else { best }
+    fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512",
+        }
+    }
+}
+
+/// A level that also multiplies and adds in one instruction, or the portable one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fused(Set);
+
+impl Level {
+    /// The level of the target's baseline, which every machine has.
+    pub const PORTABLE: Self = Self(Set::Portable);
+
+    /// Every level of this machine, the slowest first.
+    pub fn available() -> impl DoubleEndedIterator<Item = Self> {
+        Set::ALL.iter().copied().filter(|set| set.is_available()).map(Self)
+    }
+
+    /// The level of that name, if this machine has it.
+    pub fn detect(name: &str) -> Option<Self> {
+        Self::available().find(|level| level.name() == name)
+    }
+
+    /// The fastest level of this machine.
+    pub fn best() -> Self {
+        Self::available().next_back().unwrap_or(Self::PORTABLE)
+    }
+
+    /// The level that the variable `FERREC_SIMD` names, else the best.
+    ///
+    /// # Errors
+    /// It names a level that this machine does not have.
+    pub fn asked() -> Result<Self> {
+        let Some(name) = std::env::var_os(VARIABLE) else { return Ok(Self::best()) };
+        let name = name.to_string_lossy();
+        if name.is_empty() {
+            return Ok(Self::best());
+        }
+        Self::detect(&name).ok_or_else(|| {
+            let there: Vec<&str> = Self::available().map(Self::name).collect();
+            Error::invalid(VARIABLE, format_args!("this machine has {}, got {name:?}", there.join(", ")))
         })
     }
 
+    /// The level in force, decided at the first call: [`Level::asked`], or the best where that is an error, which
+    /// the bindings have raised before.
+    pub fn current() -> Self {
+        static LEVEL: OnceLock<Level> = OnceLock::new();
+        *LEVEL.get_or_init(|| Self::asked().unwrap_or_else(|_| Self::best()))
+    }
+
     /// The level for code that fuses multiplications with additions: portable where the machine cannot run it.
-    pub(crate) fn fused(self) -> Self {
+    pub(crate) fn fused(self) -> Fused {
         #[cfg(target_arch = "x86_64")]
-        if self.is_available() && is_x86_feature_detected!("fma") {
-            return self;
+        if is_x86_feature_detected!("fma") {
+            return Fused(self.0);
         }
-        let _ = self;
-        Self::Portable
+        Fused(Set::Portable)
     }
 
     /// The name that `FERREC_SIMD` takes.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Portable => "portable",
-            Self::Avx2 => "avx2",
-            Self::Avx512 => "avx512",
-        }
+        self.0.name()
     }
 }
 
@@ -347,13 +415,12 @@ pub(crate) fn dispatch<J: Job>(level: Level, job: J) -> J::Out {
         fn avx512<J: Job>(job: J) -> J::Out {
             job.run(x86::Avx512(()))
         }
-        debug_assert!(level.is_available());
-        match level {
-            // SAFETY: `Level::current` and the tests hand out only levels whose features were detected.
-            Level::Avx2 => return unsafe { avx2(job) },
+        match level.0 {
+            // SAFETY: a `Level` is made only where these features were detected: `Set::is_available`.
+            Set::Avx2 => return unsafe { avx2(job) },
             // SAFETY: as above.
-            Level::Avx512 => return unsafe { avx512(job) },
-            Level::Portable => {}
+            Set::Avx512 => return unsafe { avx512(job) },
+            Set::Portable => {}
         }
     }
     let _ = level;

@@ -5,7 +5,9 @@
 //! not depend on the batch, the number of threads, or the place of the item. With FMA a product is not rounded
 //! before it is added, without it is: the portable level differs from the others in the last bits.
 
-use super::Level;
+#[cfg(target_arch = "x86_64")]
+use super::Set;
+use super::{Fused, Level};
 use std::ops::{Deref, DerefMut};
 
 /// Queries of a tile: with 16 items their sums fill twelve of AVX2's sixteen registers, with 32 twelve of AVX-512's.
@@ -39,7 +41,7 @@ pub(crate) type Tile<const Q: usize> = [[f32; ITEMS]; Q];
 /// The way to compute a tile on this machine.
 #[derive(Clone, Copy)]
 pub(crate) struct Kernel {
-    level: Level,
+    level: Fused,
 }
 
 impl Kernel {
@@ -62,16 +64,16 @@ impl Kernel {
         let d = panels[0].len();
         let (queries, panels) = (queries.map(|q| &q[..d]), panels.map(|items| &items[..d]));
         #[cfg(target_arch = "x86_64")]
-        if self.level == Level::Avx512 {
-            // SAFETY: `new` has seen AVX-512; queries and panels are of one length.
+        if self.level.0 == Set::Avx512 {
+            // SAFETY: the `Fused` proves AVX-512 and FMA; queries and panels are of one length.
             return unsafe { x86::wide(queries, panels, floors, out) };
         }
         let mut bits = [[0; Q]; P];
         for ((bits, out), items) in bits.iter_mut().zip(out).zip(panels) {
-            *bits = match self.level {
+            *bits = match self.level.0 {
                 #[cfg(target_arch = "x86_64")]
-                // SAFETY: `new` has seen AVX2 and FMA; queries and items are of one length.
-                Level::Avx2 => unsafe { x86::narrow(queries, items, floors, out) },
+                // SAFETY: the `Fused` proves AVX2 and FMA; queries and items are of one length.
+                Set::Avx2 => unsafe { x86::narrow(queries, items, floors, out) },
                 _ => portable(queries, items, floors, out),
             };
         }
