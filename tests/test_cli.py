@@ -164,7 +164,7 @@ def test_recommend_equals_the_api(
     result = answer(*words, cwd=tmp_path, process=block == 7)
     table = parquet.read_table(tmp_path / "r.parquet")
     assert table.equals(model.recommend(n=4).to_arrow())
-    assert result["users"] == 300 and result["rows"] == table.num_rows and result["output"] == "r.parquet"
+    assert result["users"] == 300 and result["rows"] == table.num_rows and result["path"] == "r.parquet"
     assert [file.name for file in tmp_path.iterdir()] == ["r.parquet"]
 
 

@@ -308,13 +308,13 @@ class Recommendations:
 
         Raises
         ------
-        MissingExtraError
-            polars is not installed.
+        ValueError, MissingExtraError
+            As `to_arrow`, of polars.
 
         Examples
         --------
-        >>> items = Ids.from_values(["jam", "tea"])
-        >>> Recommendations(np.array([7]), items, [0, 2], [1, 0], [2, 1]).to_polars().rows()
+        >>> recs = Recommendations(np.array([7]), Ids.from_values(["jam", "tea"]), [0, 2], [1, 0], [2, 1])
+        >>> recs.to_polars().rows()
         [(7, 'tea', 2.0, 1), (7, 'jam', 1.0, 2)]
         """
         polars = require("polars", "dev")

@@ -117,10 +117,8 @@ def probability_metrics(
 
     Parameters
     ----------
-    labels : array-like of bool or of 0 and 1, shape (n,)
-        What happened.
-    probabilities : array-like of float, shape (n,)
-        What was predicted, from 0 to 1.
+    labels, probabilities : array-like, shape (n,)
+        What happened and what was predicted, as in `Calibration.of`.
     threshold : float, default 0.5
         From which probability on it counts as a yes.
     bins : int, default 10

@@ -100,10 +100,8 @@ class FeatureSet(Estimator[FeatureSetState]):
 
         Raises
         ------
-        DataError
-            The data lacks what a feature needs: times, or a column of a table.
-        TypeError, ValueError
-            `features` are no features, or two have a column of the same name, or a parameter makes no sense.
+        DataError, TypeError, ValueError
+            As `Feature.fit`; `features` are no features, or two have a column of the same name.
         """
         for feature in self.features:
             if not isinstance(feature, Feature):
@@ -128,7 +126,7 @@ class FeatureSet(Estimator[FeatureSetState]):
         Returns
         -------
         dict of str to ndarray of float32, shape (len(candidates),)
-            By the `names`; finite.
+            Of all features, by the `names`; finite.
 
         Raises
         ------

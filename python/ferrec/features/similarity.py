@@ -11,7 +11,7 @@ from ferrec.data.candidates import Candidates
 from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
 from ferrec.errors import DataError
-from ferrec.features.base import Column, Feature, FeatureState
+from ferrec.features.base import Column, Feature, FeatureState, StateT
 from ferrec.io.arrays import unit_vectors
 from ferrec.kernels.arguments import as_int
 from ferrec.models import ItemKNN, Recommender
@@ -23,6 +23,17 @@ from ferrec.models.state import ItemItem, UserItem
 _STATISTICS = ("max", "mean", "sum", "last")
 
 
+class _ToLastItems(Feature[StateT]):
+    """What both say of a candidate and the user's last items."""
+
+    name: str
+
+    @property
+    def names(self) -> list[str]:
+        """The names of its columns."""
+        return [f"{self.name}_{statistic}" for statistic in _STATISTICS]
+
+
 @dataclass(frozen=True, eq=False)
 class SimilarityState(FeatureState):
     """The last items of each user, with their order as values, and what is near each item."""
@@ -31,7 +42,7 @@ class SimilarityState(FeatureState):
     similarity: ItemItem
 
 
-class ItemSimilarity(Feature[SimilarityState]):
+class ItemSimilarity(_ToLastItems[SimilarityState]):
     """How similar the candidate is to the last items of the user: ``<name>_max``, ``_mean``, ``_sum``, ``_last``.
 
     The similarities are those of a neighbourhood model; items that are no neighbours have 0. ``_max`` is at least
@@ -71,11 +82,6 @@ class ItemSimilarity(Feature[SimilarityState]):
         self.last = last
         self.name = name
 
-    @property
-    def names(self) -> list[str]:
-        """The names of its columns."""
-        return [f"{self.name}_{statistic}" for statistic in _STATISTICS]
-
     def learn(self, data: Interactions) -> SimilarityState:
         model = ItemKNN() if self.model is None else self.model
         if not isinstance(model, ItemNeighbors):
@@ -103,7 +109,7 @@ class EmbeddingState(FeatureState):
             raise DataError(f"vectors: {len(self.vectors)} values cannot belong to {self.n_items} items")
 
 
-class EmbeddingSimilarity(Feature[EmbeddingState]):
+class EmbeddingSimilarity(_ToLastItems[EmbeddingState]):
     """The cosine of the candidate's vector with those of the user's last items; columns as of `ItemSimilarity`.
 
     Parameters
@@ -111,10 +117,8 @@ class EmbeddingSimilarity(Feature[EmbeddingState]):
     model : ALS, PureSVD, BiasedMF or another model of vectors
         A fresh one with its parameters is fitted on the past. The inner product of the user's vector with the
         candidate's is what the model itself gives as a retriever, or as a `ModelScore`.
-    last : int, optional
+    last, name
         As in `ItemSimilarity`.
-    name : str
-        The beginning of the columns' names.
 
     Examples
     --------
@@ -131,11 +135,6 @@ class EmbeddingSimilarity(Feature[EmbeddingState]):
         self.model = model
         self.last = last
         self.name = name
-
-    @property
-    def names(self) -> list[str]:
-        """The names of its columns."""
-        return [f"{self.name}_{statistic}" for statistic in _STATISTICS]
 
     def learn(self, data: Interactions) -> EmbeddingState:
         if not isinstance(self.model, FactorModel):

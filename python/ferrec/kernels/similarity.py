@@ -158,10 +158,8 @@ def top_k_product(
 
     Raises
     ------
-    ValueError, TypeError
-        The shapes do not fit, or an argument makes no sense.
-    MemoryError
-        There is no room for an answer of so many entries.
+    ValueError, TypeError, MemoryError
+        As `top_k_similar`.
 
     Examples
     --------
@@ -218,10 +216,8 @@ def top_k_neighbors(
 
     Raises
     ------
-    ValueError, TypeError
-        The shapes do not fit, or an argument makes no sense.
-    MemoryError
-        There is no room for an answer of so many entries.
+    ValueError, TypeError, MemoryError
+        As `top_k_similar`.
 
     Examples
     --------

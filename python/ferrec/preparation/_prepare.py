@@ -163,11 +163,11 @@ class Prepare(Estimator[State]):
 
         Raises
         ------
+        ValueError, TypeError
+            A parameter makes no sense.
         DataError
             A column is missing, repeated, or cannot be read; something is missing where the policy is
             ``"error"``; an event type has no weight. The message names the column, how many rows and the first.
-        ValueError, TypeError
-            A parameter makes no sense.
         MissingExtraError
             pyarrow or narwhals is not installed (extra ``parquet``).
         """
@@ -327,7 +327,7 @@ class Prepare(Estimator[State]):
         Parameters
         ----------
         path : path
-            The folder.
+            A new folder, or one with an older preparation.
 
         Raises
         ------

@@ -154,12 +154,12 @@ class Hybrid(Recommender[HybridState]):
 
         Raises
         ------
+        TypeError, ValueError
+            A parameter makes no sense, or the data are no `Interactions`.
         DataError
             The two are not of one split; none of the proposals came true; or there is too little to split.
         MissingExtraError
             The ranker needs a package that is not installed; says which extra brings it.
-        TypeError, ValueError
-            A parameter makes no sense, or the data are no `Interactions`.
 
         Examples
         --------

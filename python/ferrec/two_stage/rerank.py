@@ -130,10 +130,8 @@ def calibrate(
     ----------
     candidates : Candidates
         The pairs to choose from; their queries bring the histories.
-    scores : array-like of float, shape (len(candidates),)
-        A ranker's, finite.
-    n : int
-        Items for each query, at least 1.
+    scores, n, n_threads
+        As in `mmr`.
     categories : Categories, Lists, or sparse matrix of shape (n_items, n_categories)
         What the items are: a column of `Interactions.item_table`, or a matrix of weights that are not negative. An
         item in several categories counts for each in proportion.
@@ -141,8 +139,6 @@ def calibrate(
         0 leaves the order of the scores, 1 looks at nothing but the categories.
     smoothing : float in (0, 1)
         Keeps the divergence finite where a category is not in the list yet.
-    n_threads : int, optional
-        By default what CPU affinity and cgroup quota allow.
 
     Returns
     -------

@@ -252,19 +252,9 @@ class ContentKNN(NeighborScores[ContentState]):
         return Explanation(user, item, whole.score, base, state.names.decode(at[order]), exactly[order])
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to a folder, as any model; an encoder, which is code, stays behind with a warning.
+        """Write the model to a folder as `Recommender.save` does; an encoder, which is code, stays behind.
 
-        The loaded model recommends as this one does. To fit it anew, set its `encoder` again.
-
-        Parameters
-        ----------
-        path : path
-            The folder.
-
-        Raises
-        ------
-        NotFittedError, FileExistsError
-            As any model.
+        A warning says so. The loaded model recommends as this one does; to fit it anew, set its `encoder` again.
         """
         model, frozen = self, self.frozen
         if frozen.encoder is not None:

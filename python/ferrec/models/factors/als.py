@@ -56,6 +56,11 @@ class ALS(FactorModel[UserFactorState]):
     n_threads : int, optional
         By default what CPU affinity and cgroup quota allow.
 
+    See Also
+    --------
+    BiasedMF : Factors of ratings.
+    ferrec.kernels.als : The kernel.
+
     Examples
     --------
     >>> import ferrec

@@ -60,6 +60,11 @@ class BiasedMF(FactorModel[BiasedMFState]):
     n_threads : int, optional
         By default what CPU affinity and cgroup quota allow.
 
+    See Also
+    --------
+    ALS : Factors of implicit feedback.
+    Bias : The biases alone.
+
     Examples
     --------
     >>> import ferrec

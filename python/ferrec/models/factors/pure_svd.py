@@ -39,6 +39,11 @@ class PureSVD(FactorModel[FactorState]):
     n_threads : int, optional
         By default what CPU affinity and cgroup quota allow.
 
+    See Also
+    --------
+    ALS : Factors that weigh what is and what is not in the data.
+    ferrec.kernels.truncated_svd : The decomposition.
+
     Examples
     --------
     >>> import ferrec

@@ -1,17 +1,15 @@
 """Item-based neighbourhood model."""
 
-from typing import ClassVar
-
 from ferrec import _rust
 from ferrec.io.progress import Callback
 from ferrec.kernels.handles import CsrParts
 from ferrec.kernels.similarity import similar_parts
 from ferrec.kernels.weights import weighted
 from ferrec.models.item_neighbors import ItemNeighbors
-from ferrec.models.search_space import Choice, Float, Int, SearchSpace
+from ferrec.models.neighbors.parameters import NeighborParameters
 
 
-class ItemKNN(ItemNeighbors):
+class ItemKNN(NeighborParameters, ItemNeighbors):
     """Recommends what is similar to what the user has touched (Sarwar et al., WWW 2001; Deshpande & Karypis,
     TOIS 2004).
 
@@ -48,33 +46,7 @@ class ItemKNN(ItemNeighbors):
     [('milk', 0.8164966106414795)]
     """
 
-    search_space: ClassVar[SearchSpace] = {
-        "k": Int(10, 1000, log=True),
-        "measure": Choice("cosine", "jaccard", "dice"),
-        "shrink": Float(0.0, 100.0),
-        "weighting": Choice(None, "tfidf", "bm25"),
-    }
-
-    def __init__(
-        self,
-        *,
-        k: int = 100,
-        measure: str = "cosine",
-        shrink: float = 0.0,
-        alpha: float | None = None,
-        beta: float | None = None,
-        weighting: str | None = None,
-        n_threads: int | None = None,
-    ) -> None:
-        self.k = k
-        self.measure = measure
-        self.shrink = shrink
-        self.alpha = alpha
-        self.beta = beta
-        self.weighting = weighting
-        self.n_threads = n_threads
-
     def _similarity(self, x: _rust.Csr, callback: Callback | None) -> CsrParts:
         x = weighted("data", x, self.weighting, self._threads(), axis="items")
-        numbers = {"shrink": self.shrink, "alpha": self.alpha, "beta": self.beta}
-        return similar_parts(x, None, self.k, self.measure, "items", self._threads(), callback, **numbers)
+        threads = self._threads()
+        return similar_parts(x, None, self.k, self.measure, "items", threads, callback, **self._numbers())

@@ -1,7 +1,7 @@
 """User-based neighbourhood model."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,7 @@ from ferrec.kernels.weights import weighted
 from ferrec.models.base import ExplanationParts, Recommender
 from ferrec.models.explanation import COMMON_ONLY, by_items_in_common
 from ferrec.models.lookup import top_of_rows
-from ferrec.models.neighbors.item_knn import ItemKNN
-from ferrec.models.search_space import SearchSpace
+from ferrec.models.neighbors.parameters import NeighborParameters
 from ferrec.models.state import State, UserUser
 
 _WALKS = ("p3alpha", "rp3beta")
@@ -31,7 +30,7 @@ class UserKNNState(State):
     similarity: UserUser
 
 
-class UserKNN(Recommender[UserKNNState]):
+class UserKNN(NeighborParameters, Recommender[UserKNNState]):
     """Recommends what similar users have touched (Resnick et al., CSCW 1994).
 
     The score of item i is the sum over the user's k most similar users v of similarity(u, v) · weight(v, i).
@@ -63,27 +62,6 @@ class UserKNN(Recommender[UserKNNState]):
 
     state_type = UserKNNState
 
-    search_space: ClassVar[SearchSpace] = ItemKNN.search_space
-
-    def __init__(
-        self,
-        *,
-        k: int = 100,
-        measure: str = "cosine",
-        shrink: float = 0.0,
-        alpha: float | None = None,
-        beta: float | None = None,
-        weighting: str | None = None,
-        n_threads: int | None = None,
-    ) -> None:
-        self.k = k
-        self.measure = measure
-        self.shrink = shrink
-        self.alpha = alpha
-        self.beta = beta
-        self.weighting = weighting
-        self.n_threads = n_threads
-
     def _weighted(self, name: str, x: _rust.Csr, reference: _rust.Csr | None = None) -> _rust.Csr:
         return weighted(name, x, self.weighting, self._threads(), reference=reference)
 
@@ -92,8 +70,7 @@ class UserKNN(Recommender[UserKNNState]):
         queries, n_threads = None, self._threads()
         if newcomers is not None:
             queries = self._weighted("history", newcomers, x)
-        numbers = {"shrink": self.shrink, "alpha": self.alpha, "beta": self.beta}
-        known = self._weighted("data", x)
+        known, numbers = self._weighted("data", x), self._numbers()
         parts = similar_parts(known, queries, self.k, self.measure, "users", n_threads, callback, **numbers)
         return _rust.Csr(*parts, x.shape[0], name="similarity")
 
