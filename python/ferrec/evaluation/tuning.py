@@ -172,7 +172,7 @@ def tune(
     n_trials : int, default 50
         At most.
     space : mapping of str to Int, Float or Choice, optional
-        What to try, from `ferrec.models.search_space`; by default what the model declares as its ``search_space``.
+        What to try, from `ferrec.models`; by default what the model declares as its ``search_space``.
     patience : int, optional
         Stop after so many trials without a better one.
     timeout : float, optional
@@ -211,7 +211,7 @@ def tune(
     Examples
     --------
     >>> import ferrec
-    >>> from ferrec.models.search_space import Choice
+    >>> from ferrec.models import Choice
     >>> from ferrec.testing import checkerboard
     >>> found = ferrec.tune(
     ...     ferrec.ItemKNN, checkerboard(), 3, "hit_rate@3", n_trials=2, space={"k": Choice(1, 5)}

@@ -38,12 +38,23 @@ def as_csr(x: Matrix, name: str = "x") -> _rust.Csr:
     name
         The argument's name in errors.
 
+    Returns
+    -------
+    Csr
+        Frozen: rows of ascending columns, values of float32, all finite.
+
     Raises
     ------
     TypeError
         `x` is not a sparse matrix of real numbers.
     ValueError
         A dimension or column id exceeds int32, a value is not finite in float32, or the parts are inconsistent.
+
+    Examples
+    --------
+    >>> handle = as_csr(scipy.sparse.csr_array([[0.0, 2.0], [1.0, 0.0]]))
+    >>> handle.shape, handle.nnz
+    ((2, 2), 2)
     """
     if isinstance(x, _rust.Csr):
         return x
@@ -87,7 +98,25 @@ def _int32(name: str, indices: NDArray[Any], n_cols: int) -> NDArray[np.int32]:
 
 
 def to_scipy(parts: _rust.Csr | CsrParts, shape: tuple[int, int] | None = None) -> Csr:
-    """A `csr_array` of a handle (read-only views) or of a kernel's parts, sharing the memory of the values."""
+    """A `csr_array` of a handle (read-only views) or of a kernel's parts, sharing the memory of the values.
+
+    Parameters
+    ----------
+    parts : Csr, or (indptr, indices, data)
+        The handle, or what a kernel or `Recommender.rank` returned.
+    shape : (int, int), optional
+        Of the parts; a handle knows its own.
+
+    Returns
+    -------
+    csr_array of float32
+
+    Examples
+    --------
+    >>> to_scipy(as_csr(scipy.sparse.csr_array([[0.0, 2.0], [1.0, 0.0]]))).toarray()
+    array([[0., 2.],
+           [1., 0.]], dtype=float32)
+    """
     if isinstance(parts, _rust.Csr):
         shape, parts = parts.shape, parts.parts()
     assert shape is not None

@@ -52,30 +52,157 @@ class Recommender(Estimator[StateT], ABC):
     """Whether a user's history decides what is recommended. Baselines say False: the accuracy check of
     `ferrec.testing` leaves them out."""
 
-    # -- the four hooks of a model, and two that it may have ------------------------------------------------
+    # -- the hooks: what a model writes ---------------------------------------------------------------------
+    # Each runs on a copy that has the parameters of the fit (`frozen`), whatever the caller's model has now.
 
     @abstractmethod
     def learn(self, data: Interactions, callback: Callback | None) -> StateT:
-        """Learn from the data, after checking the parameters."""
+        """Learn from the data, after checking the parameters.
+
+        Parameters
+        ----------
+        data : Interactions
+            Not to be changed. ``data.matrix`` is a SciPy view of users × items.
+        callback : callable or None
+            Told ``(done, total)`` as the work goes on; what it raises must end the fit.
+
+        Returns
+        -------
+        State
+            Of the class `state_type`: everything that the other hooks need.
+
+        Raises
+        ------
+        ValueError, TypeError
+            A parameter makes no sense.
+        DataError
+            The model cannot learn from these data.
+        """
 
     @abstractmethod
     def rank(
         self, state: StateT, queries: Queries, n: int, chosen: Filter, callback: Callback | None
     ) -> CsrParts:
-        """The best n items for each query."""
+        """Rank the best n items for each query.
+
+        May run in several threads at once.
+
+        Parameters
+        ----------
+        state : State
+            What `learn` returned.
+        queries : Queries
+            Users of the fitted data, or newcomers.
+        n : int
+            At least 1.
+        chosen : Filter
+            What may not, or only may, be recommended. Histories are excluded only where it says so.
+        callback : callable or None
+            As in `learn`, in queries.
+
+        Returns
+        -------
+        indptr : ndarray of int64, shape (len(queries) + 1,)
+            Where the list of each query begins and ends.
+        items : ndarray of int32
+            Codes: score descending, then code ascending; at most n for each query, none twice.
+        scores : ndarray of float32
+            Finite, and for a query the same in whatever block it comes.
+        """
 
     @abstractmethod
     def score_pairs(self, state: StateT, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
-        """The score at each entry of `pairs` (queries × items)."""
+        """Score given pairs: what `rank` gives them, to the last bit.
 
-    @abstractmethod
+        May run in several threads at once.
+
+        Parameters
+        ----------
+        state, queries
+            As in `rank`.
+        pairs : Csr, queries × items
+            The pairs to score: its entries, row after row, whatever their values.
+
+        Returns
+        -------
+        ndarray of float32, shape (pairs.nnz,)
+            Finite; 0 where the model has nothing to go by.
+        """
+
     def explain_parts(self, state: StateT, queries: Queries, item: int) -> ExplanationParts:
-        """What the score of the one query for the item is made of."""
+        """Decompose a score into contributions of the history. A model need not have this.
+
+        Parameters
+        ----------
+        state : State
+            What `learn` returned.
+        queries : Queries
+            One query.
+        item : int
+            A code.
+
+        Returns
+        -------
+        base : float
+            What does not come from the history.
+        items : ndarray of int32
+            Codes of items of the history.
+        contributions : ndarray of float64
+            Of each; with `base` they sum to the score but for rounding.
+
+        Raises
+        ------
+        UnsupportedError
+            The model cannot, as by default.
+        """
+        raise UnsupportedError(f"{type(self).__name__} does not explain its scores; ItemKNN does")
 
     def rank_similar_items(self, state: StateT, codes: NDArray[np.int32], n: int) -> CsrParts:
+        """Rank the n items most similar to each of some items. A model need not have this.
+
+        Parameters
+        ----------
+        state : State
+            What `learn` returned.
+        codes : ndarray of int32
+            The items asked about.
+        n : int
+            At least 1.
+
+        Returns
+        -------
+        indptr, items, scores
+            As `rank` returns; an item is not in its own list.
+
+        Raises
+        ------
+        UnsupportedError
+            The model knows no similarity of items, as by default.
+        """
         raise UnsupportedError(f"{type(self).__name__} knows no similarity of items; ItemKNN does")
 
     def rank_similar_users(self, state: StateT, codes: NDArray[np.int32], n: int) -> CsrParts:
+        """Rank the n users most similar to each of some users. A model need not have this.
+
+        Parameters
+        ----------
+        state : State
+            What `learn` returned.
+        codes : ndarray of int32
+            The users asked about.
+        n : int
+            At least 1.
+
+        Returns
+        -------
+        indptr, users, scores
+            As `rank` returns; a user is not in the own list.
+
+        Raises
+        ------
+        UnsupportedError
+            The model knows no similarity of users, as by default.
+        """
         raise UnsupportedError(f"{type(self).__name__} knows no similarity of users; UserKNN does")
 
     # -- the estimator's contract ---------------------------------------------------------------------------
@@ -297,6 +424,8 @@ class Recommender(Estimator[StateT], ABC):
         ------
         UnknownIdError
             The user or the item is not in the fitted data.
+        UnsupportedError
+            The model does not explain its scores.
         """
         state, frozen = self.state, self.frozen
         code = int(state.items.encode(listed([item]), name="item")[0])

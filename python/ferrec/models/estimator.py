@@ -176,6 +176,16 @@ def clone(estimator: EstimatorT) -> EstimatorT:
     Estimators among the parameters are cloned too, also within lists, tuples and mappings; arrays are copied.
     Anything else is shared, since it may be code or of any size: the encoder of a `ContentKNN`, for example.
 
+    Parameters
+    ----------
+    estimator : Estimator
+        A model, ranker, feature; fitted or not.
+
+    Returns
+    -------
+    Estimator
+        Of the same class.
+
     Examples
     --------
     >>> import ferrec

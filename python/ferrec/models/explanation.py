@@ -74,7 +74,7 @@ class HybridExplanation(Explanation):
         The contribution of each column, greatest first: Shapley values, estimated. With `average` they sum to the
         score, but for rounding.
     retrievers : dict of str to Explanation
-        Why each retriever scores the item as it does, in its own unit.
+        Why each retriever scores the item as it does, in its own unit; those that explain nothing are left out.
     """
 
     average: float

@@ -56,7 +56,34 @@ ItemRows: TypeAlias = Annotated[NDArray[np.float32], Rows("items")]
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """What `fit` learned; every model adds its own fields. Saved and loaded field by field."""
+    """What `fit` learned; every model adds its own fields. Saved and loaded field by field.
+
+    A subclass is a frozen dataclass, ``@dataclass(frozen=True, eq=False)``, whose fields have types that can be
+    saved: see `ferrec.models`.
+
+    Attributes
+    ----------
+    users, items : Ids
+        Of the data: what codes stand for.
+    seen : Csr, users × items
+        The histories: what is excluded, and what queries of known users hold.
+
+    See Also
+    --------
+    PerItem, PerUser, UserItem, ItemItem : types of fields that say what their dimensions are.
+
+    Examples
+    --------
+    >>> import ferrec
+    >>> from ferrec.models import PerItem
+    >>> @dataclass(frozen=True, eq=False)
+    ... class Prices(State):
+    ...     prices: PerItem
+    >>> data = ferrec.Interactions.from_arrays([1, 1, 2], ["tea", "milk", "tea"])
+    >>> Prices(data.users, data.items, data.csr, np.ones(3, np.float32))
+    Traceback (most recent call last):
+    ferrec.errors.DataError: prices has shape (3,), but its items are (2,)
+    """
 
     users: Ids
     items: Ids

@@ -1,6 +1,7 @@
 """Two stages: several models propose a few hundred items to each user, and a ranker puts them in order."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, TypeAlias
 
@@ -12,7 +13,7 @@ from ferrec.data import splits
 from ferrec.data.candidates import Candidates
 from ferrec.data.interactions import Events, Interactions
 from ferrec.data.queries import Queries
-from ferrec.errors import DataError
+from ferrec.errors import DataError, UnsupportedError
 from ferrec.features import Feature, FeatureSet, defaults
 from ferrec.io.arrays import joined
 from ferrec.io.progress import Callback, bar
@@ -371,8 +372,8 @@ class Hybrid(Recommender[HybridState]):
         average, columns = self._columns(state, queries, code)
         retrievers = {}
         for name, model in state.retrieval.fitted.items():
-            why = model.explain(user, item) if history is None else model.explain(user, item, history=history)
-            retrievers[name] = why
+            with suppress(UnsupportedError):
+                retrievers[name] = model.explain(user, item, history=history)
         ordered = dict(sorted(columns.items(), key=lambda entry: -entry[1]))
         return HybridExplanation(
             **{name: getattr(plain, name) for name in ("user", "item", "score", "base", "items", "parts")},
@@ -393,7 +394,10 @@ class Hybrid(Recommender[HybridState]):
         average, columns = self._columns(state, queries, item)
         shares = np.zeros(len(state.items))
         for name, model in state.retrieval.fitted.items():
-            base, items, parts = model.frozen.explain_parts(model.state, queries, item)
+            try:
+                base, items, parts = model.frozen.explain_parts(model.state, queries, item)
+            except UnsupportedError:  # what its columns add stays in the base
+                continue
             sizes = np.abs(parts)
             whole = abs(base) + sizes.sum()
             if whole > 0:
