@@ -1,4 +1,4 @@
-"""The README is run: its Python as it stands, and the commands it names exist."""
+"""The README is run: its Python as it stands, and the commands it names exist; so is write-your-own.md."""
 
 import re
 import subprocess
@@ -27,6 +27,17 @@ def test_python_of_the_readme_runs(at, tmp_path):
     for line, expected in re.findall(r"print\((.*)\)\s+# (\[.*\])", code):
         pattern = re.escape(expected).replace("…", r"\d*")
         assert re.search(pattern, done.stdout), f"{line} printed {done.stdout!r}, not {expected}"
+
+
+def test_python_of_write_your_own_runs(tmp_path):
+    """The blocks of the page, one after another, as one script."""
+    pytest.importorskip("optuna")
+    page = (ROOT / "docs" / "write-your-own.md").read_text()
+    script = tmp_path / "page.py"
+    script.write_text("\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL)))
+    command = [sys.executable, "-W", "error", script]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
 
 
 def test_commands_of_the_readme_exist():

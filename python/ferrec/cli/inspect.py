@@ -1,6 +1,8 @@
 """`ferrec inspect`: what a saved model is."""
 
 import argparse
+from collections.abc import Mapping
+from typing import Any
 
 from ferrec.cli.common import Answer, Commands, add_command
 from ferrec.cli.models import add_model
@@ -39,8 +41,11 @@ def _run(args: argparse.Namespace) -> Answer:
         ("checksum", info["checksum"] + (" (verified)" if info["verified"] else "")),
         ("size", f"{info['bytes']:,} bytes"),
     ]
-    rows += [
-        (f"  {name}", f"{entry['dtype']} × {'×'.join(map(str, entry['shape']))}, {entry['bytes']:,} bytes")
-        for name, entry in info["files"].items()
-    ]
+    rows += [(f"  {name}", _described(entry)) for name, entry in info["files"].items()]
     return info, "\n".join(aligned(rows))
+
+
+def _described(entry: Mapping[str, Any]) -> str:
+    """An array, or the index of a model that is part of this one, or another file."""
+    size = f"{entry['bytes']:,} bytes"
+    return f"{entry['dtype']} × {'×'.join(map(str, entry['shape']))}, {size}" if "dtype" in entry else size

@@ -14,6 +14,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import NoReturn
 
 from ferrec.cli.common import Stopped, UsageError, plain
@@ -58,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with _termination() as received, warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
+            _import(args.modules)
             result, text = args.run(args)
             if args.json:
                 result = {"command": args.command, **result}
@@ -80,6 +82,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _fail(str(error), 1)
         except MemoryError as error:
             return _fail(f"out of memory {error}".strip(), 1)
+
+
+def _import(modules: Sequence[str]) -> None:
+    """Import what defines models of the user's own."""
+    for name in modules:
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise UsageError(f"--import: {error}; is its folder in PYTHONPATH?") from None
 
 
 def _fail(message: str, code: int) -> int:

@@ -7,6 +7,7 @@ from ferrec.evaluation._ratings import evaluate_ratings
 from ferrec.evaluation._report import report
 from ferrec.evaluation._results import Comparison, Evaluation, Hits
 from ferrec.evaluation._significance import Difference, Significance
+from ferrec.evaluation.custom import Judged, add_metric
 from ferrec.evaluation.tuning import Trial, Tuning, tune
 
 __all__ = [
@@ -17,9 +18,11 @@ __all__ = [
     "Evaluation",
     "Fold",
     "Hits",
+    "Judged",
     "Significance",
     "Trial",
     "Tuning",
+    "add_metric",
     "compare",
     "cross_validate",
     "evaluate",

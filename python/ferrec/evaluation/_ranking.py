@@ -78,6 +78,8 @@ def evaluate(
         ``popularity_lift``, that against the items the user had, less 1; ``coverage``, the share of the model's
         items in the lists of all users counted; ``gini``, how unevenly these lists use them.
 
+        Your own: whatever `add_metric` has given a name.
+
         Of all scores: ``auc`` (no cut-off), the share of other items that score below a true one;
         ``sampled_auc@n``, the same against n others drawn at random.
     exclude_seen : bool

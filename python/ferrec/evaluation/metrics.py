@@ -34,7 +34,8 @@ WHOLE = ("coverage", "gini")
 """One number of all lists together."""
 RATINGS = ("rmse", "mae", "mse")
 """Errors of predicted ratings; `evaluate_ratings` computes them."""
-LOWER_IS_BETTER = (*RATINGS, "gini", "popularity", "popularity_lift")
+LOWER_IS_BETTER = {*RATINGS, "gini", "popularity", "popularity_lift"}
+"""What `tune` minimizes; `add_metric` adds to it."""
 
 _PAIRS = 1 << 22
 """Pairs scored at once for AUC, roughly: what bounds the memory."""
@@ -243,6 +244,6 @@ PER_LIST: dict[str, Function] = {
     "popularity": _popularity,
     "popularity_lift": _popularity_lift,
 }
-"""Those of each list, by its items."""
+"""Those of each list, by its items; `add_metric` adds to them."""
 
 _OF_SCORES: dict[str, Function] = {"auc": _auc, "sampled_auc": _sampled_auc}

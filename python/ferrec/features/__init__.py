@@ -13,13 +13,14 @@ one is a class in a file here and a line in `__all__`; `ferrec.load` finds it by
 array([0.693, 0.693, 0.693, 0.693], dtype=float32)
 """
 
+import inspect
 from typing import Any
 
 from ferrec.features._defaults import defaults
 from ferrec.features.activity import ItemPopularity, ItemStatistics, UserActivity, UserStatistics
 from ferrec.features.affinity import CategoryAffinity, NumberAffinity
 from ferrec.features.attributes import ItemCategory, ItemNumber, UserCategory, UserNumber
-from ferrec.features.base import Feature, ItemFeature, UserFeature
+from ferrec.features.base import Feature, FeatureState, ItemFeature, UserFeature
 from ferrec.features.feature_set import FeatureSet
 from ferrec.features.recency import ItemRecency, PairHistory, UserRecency
 from ferrec.features.similarity import EmbeddingSimilarity, ItemSimilarity, ModelScore
@@ -30,6 +31,7 @@ __all__ = [
     "EmbeddingSimilarity",
     "Feature",
     "FeatureSet",
+    "FeatureState",
     "ItemCategory",
     "ItemFeature",
     "ItemNumber",
@@ -49,10 +51,9 @@ __all__ = [
     "defaults",
 ]
 
-_BASES = (Feature, ItemFeature, UserFeature)
 FEATURES: dict[str, type[Estimator[Any]]] = {
-    name: globals()[name]
-    for name in __all__
-    if isinstance(globals()[name], type) and globals()[name] not in _BASES
+    name: kind
+    for name, kind in ((name, globals()[name]) for name in __all__)
+    if isinstance(kind, type) and issubclass(kind, Estimator) and not inspect.isabstract(kind)
 }
 """Every feature, and the set of features, by its class name."""

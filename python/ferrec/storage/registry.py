@@ -127,10 +127,11 @@ def find(name: object) -> type[Storable]:
             import_module(module)
     if name in _classes:
         return _classes[name]
-    module, colon, kind = name[:200].partition(":")
-    if colon:
-        raise ModelFileError(
-            f"model: unknown class {kind!r}; import {module}, which defines it, before you load"
-        )
+    module, _, kind = name.partition(":")
+    if kind and len(name) <= 200 and all(part.isidentifier() for part in module.split(".")):
+        hint = f"import {module}, which defines it, before you load (ferrec --import {module} on the command line)"
+        if module == "__main__":
+            hint = "it was defined in a script or notebook: define it again before you load"
+        raise ModelFileError(f"model: unknown class {kind!r}; {hint}")
     known = sorted(one for one in _classes if ":" not in one)
     raise ModelFileError(f"model: unknown name {name[:80]!r}; there are {', '.join(known)}")
