@@ -248,23 +248,23 @@ def test_parameters_of_parts_count_at_the_next_fit():
     model = ferrec.Hybrid(
         retrievers=[ferrec.ItemKNN(k=5), ferrec.Popularity()],
         features=[ferrec.features.ItemPopularity()],
-        ranker=ferrec.ReciprocalRankFusion(k=1.0),
-        candidates=5,
+        ranker=ferrec.ReciprocalRankFusion(rank_constant=1.0),
+        n_candidates=5,
     ).fit(sample())
     before, digest = model.recommend(n=5).to_lists(), checksum(model)
     why = model.explain(model.users.values[0], model.items.values[0])
-    model.set_params(ranker__k=1e6, candidates=9, block_size=1)
+    model.set_params(ranker__rank_constant=1e6, n_candidates=9, block_size=1)
     model.retrievers[0].set_params(k=1)
     model.retrievers.pop()
     assert model.recommend(n=5).to_lists() == before and checksum(model) == digest
     assert model.explain(model.users.values[0], model.items.values[0]).columns == why.columns
-    assert model.frozen.ranker.k == 1.0 and len(model.frozen.retrievers) == 2
+    assert model.frozen.ranker.rank_constant == 1.0 and len(model.frozen.retrievers) == 2
     assert model.fit(sample()).recommend(n=5).to_lists() != before
 
 
 def test_parameters_of_rankers_and_features_count_at_the_next_fit():
     data = sample()
-    pairs = ferrec.Retrieval([ferrec.ItemKNN(), ferrec.Popularity()], n=10).fit(data).candidates()
+    pairs = ferrec.Retrieval([ferrec.ItemKNN(), ferrec.Popularity()], n_candidates=10).fit(data).candidates()
     labels = np.arange(len(pairs)) % 2
     for ranker in (ferrec.ReciprocalRankFusion(), ferrec.WeightedBlend()):
         scores = ranker.fit(pairs, labels).score(pairs)
@@ -323,7 +323,7 @@ def test_a_model_from_elsewhere_is_saved_by_its_module(fitted, tmp_path, capsys)
 
 def test_a_hybrid_of_it(tmp_path, capsys):
     model = ferrec.Hybrid(
-        retrievers=[Together(), ferrec.ItemKNN(k=5)], ranker=ferrec.ReciprocalRankFusion(), candidates=10
+        retrievers=[Together(), ferrec.ItemKNN(k=5)], ranker=ferrec.ReciprocalRankFusion(), n_candidates=10
     ).fit(sample())
     model.save(tmp_path / "model")
     twin = ferrec.load(tmp_path / "model")
@@ -470,7 +470,7 @@ def test_a_metric_of_ones_own_is_ferrecs_where_the_formula_is():
     validated = ferrec.cross_validate(model, data, 2, ["my_hits@3"])
     assert 0 < validated["my_hits@3"] < 1
     pytest.importorskip("optuna")
-    tuning = ferrec.tune(Together, data, metric="my_misses@2", trials=3)
+    tuning = ferrec.tune(Together, data, metric="my_misses@2", n_trials=3)
     assert tuning.best_value == min(trial.value for trial in tuning.trials)
 
 
@@ -519,7 +519,7 @@ class First(Ranker[FirstState]):
 
 def test_features_and_rankers_of_ones_own_are_saved(tmp_path):
     model = ferrec.Hybrid(
-        retrievers=[Together()], features=[Shown()], ranker=First(sign=-1.0), candidates=10
+        retrievers=[Together()], features=[Shown()], ranker=First(sign=-1.0), n_candidates=10
     ).fit(sample())
     model.set_params(ranker__sign=1.0)
     model.save(tmp_path / "model")

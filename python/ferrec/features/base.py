@@ -24,7 +24,26 @@ Column: TypeAlias = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class FeatureState:
-    """What `fit` learned; a feature adds its own fields. Saved and loaded field by field."""
+    """What `fit` learned; a feature adds its own fields. Saved and loaded field by field.
+
+    Attributes
+    ----------
+    n_users, n_items : int
+        Of the data.
+
+    See Also
+    --------
+    Feature : what learns it.
+    ferrec.models.State : what a model learns, and the types of fields.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True, eq=False)
+    ... class Ages(FeatureState):
+    ...     ages: NDArray[np.float32]
+    >>> Ages(2, 3, np.array([4.0, 5.0], np.float32)).n_items
+    3
+    """
 
     n_users: int
     n_items: int

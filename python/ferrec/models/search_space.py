@@ -26,6 +26,11 @@ class Int:
     ValueError, TypeError
         The ends make no range.
 
+    See Also
+    --------
+    Float, Choice : other values worth trying.
+    ferrec.tune : draws from them.
+
     Examples
     --------
     >>> 100 in Int(10, 1000, log=True)
@@ -53,7 +58,19 @@ class Int:
         return self.low, self.high
 
     def suggest(self, trial: Any, name: str) -> Scalar:
-        """A value for an Optuna trial."""
+        """A value for an Optuna trial.
+
+        Parameters
+        ----------
+        trial : optuna.Trial
+            Asks the sampler.
+        name : str
+            Of the parameter.
+
+        Returns
+        -------
+        int
+        """
         value: int = trial.suggest_int(name, self.low, self.high, log=self.log)
         return value
 
@@ -73,6 +90,11 @@ class Float:
     ------
     ValueError, TypeError
         The ends make no range.
+
+    See Also
+    --------
+    Int, Choice : other values worth trying.
+    ferrec.tune : draws from them.
 
     Examples
     --------
@@ -104,7 +126,19 @@ class Float:
         return self.low, self.high
 
     def suggest(self, trial: Any, name: str) -> Scalar:
-        """A value for an Optuna trial."""
+        """A value for an Optuna trial.
+
+        Parameters
+        ----------
+        trial : optuna.Trial
+            Asks the sampler.
+        name : str
+            Of the parameter.
+
+        Returns
+        -------
+        float
+        """
         value: float = trial.suggest_float(name, self.low, self.high, log=self.log)
         return value
 
@@ -122,6 +156,16 @@ class Choice:
     ------
     ValueError
         There are none, or one comes twice.
+
+    Attributes
+    ----------
+    values : tuple
+        As given.
+
+    See Also
+    --------
+    Int, Float : other values worth trying.
+    ferrec.tune : draws from them.
 
     Examples
     --------
@@ -150,7 +194,19 @@ class Choice:
         return self.values
 
     def suggest(self, trial: Any, name: str) -> Scalar:
-        """A value for an Optuna trial."""
+        """A value for an Optuna trial.
+
+        Parameters
+        ----------
+        trial : optuna.Trial
+            Asks the sampler.
+        name : str
+            Of the parameter.
+
+        Returns
+        -------
+        one of the values
+        """
         value: Scalar = trial.suggest_categorical(name, self.values)
         return value
 

@@ -111,14 +111,37 @@ class State:
 
     @classmethod
     def sides_of(cls, name: str) -> tuple[str, ...]:
-        """What the dimensions of a field are, as far as it is marked."""
+        """What the dimensions of a field are, as far as it is marked.
+
+        Parameters
+        ----------
+        name : str
+            The field.
+
+        Returns
+        -------
+        tuple of str
+            "users" or "items" each.
+        """
         marks = dict(cls._marks()) | {"users": Rows("users"), "items": Rows("items")}
         mark = marks.get(name, ())
         return (str(mark),) if isinstance(mark, Rows) else tuple(mark)
 
     @classmethod
     def stored(cls, fields: Mapping[str, Mapped], scalars: Mapping[str, Any]) -> Self:
-        """A state whose fields are read from their files when they are first used."""
+        """A state whose fields are read from their files when they are first used.
+
+        Parameters
+        ----------
+        fields : mapping of str to Mapped
+            Those in files.
+        scalars : mapping of str to value
+            The others.
+
+        Returns
+        -------
+        State
+        """
         state = cls.__new__(cls)
         state.__dict__.update(scalars, _stored=dict(fields))
         state.__post_init__()
@@ -135,7 +158,17 @@ class State:
             return value
 
     def shape_of(self, name: str) -> tuple[int, ...]:
-        """The shape of a field, or the length of labels; the field is not read for it."""
+        """The shape of a field, or the length of ids; the field is not read for it.
+
+        Parameters
+        ----------
+        name : str
+            The field.
+
+        Returns
+        -------
+        tuple of int
+        """
         if name not in self.__dict__:
             shape: tuple[int, ...] = self.__dict__["_stored"][name].shape
             return shape
@@ -143,7 +176,17 @@ class State:
         return (len(value),) if isinstance(value, Ids) else tuple(value.shape)
 
     def history_lengths(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
-        """How many items some users have seen."""
+        """How many items some users have seen.
+
+        Parameters
+        ----------
+        codes : ndarray of int32
+            The users.
+
+        Returns
+        -------
+        ndarray of int64
+        """
         if "seen" not in self.__dict__:
             lengths: NDArray[np.int64] = self.__dict__["_stored"]["seen"].row_lengths(codes)
             return lengths
@@ -151,7 +194,17 @@ class State:
         return indptr[codes + 1] - indptr[codes]
 
     def histories(self, codes: NDArray[np.int32]) -> _rust.Csr:
-        """What some users have seen, in that order; of a loaded model the others' rows are not read."""
+        """What some users have seen, in that order; of a loaded model the others' rows are not read.
+
+        Parameters
+        ----------
+        codes : ndarray of int32
+            The users.
+
+        Returns
+        -------
+        Csr, len(codes) × items
+        """
         if "seen" in self.__dict__:
             return rows_of(self.seen, codes)
         rows: _rust.Csr = self.__dict__["_stored"]["seen"].rows(np.ascontiguousarray(codes, dtype=np.int32))

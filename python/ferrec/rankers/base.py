@@ -21,23 +21,61 @@ from ferrec.models.estimator import Estimator, clone
 
 @dataclass(frozen=True, eq=False)
 class RankerState:
-    """What `fit` learned; every ranker adds its own fields. Saved and loaded field by field."""
+    """What `fit` learned; every ranker adds its own fields. Saved and loaded field by field.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        The columns it was fitted on, in the order in which the ranker reads them.
+
+    See Also
+    --------
+    Ranker : what learns it.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True, eq=False)
+    ... class Weights(RankerState):
+    ...     weights: NDArray[np.float32]
+    >>> Weights(("item_knn_score",), np.ones(1, np.float32)).columns
+    ('item_knn_score',)
+    """
 
     columns: tuple[str, ...]
-    """The columns it was fitted on, in the order in which the ranker reads them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Pairs that one knows the outcome of."""
+    """Pairs whose outcome is known: what `Ranker.learn` gets.
+
+    Attributes
+    ----------
+    candidates : Candidates
+        The pairs with their columns.
+    labels : ndarray of float32, shape (len(candidates),)
+        1 for a pair that came true, 0 for one that did not.
+    weights : ndarray of float32, shape (len(candidates),), or None
+        How much each pair counts; None for all the same.
+    categories : tuple of str
+        The columns that are names, not quantities.
+
+    See Also
+    --------
+    ferrec.two_stage.training_pairs : makes such pairs of a past and a future.
+
+    Examples
+    --------
+    >>> import ferrec
+    >>> data = ferrec.Interactions.from_arrays([1, 1, 2], ["tea", "milk", "tea"])
+    >>> pairs = ferrec.Retrieval([ferrec.Popularity()]).fit(data).candidates()
+    >>> len(Labelled(pairs, np.ones(len(pairs), np.float32), None))
+    1
+    """
 
     candidates: Candidates
     labels: NDArray[np.float32]
-    """1 for a pair that came true, 0 for one that did not."""
     weights: NDArray[np.float32] | None
-    """How much each pair counts; None for all the same."""
     categories: tuple[str, ...] = ()
-    """The columns that are names, not quantities."""
 
     def __len__(self) -> int:
         return len(self.labels)

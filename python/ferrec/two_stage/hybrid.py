@@ -105,7 +105,7 @@ class Hybrid(Recommender[HybridState]):
     state_type = HybridState
     _fit_call = "fit(past, future)"
 
-    search_space: ClassVar[SearchSpace] = {"candidates": Int(20, 500, log=True)}
+    search_space: ClassVar[SearchSpace] = {"n_candidates": Int(20, 500, log=True)}
 
     def __init__(
         self,
