@@ -535,7 +535,7 @@ def test_reading_scoring_and_writing_go_on_at_once(plain, users, tmp_path, monke
             yield block
 
     def scoring(self, asked):
-        if asked.labels[0] == plain.users.values[9]:
+        if asked.ids[0] == plain.users.values[9]:
             meeting.wait()
         return rank(self, asked)
 

@@ -208,7 +208,7 @@ def test_blocks_are_the_whole():
     assert told[-1] == (60, 60)
     assert [len(block.queries) for block in blocks] == [7] * 8 + [4]
     assert np.array_equal(np.concatenate([block.codes for block in blocks]), whole.codes)
-    assert np.array_equal(np.concatenate([block.queries.labels for block in blocks]), whole.queries.labels)
+    assert np.array_equal(np.concatenate([block.queries.ids for block in blocks]), whole.queries.ids)
     for name, column in whole.columns.items():
         assert np.array_equal(np.concatenate([block.columns[name] for block in blocks]), column)
 

@@ -220,7 +220,7 @@ def test_every_kind_of_input_gives_the_same(tmp_path: Path) -> None:
     data = Interactions.from_table(arrow, time="at")
     assert describe(data).to_dict() == {**wanted, "conversion": None}
     half = data.select(data.events.users < 25)
-    assert describe(half)["users"] == 25, "labels without an event do not count"
+    assert describe(half)["users"] == 25, "ids without an event do not count"
 
 
 def test_rows_with_something_missing_are_counted_and_left_out() -> None:

@@ -1,4 +1,4 @@
-"""Evaluation: against naive computation, aligned by labels, with everything left out counted."""
+"""Evaluation: against naive computation, aligned by ids, with everything left out counted."""
 
 import json
 import math
@@ -82,7 +82,7 @@ events = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=1, m
 def test_equals_naive_computation(
     train: list[tuple[int, int]], test: list[tuple[int, int]], text: bool, exclude_seen: bool, block: int
 ) -> None:
-    """Train and test have their own labels, and share only some of them."""
+    """Train and test have their own ids, and share only some of them."""
 
     def build(pairs: list[tuple[int, int]]) -> Interactions:
         users, items = zip(*pairs, strict=True)

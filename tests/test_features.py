@@ -67,8 +67,8 @@ def everything(data, *, exclude_seen=False, users=None, history=None):
 
 
 def by_pair(pairs, columns):
-    """Columns as numbers by name and (query's label, item's label)."""
-    queries = pairs.queries.labels[pairs.rows].tolist()
+    """Columns as numbers by name and (query's id, item's id)."""
+    queries = pairs.queries.ids[pairs.rows].tolist()
     items = pairs.items.decode(pairs.codes).tolist()
     return {
         name: dict(zip(zip(queries, items, strict=True), column.tolist(), strict=True))
@@ -185,11 +185,11 @@ def test_pair_history():
 @pytest.mark.parametrize("scale", ["standard", "log", "quantile"])
 def test_numbers(scale):
     data = world()
-    for feature, labels, column, what, side in (
+    for feature, ids, column, what, side in (
         (ItemNumber(column="price", scale=scale), data.items, data.item_table["price"], "item_price", 1),
         (UserNumber(column="age", scale=scale), data.users, data.user_table["age"], "user_age", 0),
     ):
-        numbers = dict(zip(labels.values.tolist(), column.tolist(), strict=True))
+        numbers = dict(zip(ids.values.tolist(), column.tolist(), strict=True))
         known = [value for value in numbers.values() if value is not None]
         bent = {
             name: None if x is None else math.log1p(x) if scale == "log" else x for name, x in numbers.items()
@@ -212,7 +212,7 @@ def test_numbers(scale):
 @pytest.mark.parametrize("buckets", [None, 2, 1000])
 def test_categories(buckets):
     data = world()
-    for feature, labels, column, name, side in (
+    for feature, ids, column, name, side in (
         (
             ItemCategory(column="aisle", buckets=buckets),
             data.items,
@@ -228,7 +228,7 @@ def test_categories(buckets):
             0,
         ),
     ):
-        values = dict(zip(labels.values.tolist(), column.tolist(), strict=True))
+        values = dict(zip(ids.values.tolist(), column.tolist(), strict=True))
         order = sorted({value for value in values.values() if value is not None})
 
         def oracle(*pair, side=side, name=name, values=values, order=order):
@@ -348,7 +348,7 @@ def test_model_score():
     pairs = everything(data)
     column = ModelScore(model=model).fit(data).columns(pairs)["user_knn_score"]
     items = pairs.items.decode(pairs.codes)
-    assert np.array_equal(column, fitted.score(pairs.queries.labels[pairs.rows], items))
+    assert np.array_equal(column, fitted.score(pairs.queries.ids[pairs.rows], items))
     assert ModelScore(model=model, name="mine").names == ["mine_score"]
 
 
@@ -632,16 +632,16 @@ def test_training_pairs():
     past, future = parts()
     chosen = FeatureSet([ItemPopularity(), ItemSimilarity()])
     pairs, labels = training_pairs(retrieval(), chosen, past, future)
-    assert pairs.queries.labels.tolist() == sorted({event[0] for event in events_of(future)})
+    assert pairs.queries.ids.tolist() == sorted({event[0] for event in events_of(future)})
     came = {event[:2] for event in events_of(future)}
     named = list(
-        zip(pairs.queries.labels[pairs.rows].tolist(), pairs.items.decode(pairs.codes).tolist(), strict=True)
+        zip(pairs.queries.ids[pairs.rows].tolist(), pairs.items.decode(pairs.codes).tolist(), strict=True)
     )
     assert labels.tolist() == [float(pair in came) for pair in named]
     assert 0 < labels.sum() < len(labels)
-    own = FeatureSet(list(chosen)).fit(past).columns(retrieval().fit(past).candidates(pairs.queries.labels))
+    own = FeatureSet(list(chosen)).fit(past).columns(retrieval().fit(past).candidates(pairs.queries.ids))
     assert all(np.array_equal(pairs.columns[name], column) for name, column in own.items())
-    few, _ = training_pairs(retrieval(), None, past, future, users=pairs.queries.labels[:2])
+    few, _ = training_pairs(retrieval(), None, past, future, users=pairs.queries.ids[:2])
     assert len(few.queries) == 2
     assert list(few.columns) == retrieval().columns
 

@@ -478,11 +478,11 @@ def test_events_check_their_arrays():
         Events(codes, codes[:1])
     with pytest.raises(DataError, match=r"events.times must be int64"):
         Events(codes, codes, times=codes)
-    labels = Ids.from_values([1, 2])
+    ids = Ids.from_values([1, 2])
     with pytest.raises(DataError):
-        Interactions(labels, labels, Events(codes + 1, codes))
+        Interactions(ids, ids, Events(codes + 1, codes))
     with pytest.raises(DataError):
-        Interactions(labels, labels, Events(codes - 1, codes))
+        Interactions(ids, ids, Events(codes - 1, codes))
 
 
 # --- Files -----------------------------------------------------------------------------------------------
@@ -582,7 +582,7 @@ def test_csv_columns(tmp_path):
 
 
 @given(seed=st.integers(0, 2**32 - 1), shape=st.tuples(st.integers(0, 6), st.integers(0, 6)))
-def test_from_csr_moves_rows_and_columns_to_their_labels(seed, shape):
+def test_from_csr_moves_rows_and_columns_to_their_ids(seed, shape):
     rng = np.random.default_rng(seed)
     dense = rng.integers(0, 3, shape).astype(np.float64)
     users, items = rng.permutation(shape[0]) * 10 - 20, [f"i{i}" for i in rng.permutation(shape[1])]

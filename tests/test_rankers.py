@@ -213,7 +213,7 @@ def test_nothing_to_score_is_nothing(saved):
 def test_unknown_items_and_users_score_as_unknown():
     candidates, labels = pairs()
     model = ranker(ids=("user", "item"), epochs=1).fit(candidates, labels)
-    newcomers = Queries(candidates.queries.labels, candidates.queries.history, None)
+    newcomers = Queries(candidates.queries.ids, candidates.queries.history, None)
     unknown = Candidates(newcomers, candidates.items, candidates.indptr, candidates.codes, candidates.columns)
     assert np.isfinite(model.score(unknown)).all()
     assert not np.array_equal(model.score(unknown), model.score(candidates))

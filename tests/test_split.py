@@ -1,4 +1,4 @@
-"""Splits against plain loops over the events: nothing lost, nothing twice, labels kept."""
+"""Splits against plain loops over the events: nothing lost, nothing twice, ids kept."""
 
 from datetime import date, datetime, timedelta, timezone
 

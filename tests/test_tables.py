@@ -28,7 +28,7 @@ TABLE = {
     "tags": [["a", "b", "a"], [], None],
     "made": [datetime(2024, 1, 2, tzinfo=UTC), datetime(1960, 1, 1, tzinfo=UTC), None],
 }
-EXPECTED = {  # in the order of the labels: cocoa, milk, tea
+EXPECTED = {  # in the order of the ids: cocoa, milk, tea
     "price": [None, 1.0, 3.5],
     "stock": [4.0, None, 3.0],
     "fair": [0.0, None, 1.0],
@@ -97,7 +97,7 @@ def test_without_pyarrow(monkeypatch):
     st.booleans(),
     st.booleans(),
 )
-def test_rows_find_their_labels(events, table, extend, users_too):
+def test_rows_find_their_ids(events, table, extend, users_too):
     users, items = [user for user, _ in events], [item for _, item in events]
     data = Interactions.from_arrays(np.array(users, int), np.array(items, int), times=np.arange(len(events)))
     rows = {"item_id": list(table), "size": list(table.values())}
@@ -120,14 +120,14 @@ def test_rows_find_their_labels(events, table, extend, users_too):
 @given(at=st.lists(st.integers(-1, 3), max_size=8))
 @settings(max_examples=30)
 def test_take(kind, at):
-    labels = Ids.from_values(["x", "y"])
+    ids = Ids.from_values(["x", "y"])
     column = {
         "numbers": Numbers(np.array([1, np.nan, 3, 4], np.float32)),
-        "categories": Categories(np.array([1, -1, 0, 0], np.int32), labels),
+        "categories": Categories(np.array([1, -1, 0, 0], np.int32), ids),
         "lists": Lists(
             np.array([0, 2, 2, 2, 3]),
             np.array([1, 0, 1], np.int32),
-            labels,
+            ids,
             np.array([False, True, False, False]),
         ),
     }[kind]
@@ -136,11 +136,11 @@ def test_take(kind, at):
     assert taken.tolist() == [values[i] for i in at]
     assert len(taken) == len(at)
     if kind != "numbers":
-        dense = [[(taken.tolist()[i] or []).count(label) for label in "xy"] for i in range(len(at))]
+        dense = [[(taken.tolist()[i] or []).count(key) for key in "xy"] for i in range(len(at))]
         assert taken.to_csr().toarray().tolist() == dense
 
 
-def test_whatever_keeps_labels_keeps_tables():
+def test_whatever_keeps_ids_keeps_tables():
     users = {"user_id": [1, 2, 3], "age": [30, 40, 50]}
     data = DATA.with_items(TABLE, separators={"genres": "|"}).with_users(users)
     assert repr(data).endswith("users with age, items with price, stock, fair, title, genres, tags, made)")
@@ -177,7 +177,7 @@ def test_from_csr_keeps_its_entries():
     assert not same.item_table
 
 
-def test_labels_of_mixed_widths():
+def test_ids_of_mixed_widths():
     data = Interactions.from_arrays([1], np.array([2**63], np.uint64))
     wide = data.with_items({"item_id": np.array([5], np.int64)})
     assert wide.items.values.tolist() == [5, 2**63]
@@ -189,7 +189,7 @@ def test_integers_that_are_names():
     data = DATA.with_items(table, categories=["brand"], columns=["brand"])
     assert list(data.item_table) == ["brand"]
     assert data.item_table["brand"].tolist() == [5, 70, 70]
-    assert data.item_table["brand"].labels.values.tolist() == [5, 70]
+    assert data.item_table["brand"].ids.values.tolist() == [5, 70]
 
 
 @pytest.mark.parametrize(
@@ -275,21 +275,21 @@ def test_dates_and_numpy_types():
 
 
 def test_columns_check_their_parts():
-    labels = Ids.from_values(["a"])
+    ids = Ids.from_values(["a"])
     for make, message in (
         (lambda: Numbers(np.array([1])), "must be 1-d float32 or float64"),
         (lambda: Numbers(np.array([np.inf])), "row 0 is infinite"),
-        (lambda: Categories(np.array([1], np.int32), labels), "codes from 1 to 1, but there are 1 labels"),
-        (lambda: Categories(np.array([0]), labels), "must be 1-d int32"),
-        (lambda: Lists(np.array([0, 1]), np.array([-1], np.int32), labels, np.array([False])), "from -1"),
+        (lambda: Categories(np.array([1], np.int32), ids), "codes from 1 to 1, but there are 1 ids"),
+        (lambda: Categories(np.array([0]), ids), "must be 1-d int32"),
+        (lambda: Lists(np.array([0, 1]), np.array([-1], np.int32), ids, np.array([False])), "from -1"),
         (
-            lambda: Lists(np.array([0, 1]), np.array([0], np.int32), labels, np.array([True])),
+            lambda: Lists(np.array([0, 1]), np.array([0], np.int32), ids, np.array([True])),
             "row 0 is missing",
         ),
-        (lambda: Lists(np.array([0]), np.array([0], np.int32), labels, np.array([False])), "indptr must be"),
-        (lambda: Lists(np.array([0, 2]), np.array([0], np.int32), labels, np.array([False])), "ascend"),
+        (lambda: Lists(np.array([0]), np.array([0], np.int32), ids, np.array([False])), "indptr must be"),
+        (lambda: Lists(np.array([0, 2]), np.array([0], np.int32), ids, np.array([False])), "ascend"),
         (lambda: Columns(2, {"x": Numbers(np.ones(1))}), "column 'x' has 1 rows, and must have 2"),
-        (lambda: Interactions(labels, labels, DATA.events, item_table=Columns(2)), "item_table has 2 rows"),
+        (lambda: Interactions(ids, ids, DATA.events, item_table=Columns(2)), "item_table has 2 rows"),
     ):
         with pytest.raises(DataError, match=message):
             make()

@@ -102,7 +102,7 @@ class Peak(threading.Thread):
 def alone(retrieval, chosen, block):
     """The columns of the first users of a block, each asked for alone, against those of the block."""
     for row in range(0, len(block.queries), max(len(block.queries) // 5, 1)):
-        one = chosen.add_to(retrieval.candidates(block.queries.labels[row : row + 1]))
+        one = chosen.add_to(retrieval.candidates(block.queries.ids[row : row + 1]))
         own = slice(block.indptr[row], block.indptr[row + 1])
         assert np.array_equal(one.codes, block.codes[own])
         for name, column in block.columns.items():

@@ -67,7 +67,7 @@ class Scored:
 class Asked:
     """A block that is ready for the kernel."""
 
-    labels: NDArray[Any]
+    ids: NDArray[Any]
     """Who gets answers."""
     queries: Iterable[Queries]
     """Their histories, piece by piece."""
@@ -133,8 +133,8 @@ class Scorer:
                 raise DataError(f"column {name!r} must be in the table once; its columns are {listed}")
         if self.history is not None:
             history, unknown = _read_histories(block, self.history, self.rating, self.model.items)
-            labels = self._names(block)
-            return Asked(labels, [Queries(labels, history, None)], len(labels), 0, unknown)
+            ids = self._names(block)
+            return Asked(ids, [Queries(ids, history, None)], len(ids), 0, unknown)
         missing: Literal["error", "ignore"] = "error" if self.unknown_users == "error" else "ignore"
         users = block.column(self.user)
         codes = self.model.users.encode(users, name=f"column {self.user!r}", unknown=missing)
@@ -143,19 +143,19 @@ class Scorer:
     def rank(self, asked: Asked) -> Scored:
         """The kernel's part."""
         answers = _joined([self._answer(queries) for queries in asked.queries])
-        table = partial(self._table, asked.labels, answers)
+        table = partial(self._table, asked.ids, answers)
         return Scored(table, asked.users, asked.unknown_users, asked.unknown_items)
 
     def _ask(self, codes: NDArray[np.int32], unknown: int = 0) -> Asked:
         state = self.model.state
-        labels = state.users.decode(codes)
+        ids = state.users.decode(codes)
         pieces = (
-            Queries(labels[piece], state.histories(codes[piece]), codes[piece])
+            Queries(ids[piece], state.histories(codes[piece]), codes[piece])
             for piece in _pieces(state.history_lengths(codes), self.entries)
         )
         # Of a block of very active users only the first piece is read ahead.
         first = [queries for queries in [next(pieces, None)] if queries is not None]
-        return Asked(labels, chain(first, pieces), len(codes) + unknown, unknown, 0)
+        return Asked(ids, chain(first, pieces), len(codes) + unknown, unknown, 0)
 
     def _names(self, table: Table) -> NDArray[Any]:
         """Who asks, where the model need not know them."""
@@ -165,8 +165,8 @@ class Scorer:
     def schema(self, empty: Block) -> Any:
         """That of the answers for such blocks."""
         by_code = isinstance(empty, np.ndarray) or self.history is None
-        labels = self.model.users.decode([]) if by_code else self._names(empty)
-        return self._table(labels, _joined([])).schema
+        ids = self.model.users.decode([]) if by_code else self._names(empty)
+        return self._table(ids, _joined([])).schema
 
     def _answer(self, queries: Queries) -> CsrParts:
         seen = [queries.history] if self.exclude_seen else []
@@ -174,8 +174,8 @@ class Scorer:
             self.model.state, queries, self.n, Filter(seen, None, self.allowed), None
         )
 
-    def _table(self, labels: NDArray[Any], answers: CsrParts) -> Table:
-        return Recommendations(labels, self.model.items, *answers).to_arrow(self.user, self.item)
+    def _table(self, ids: NDArray[Any], answers: CsrParts) -> Table:
+        return Recommendations(ids, self.model.items, *answers).to_arrow(self.user, self.item)
 
 
 def score_table(

@@ -38,7 +38,7 @@ def _run(args: argparse.Namespace) -> common.Answer:
         side, recs = "user", model.similar_users(common.parse_ids(args.users, model.users, "users"), args.n)
     blocks, results = [], []
     for query, answers in recs:
-        lines = aligned((str(label), f"{score:.4f}") for label, score in answers) or ["nothing"]
+        lines = aligned((str(key), f"{score:.4f}") for key, score in answers) or ["nothing"]
         blocks.append("\n  ".join([f"similar to {side} {query}:", *lines]))
-        results.append({side: query, "similar": [{side: label, "score": score} for label, score in answers]})
+        results.append({side: query, "similar": [{side: key, "score": score} for key, score in answers]})
     return {"model": type(model).__name__, "results": results}, "\n".join(blocks)

@@ -42,7 +42,7 @@ class AttributeTable:
                 raise ValueError(f"separators: column {name!r} needs a separator, got {separator!r}")
 
     def read(self) -> tuple[NDArray[np.int32], Ids, Columns]:
-        """The code of each row, the labels of the codes, and the columns by row."""
+        """The code of each row, the ids of the codes, and the columns by row."""
         table = self._open()
         names = table.names if self.columns is None else self.columns
         wanted = [name for name in names if name != self.id]
@@ -50,12 +50,12 @@ class AttributeTable:
             table.check(name)
             if name not in (self.id, *wanted):
                 raise ValueError(f"columns={list(wanted)!r} leaves out {name!r}, which is named beside it")
-        codes, labels = factorize(table.read(self.id), f"column {self.id!r}")
-        if len(labels) < len(codes):
+        codes, ids = factorize(table.read(self.id), f"column {self.id!r}")
+        if len(ids) < len(codes):
             again = np.flatnonzero(np.bincount(codes) > 1)
-            first = labels.decode(again[:1]).tolist()[0]
+            first = ids.decode(again[:1]).tolist()[0]
             raise DataError(
-                f"column {self.id!r}: {len(again):,} of {len(labels):,} ids have more than one row; "
+                f"column {self.id!r}: {len(again):,} of {len(ids):,} ids have more than one row; "
                 f"the first is {first!r}: keep one row for each"
             )
         read = {}
@@ -65,7 +65,7 @@ class AttributeTable:
             if len(read[name]) != len(codes):
                 rows = f"{len(codes):,} rows and {what} has {len(read[name]):,}"
                 raise DataError(f"column {self.id!r} has {rows}")
-        return codes, labels, Columns(len(codes), read)
+        return codes, ids, Columns(len(codes), read)
 
     def _open(self) -> Table:
         source = self.source
@@ -77,27 +77,27 @@ class AttributeTable:
 
 
 def attach(
-    labels: Ids, known: Columns, table: AttributeTable, extend: bool
+    ids: Ids, known: Columns, table: AttributeTable, extend: bool
 ) -> tuple[Ids, NDArray[np.int32] | None, Columns]:
-    """The labels, with those of the table where `extend`; the new codes of the old, None where they stay; the
+    """The ids, with those of the table where `extend`; the new codes of the old, None where they stay; the
     columns, those known and those read.
     """
-    row_codes, row_labels, columns = table.read()
-    mine, theirs = labels.kind, row_labels.kind
-    if len(labels) and len(row_labels) and mine != theirs:
+    row_codes, row_ids, columns = table.read()
+    mine, theirs = ids.kind, row_ids.kind
+    if len(ids) and len(row_ids) and mine != theirs:
         raise DataError(
             f"column {table.id!r}: ids are {theirs} here and {mine} in the events: cast one of them"
         )
     moved = None
     if extend:
-        every = labels.union(row_labels)
-        if len(every) > len(labels):
-            moved = every.encode(labels.values)
+        every = ids.union(row_ids)
+        if len(every) > len(ids):
+            moved = every.encode(ids.values)
             known = known.take(_inverse(moved, len(every)))
-            labels = every
-    rows = _inverse(row_codes, len(row_labels))
-    found = row_labels.encode(labels.values, unknown="ignore")
-    return labels, moved, known.joined(columns.take(np.append(rows, np.int32(-1))[found]))
+            ids = every
+    rows = _inverse(row_codes, len(row_ids))
+    found = row_ids.encode(ids.values, unknown="ignore")
+    return ids, moved, known.joined(columns.take(np.append(rows, np.int32(-1))[found]))
 
 
 def _inverse(codes: NDArray[np.int32], n: int) -> NDArray[np.int32]:
@@ -119,10 +119,10 @@ def read_column(values: object, what: str, category: bool, separator: str | None
     if _holds_lists(present):
         return _lists(present, missing, what)
     if category or _holds_text(present):
-        codes, labels = factorize(present, what)
+        codes, ids = factorize(present, what)
         spread = np.full(len(missing), -1, np.int32)
         spread[~missing] = codes
-        return Categories(spread, labels)
+        return Categories(spread, ids)
     return _numbers(present, missing, what)
 
 
@@ -197,8 +197,8 @@ def _lists(present: Any, missing: NDArray[np.bool_], what: str) -> Lists:
         compute = require("pyarrow.compute", "parquet")
         lengths = compute.list_value_length(present).to_numpy().astype(np.int64)
         flat = compute.list_flatten(present)
-    codes, labels = factorize(flat if lengths.any() else [], f"the values in the lists of {what}")
-    return _spread(lengths, codes, labels, missing)
+    codes, ids = factorize(flat if lengths.any() else [], f"the values in the lists of {what}")
+    return _spread(lengths, codes, ids, missing)
 
 
 def _split(present: Any, missing: NDArray[np.bool_], separator: str, what: str) -> Lists:
@@ -212,17 +212,17 @@ def _split(present: Any, missing: NDArray[np.bool_], separator: str, what: str) 
     full = np.fromiter(map(bool, flat), np.bool_, len(flat))
     owners = np.repeat(np.arange(len(pieces)), np.fromiter(map(len, pieces), np.int64, len(pieces)))[full]
     lengths = np.bincount(owners, minlength=len(pieces))
-    codes, labels = factorize(list(filter(None, flat)), what)
-    distinct = _spread(lengths, codes, labels, np.zeros(len(pieces), np.bool_))
+    codes, ids = factorize(list(filter(None, flat)), what)
+    distinct = _spread(lengths, codes, ids, np.zeros(len(pieces), np.bool_))
     at = np.full(len(missing), -1)
     at[~missing] = texts.codes
     return distinct.take(at)
 
 
 def _spread(
-    lengths: NDArray[np.int64], codes: NDArray[np.int32], labels: Ids, missing: NDArray[np.bool_]
+    lengths: NDArray[np.int64], codes: NDArray[np.int32], ids: Ids, missing: NDArray[np.bool_]
 ) -> Lists:
     """Lists of the rows that have one, among those that have none."""
     every = np.zeros(len(missing), np.int64)
     every[~missing] = lengths
-    return Lists(np.concatenate([[0], np.cumsum(every)]), codes, labels, missing)
+    return Lists(np.concatenate([[0], np.cumsum(every)]), codes, ids, missing)

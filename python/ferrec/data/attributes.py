@@ -1,4 +1,4 @@
-"""What is known about users or items besides events: named columns, one row for each label."""
+"""What is known about users or items besides events: named columns, one row for each id."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -78,14 +78,14 @@ class Categories:
     Attributes
     ----------
     codes : ndarray of int32, shape (n,)
-        Read-only codes into `labels`, -1 where there is no value.
-    labels : Ids
+        Read-only codes into `ids`, -1 where there is no value.
+    ids : Ids
         The distinct values, sorted.
 
     Raises
     ------
     DataError
-        The codes are not int32, or lie outside the labels.
+        The codes are not int32, or lie outside the ids.
 
     Examples
     --------
@@ -95,11 +95,11 @@ class Categories:
     """
 
     codes: NDArray[np.int32]
-    labels: Ids
+    ids: Ids
 
     def __post_init__(self) -> None:
         """Check the codes."""
-        _check_codes(self.codes, -1, self.labels)
+        _check_codes(self.codes, -1, self.ids)
         object.__setattr__(self, "codes", read_only(self.codes))
 
     def __len__(self) -> int:
@@ -112,29 +112,29 @@ class Categories:
         return self.codes < 0
 
     def take(self, at: NDArray[np.integer[Any]]) -> "Categories":
-        """The rows at some positions; -1 is a row without a value. The labels stay, used or not."""
+        """The rows at some positions; -1 is a row without a value. The ids stay, used or not."""
         codes = np.full(len(at), -1, np.int32)
         codes[at >= 0] = self.codes[at[at >= 0]]
-        return Categories(codes, self.labels)
+        return Categories(codes, self.ids)
 
     def tolist(self) -> list[Any]:
-        """The labels' Python values, None where there is no value."""
-        values: NDArray[Any] = np.empty(len(self.labels) + 1, object)
-        values[:-1] = self.labels.values  # the last place is what -1 reads
+        """The ids' Python values, None where there is no value."""
+        values: NDArray[Any] = np.empty(len(self.ids) + 1, object)
+        values[:-1] = self.ids.values  # the last place is what -1 reads
         found: list[Any] = values[self.codes].tolist()
         return found
 
     def to_csr(self) -> "scipy.sparse.csr_array[np.float32]":
-        """Rows × labels: 1 at the value of each row."""
+        """Rows × ids: 1 at the value of each row."""
         present = self.codes >= 0
         indptr = np.concatenate([[0], np.cumsum(present)])
         ones = np.ones(int(indptr[-1]), np.float32)
-        shape = (len(self), len(self.labels))
+        shape = (len(self), len(self.ids))
         return scipy.sparse.csr_array((ones, self.codes[present], indptr), shape=shape)
 
     def __repr__(self) -> str:
         """How many values, and how much is missing."""
-        return f"Categories({len(self.labels):,} values{_gaps(self.missing)})"
+        return f"Categories({len(self.ids):,} values{_gaps(self.missing)})"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,8 +146,8 @@ class Lists:
     indptr : ndarray of int64, shape (n + 1,)
         Row i is ``codes[indptr[i]:indptr[i + 1]]``, in the order given and with repetitions. Read-only.
     codes : ndarray of int32
-        Codes into `labels`. Read-only.
-    labels : Ids
+        Codes into `ids`. Read-only.
+    ids : Ids
         The distinct values, sorted.
     missing : ndarray of bool, shape (n,)
         Whether each row has no list, which is not the same as an empty one. Read-only.
@@ -159,8 +159,8 @@ class Lists:
 
     Examples
     --------
-    >>> labels = Ids.from_values(["new", "red"])
-    >>> parts = np.array([0, 3, 3, 3]), np.array([1, 0, 1], np.int32), labels, np.array([False, True, False])
+    >>> ids = Ids.from_values(["new", "red"])
+    >>> parts = np.array([0, 3, 3, 3]), np.array([1, 0, 1], np.int32), ids, np.array([False, True, False])
     >>> column = Lists(*parts)
     >>> column.tolist()
     [['red', 'new', 'red'], None, []]
@@ -170,12 +170,12 @@ class Lists:
 
     indptr: NDArray[np.int64]
     codes: NDArray[np.int32]
-    labels: Ids
+    ids: Ids
     missing: NDArray[np.bool_]
 
     def __post_init__(self) -> None:
         """Check that the parts fit together."""
-        _check_codes(self.codes, 0, self.labels)
+        _check_codes(self.codes, 0, self.ids)
         if self.missing.dtype != np.bool_ or self.missing.ndim != 1:
             raise DataError(f"missing must be 1-d bool, not {_shown(self.missing)}")
         expected = (len(self.missing) + 1,)
@@ -194,7 +194,7 @@ class Lists:
         return len(self.missing)
 
     def take(self, at: NDArray[np.integer[Any]]) -> "Lists":
-        """The rows at some positions; -1 is a row without a list. The labels stay, used or not."""
+        """The rows at some positions; -1 is a row without a list. The ids stay, used or not."""
         known = at >= 0
         lengths, starts = np.zeros(len(at), np.int64), np.zeros(len(at), np.int64)
         lengths[known] = np.diff(self.indptr)[at[known]]
@@ -203,23 +203,23 @@ class Lists:
         source = np.repeat(starts - indptr[:-1], lengths) + np.arange(indptr[-1])
         missing = ~known
         missing[known] = self.missing[at[known]]
-        return Lists(indptr, self.codes[source], self.labels, missing)
+        return Lists(indptr, self.codes[source], self.ids, missing)
 
     def tolist(self) -> list[list[Any] | None]:
-        """Lists of the labels' Python values, None where there is no list."""
-        values, ends = self.labels.decode(self.codes).tolist(), self.indptr.tolist()
+        """Lists of the ids' Python values, None where there is no list."""
+        values, ends = self.ids.decode(self.codes).tolist(), self.indptr.tolist()
         rows = zip(ends[:-1], ends[1:], self.missing.tolist(), strict=True)
         return [None if missing else values[start:end] for start, end, missing in rows]
 
     def to_csr(self) -> "scipy.sparse.csr_array[np.float32]":
-        """Rows × labels: how often each value occurs in each row."""
+        """Rows × ids: how often each value occurs in each row."""
         rows = np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.indptr))
         entries = np.ones(len(rows), np.float32), (rows, self.codes)
-        return scipy.sparse.coo_array(entries, shape=(len(self), len(self.labels))).tocsr()
+        return scipy.sparse.coo_array(entries, shape=(len(self), len(self.ids))).tocsr()
 
     def __repr__(self) -> str:
         """How many values, and how much is missing."""
-        return f"Lists({len(self.labels):,} values{_gaps(self.missing)})"
+        return f"Lists({len(self.ids):,} values{_gaps(self.missing)})"
 
 
 Column: TypeAlias = Numbers | Categories | Lists
@@ -340,11 +340,11 @@ class Columns(Mapping[str, Column]):
         return Columns(self.n_rows, {**self._columns, **other})
 
 
-def _check_codes(codes: NDArray[Any], least: int, labels: Ids) -> None:
+def _check_codes(codes: NDArray[Any], least: int, ids: Ids) -> None:
     if codes.ndim != 1 or codes.dtype != np.int32:
         raise DataError(f"codes must be 1-d int32, not {_shown(codes)}")
-    if codes.size and (codes.min() < least or codes.max() >= len(labels)):
-        raise DataError(f"codes from {codes.min()} to {codes.max()}, but there are {len(labels)} labels")
+    if codes.size and (codes.min() < least or codes.max() >= len(ids)):
+        raise DataError(f"codes from {codes.min()} to {codes.max()}, but there are {len(ids)} ids")
 
 
 def _shown(array: NDArray[Any]) -> str:

@@ -196,7 +196,7 @@ class Candidates:
         n = as_int("n", n, minimum=1)
         lists = (self.indptr, self.codes)
         parts = _rust.best(lists, len(self.items), self._scores(scores), n, threads(n_threads))
-        return Recommendations(self.queries.labels, self.items, *parts)
+        return Recommendations(self.queries.ids, self.items, *parts)
 
     def _scores(self, scores: ArrayLike) -> NDArray[np.float32]:
         array = np.ascontiguousarray(scores, np.float32)
@@ -215,7 +215,7 @@ class Candidates:
         ----------
         data : Interactions
             With the same catalogue as the candidates: parts of one split have it. Queries are found among its
-            users by their labels.
+            users by their ids.
         absent : float
             What a pair gets that has no event there.
 
@@ -233,7 +233,7 @@ class Candidates:
                 f"data: its {data.n_items} items are not the {len(self.items)} of the candidates; "
                 f"take both from one split"
             )
-        rows = data.users.encode(self.queries.labels, name="queries", unknown="ignore")
+        rows = data.users.encode(self.queries.ids, name="queries", unknown="ignore")
         return _rust.values_at(self.pairs, data.csr, rows, absent, 0)
 
     def hits(self, future: Interactions) -> NDArray[np.float32]:

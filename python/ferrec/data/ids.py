@@ -14,7 +14,7 @@ from ferrec.io.strings import Coded, Strings
 
 __all__ = ["Ids"]
 
-# Up to this many integers are found by binary search in the labels as they lie, repetitions and all. Beyond it, one
+# Up to this many integers are found by binary search in the ids as they lie, repetitions and all. Beyond it, one
 # pass that finds the distinct ones is cheaper than many searches.
 _FEW = 256
 
@@ -23,9 +23,9 @@ _PIECE = 1 << 20
 
 
 class Ids:
-    """A frozen map between labels (the caller's ids) and codes ``0 … n - 1``.
+    """A frozen map between ids (the caller's ids) and codes ``0 … n - 1``.
 
-    The labels are unique and sorted ascending (strings by code point), so that the same set of ids gives the
+    The ids are unique and sorted ascending (strings by code point), so that the same set of ids gives the
     same codes whatever the order of the rows that it came from. Integers keep the caller's dtype. Strings are
     held as Arrow holds them, one run of UTF-8 bytes and the offsets into it, so that a million of them can be
     memory-mapped; they become Python strings only when they are asked for.
@@ -49,7 +49,7 @@ class Ids:
     _decoded: NDArray[Any] | None
 
     def __init__(self, data: NDArray[np.integer[Any]] | Strings) -> None:
-        """Wrap labels that are already sorted and unique; `from_values` sorts, `from_arrays` checks."""
+        """Wrap ids that are already sorted and unique; `from_values` sorts, `from_arrays` checks."""
         self._data = data if isinstance(data, Strings) else read_only(data)
         self._decoded = None
 
@@ -81,7 +81,7 @@ class Ids:
 
     @property
     def values(self) -> NDArray[Any]:
-        """Every label in the order of its code: the integer dtype given, or an object array of `str`.
+        """Every id in the order of its code: the integer dtype given, or an object array of `str`.
 
         Read-only. Strings are decoded at the first call and kept.
 
@@ -98,7 +98,7 @@ class Ids:
 
     @property
     def kind(self) -> Literal["integers", "strings"]:
-        """What the labels are. Of no labels at all it says nothing: look at the length first.
+        """What the ids are. Of no ids at all it says nothing: look at the length first.
 
         Examples
         --------
@@ -108,11 +108,11 @@ class Ids:
         return "strings" if isinstance(self._data, Strings) else "integers"
 
     def __len__(self) -> int:
-        """The number of labels."""
+        """The number of ids."""
         return len(self._data)
 
     def __eq__(self, other: object) -> bool:
-        """Whether both hold the same labels; the width of an integer dtype does not matter."""
+        """Whether both hold the same ids; the width of an integer dtype does not matter."""
         if not isinstance(other, Ids):
             return NotImplemented
         mine, theirs = self._data, other._data
@@ -122,12 +122,12 @@ class Ids:
             return len(self) == len(other) == 0
         return np.array_equal(mine, theirs)
 
-    __hash__ = None  # type: ignore[assignment]  # equal labels may differ in dtype, and nobody keys by them
+    __hash__ = None  # type: ignore[assignment]  # equal ids may differ in dtype, and nobody keys by them
 
     def __repr__(self) -> str:
-        """The number of labels, their type, and the first few."""
+        """The number of ids, their type, and the first few."""
         kind = "strings" if isinstance(self._data, Strings) else self._data.dtype.name
-        shown = [repr(label) for label in self.decode(np.arange(min(len(self), 5))).tolist()]
+        shown = [repr(key) for key in self.decode(np.arange(min(len(self), 5))).tolist()]
         if len(self) > 5:
             shown.append("…")
         return f"Ids({len(self):,} {kind}{': ' if shown else ''}{', '.join(shown)})"
@@ -135,7 +135,7 @@ class Ids:
     def encode(
         self, values: object, *, name: str = "users", unknown: Literal["error", "ignore"] = "error"
     ) -> NDArray[np.int32]:
-        """The codes of some labels.
+        """The codes of some ids.
 
         Parameters
         ----------
@@ -144,7 +144,7 @@ class Ids:
         name : str, default "users"
             What the values are, for the messages.
         unknown : {"error", "ignore"}, default "error"
-            What to do with unknown labels: raise, or give them the code -1.
+            What to do with unknown ids: raise, or give them the code -1.
 
         Returns
         -------
@@ -153,7 +153,7 @@ class Ids:
         Raises
         ------
         UnknownIdError
-            Some labels are unknown and `unknown` is ``"error"``: says how many and which is the first.
+            Some ids are unknown and `unknown` is ``"error"``: says how many and which is the first.
         DataError
             Some values are null, or they are neither integers nor strings.
 
@@ -183,10 +183,10 @@ class Ids:
         return _search_ints(self._data, ids)
 
     def _find_strings(self, ids: Coded) -> NDArray[np.int32]:
-        labels, wanted = self._data, ids.uniques
-        if not isinstance(labels, Strings):
+        known, wanted = self._data, ids.uniques
+        if not isinstance(known, Strings):
             return np.full(len(ids.codes), -1, np.int32)
-        found = _rust.find_strings((labels.offsets, labels.data), (wanted.offsets, wanted.data))
+        found = _rust.find_strings((known.offsets, known.data), (wanted.offsets, wanted.data))
         codes: NDArray[np.int32] = found[ids.codes]
         return codes
 
@@ -196,7 +196,7 @@ class Ids:
         if not codes.size or span(codes)[0] >= 0:
             return
         unknown = np.flatnonzero(codes < 0)
-        first = ids.label(unknown[0]) if isinstance(ids, Coded) else ids[unknown[0]].item()
+        first = ids.value(unknown[0]) if isinstance(ids, Coded) else ids[unknown[0]].item()
         verb = "is" if unknown.size == 1 else "are"
         message = (
             f"{name}: {unknown.size:,} of {len(codes):,} ids {verb} unknown: "
@@ -208,7 +208,7 @@ class Ids:
         raise UnknownIdError(message)
 
     def decode(self, codes: object) -> NDArray[Any]:
-        """The labels of some codes.
+        """The ids of some codes.
 
         Parameters
         ----------
@@ -218,7 +218,7 @@ class Ids:
         Returns
         -------
         ndarray, shape (n,)
-            The labels' integer dtype, or object (`str`).
+            The ids' integer dtype, or object (`str`).
 
         Raises
         ------
@@ -235,16 +235,16 @@ class Ids:
             distinct, where = np.unique(at, return_inverse=True)
             few: NDArray[Any] = self._data.take(distinct).decode()[where]
             return few
-        labels: NDArray[Any] = self.values[at]
-        return labels
+        ids: NDArray[Any] = self.values[at]
+        return ids
 
     def take(self, codes: object) -> "Ids":
-        """The labels of some codes as `Ids` of their own.
+        """The ids of some codes as `Ids` of their own.
 
         Parameters
         ----------
         codes : array-like of int, shape (n,)
-            Strictly ascending, so that the labels stay sorted and unique.
+            Strictly ascending, so that the ids stay sorted and unique.
 
         Returns
         -------
@@ -264,16 +264,16 @@ class Ids:
         """
         at = self._check_codes(codes)
         if not (at[1:] > at[:-1]).all():
-            raise ValueError("codes must be strictly ascending: labels are sorted and unique")
+            raise ValueError("codes must be strictly ascending: ids are sorted and unique")
         return Ids(self._data.take(at) if isinstance(self._data, Strings) else self._data[at])
 
     def union(self, other: "Ids") -> "Ids":
-        """The labels of both.
+        """The ids of both.
 
         Parameters
         ----------
         other : Ids
-            Of the same kind, integers or strings; or without any label.
+            Of the same kind, integers or strings; or without any id.
 
         Returns
         -------
@@ -335,14 +335,14 @@ class Ids:
     def from_arrays(
         cls, arrays: Mapping[str, NDArray[Any]], *, between: Callable[[], object] | None = None
     ) -> "Ids":
-        """The labels that `to_arrays` gave, checked and not copied.
+        """The ids that `to_arrays` gave, checked and not copied.
 
         Parameters
         ----------
         arrays : mapping of str to ndarray
             Memory-mapped arrays are read once, to check them, and stay on disk.
         between : callable, optional
-            Called after every million labels checked: the time to let go of what was read.
+            Called after every million ids checked: the time to let go of what was read.
 
         Returns
         -------
@@ -351,16 +351,16 @@ class Ids:
         Raises
         ------
         DataError
-            (a `ValueError`) Wrong names, dtypes or offsets, invalid UTF-8, or labels not sorted or repeated.
+            (a `ValueError`) Wrong names, dtypes or offsets, invalid UTF-8, or ids not sorted or repeated.
 
         Examples
         --------
-        >>> labels = Ids.from_values(["b", "a"])
-        >>> Ids.from_arrays(labels.to_arrays()) == labels
+        >>> ids = Ids.from_values(["b", "a"])
+        >>> Ids.from_arrays(ids.to_arrays()) == ids
         True
         >>> Ids.from_arrays({"ints": np.array([3, 3])})
         Traceback (most recent call last):
-        ferrec.errors.DataError: labels must be strictly ascending, and label 1 (3) follows 3
+        ferrec.errors.DataError: ids must be strictly ascending, and id 1 (3) follows 3
         """
         if set(arrays) == {"ints"}:
             ints = arrays["ints"]
@@ -378,11 +378,11 @@ class Ids:
                 _check_strings(offsets[start : start + _PIECE + 2], data, start)
                 _call(between)
             return cls(Strings(offsets, data))
-        raise DataError(f"labels are 'ints', or 'offsets' and 'bytes'; these are {sorted(arrays)}")
+        raise DataError(f"ids are 'ints', or 'offsets' and 'bytes'; these are {sorted(arrays)}")
 
 
 def factorize(values: object, what: str) -> tuple[NDArray[np.int32], Ids]:
-    """The code of every row of an id column, and the labels of the codes; `what` names it in messages."""
+    """The code of every row of an id column, and the ids of the codes; `what` names it in messages."""
     ids = read_ids(values, what)
     if isinstance(ids, Coded):
         return ids.codes, Ids(ids.uniques)
@@ -390,12 +390,12 @@ def factorize(values: object, what: str) -> tuple[NDArray[np.int32], Ids]:
     return codes, Ids(uniques)
 
 
-def _search_ints(labels: NDArray[np.integer[Any]], ids: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
+def _search_ints(known: NDArray[np.integer[Any]], ids: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
     """The code of each id by binary search, or -1."""
-    # An id that does not fit the labels' dtype wraps to another value, and so compares unequal below.
-    wanted = ids.astype(labels.dtype, copy=False)
-    at = labels.searchsorted(wanted)
-    found = labels.take(at, mode="clip") == wanted
+    # An id that does not fit the ids' dtype wraps to another value, and so compares unequal below.
+    wanted = ids.astype(known.dtype, copy=False)
+    at = known.searchsorted(wanted)
+    found = known.take(at, mode="clip") == wanted
     if wanted is not ids:
         found &= wanted == ids
     at[~found] = -1
@@ -408,12 +408,12 @@ def _call(between: Callable[[], object] | None) -> None:
 
 
 def _check_ints(ints: NDArray[Any], start: int) -> None:
-    """Some labels that begin with label `start`."""
+    """Some ids that begin with id `start`."""
     wrong = np.flatnonzero(ints[1:] <= ints[:-1])
     if wrong.size:
         at = int(wrong[0])
         raise DataError(
-            f"labels must be strictly ascending, and label {start + at + 1} ({ints[at + 1]}) follows {ints[at]}"
+            f"ids must be strictly ascending, and id {start + at + 1} ({ints[at + 1]}) follows {ints[at]}"
         )
 
 
@@ -428,15 +428,15 @@ def _check_ends(offsets: NDArray[Any], data: NDArray[Any]) -> None:
 
 
 def _check_strings(offsets: NDArray[np.int64], data: NDArray[np.uint8], start: int) -> None:
-    """Some labels that begin with label `start`."""
+    """Some ids that begin with id `start`."""
     flaw = _rust.flaw_of_strings((offsets, data))
     if flaw is None:
         return
     what, at = flaw[0], start + flaw[1]
     if what == "utf8":
-        raise DataError(f"'bytes' holds a label that is not valid UTF-8: label {at}")
+        raise DataError(f"'bytes' holds an id that is not valid UTF-8: id {at}")
     if what == "order":
-        raise DataError(f"labels must be strictly ascending, and label {at} is not above the one before")
+        raise DataError(f"ids must be strictly ascending, and id {at} is not above the one before")
     raise _wrong_offsets(data)
 
 

@@ -32,7 +32,7 @@ class Events:
     Attributes
     ----------
     users, items : ndarray of int32
-        Codes into the labels of the `Interactions`.
+        Codes into the ids of the `Interactions`.
     weights : ndarray of float32 or None
         None where every event weighs 1.
     times : ndarray of int64 or None
@@ -83,7 +83,7 @@ class Interactions:
     Parameters
     ----------
     users, items : Ids
-        The labels of the rows and of the columns. Some may have no event.
+        The ids of the rows and of the columns. Some may have no event.
     events : Events
         The events as codes.
     duplicates : {"sum", "last", "max", "count", "error"}, default "sum"
@@ -91,12 +91,12 @@ class Interactions:
         (by time, or by position where times are equal or absent), the largest, or the number of events,
         whatever they weigh. ``"error"`` refuses such data.
     user_table, item_table : Columns, optional
-        What else is known about each user and each item, in the order of the labels.
+        What else is known about each user and each item, in the order of the ids.
 
     Raises
     ------
     DataError
-        The events or the tables do not fit the labels, or events repeat where `duplicates` is ``"error"``.
+        The events or the tables do not fit the ids, or events repeat where `duplicates` is ``"error"``.
     ValueError
         `duplicates` is none of those named above.
 
@@ -428,10 +428,10 @@ class Interactions:
         """
         handle = _handle(matrix)
         n_users, n_items = handle.shape
-        users, user_codes = _axis_labels(user_ids, n_users, "user_ids")
-        items, item_codes = _axis_labels(item_ids, n_items, "item_ids")
+        users, user_codes = _axis_ids(user_ids, n_users, "user_ids")
+        items, item_codes = _axis_ids(item_ids, n_items, "item_ids")
         if user_codes is not None or item_codes is not None:
-            # The labels are sorted, so rows or columns move to their label's place.
+            # The ids are sorted, so rows or columns move to their id's place.
             events = _entries(handle)
             return cls(
                 users,
@@ -480,7 +480,7 @@ class Interactions:
             Columns of text that are lists, with what stands between their values, as ``{"genres": "|"}``.
         extend : bool, default True
             Items of the table that have no event become items without events, which models that look at
-            content can recommend. The labels grow and stay sorted, so that codes may change. With False such
+            content can recommend. The ids grow and stay sorted, so that codes may change. With False such
             rows are left out.
         delimiter : str, default ","
             The character between the fields of CSV.
@@ -511,8 +511,8 @@ class Interactions:
         [['hot', 'sweet'], None, ['hot', 'green']]
         """
         table = AttributeTable(source, item, columns, categories, separators or {}, delimiter)
-        labels, moved, known = attach(self._items, self._item_table, table, extend)
-        return self._extended(self._users, None, self._user_table, labels, moved, known)
+        ids, moved, known = attach(self._items, self._item_table, table, extend)
+        return self._extended(self._users, None, self._user_table, ids, moved, known)
 
     def with_users(
         self,
@@ -553,8 +553,8 @@ class Interactions:
         [None, 'DE', 'FR']
         """
         table = AttributeTable(source, user, columns, categories, separators or {}, delimiter)
-        labels, moved, known = attach(self._users, self._user_table, table, extend)
-        return self._extended(labels, moved, known, self._items, None, self._item_table)
+        ids, moved, known = attach(self._users, self._user_table, table, extend)
+        return self._extended(ids, moved, known, self._items, None, self._item_table)
 
     def _extended(
         self,
@@ -565,7 +565,7 @@ class Interactions:
         item_at: NDArray[np.int32] | None,
         item_table: Columns,
     ) -> "Interactions":
-        """With these labels and tables; `user_at` and `item_at` are the new codes of the old, ascending."""
+        """With these ids and tables; `user_at` and `item_at` are the new codes of the old, ascending."""
         data = Interactions.__new__(Interactions)
         data._users, data._items, data._duplicates = users, items, self._duplicates
         data._user_table, data._item_table = user_table, item_table
@@ -591,12 +591,12 @@ class Interactions:
 
     @property
     def users(self) -> Ids:
-        """The labels of the rows."""
+        """The ids of the rows."""
         return self._users
 
     @property
     def items(self) -> Ids:
-        """The labels of the columns."""
+        """The ids of the columns."""
         return self._items
 
     @property
@@ -696,7 +696,7 @@ class Interactions:
         return f"Interactions({', '.join(parts)})"
 
     def select(self, event_mask: NDArray[np.bool_]) -> "Interactions":
-        """Some of the events, with the same labels and tables: row i and column j mean the same in both.
+        """Some of the events, with the same ids and tables: row i and column j mean the same in both.
 
         Parameters
         ----------
@@ -817,8 +817,8 @@ class _Names:
     def read(self, table: Table) -> Interactions:
         for name in self.needed:
             table.check(name)
-        users, user_labels = factorize(table.read(self.user), self._what(self.user))
-        items, item_labels = factorize(table.read(self.item), self._what(self.item))
+        users, user_ids = factorize(table.read(self.user), self._what(self.user))
+        items, item_ids = factorize(table.read(self.item), self._what(self.item))
         weights = times = None
         if self.rating is not None:
             weights = read_weights(table.read(self.rating), self._what(self.rating))
@@ -838,7 +838,7 @@ class _Names:
                     f"{self._what(self.user)} has {len(users):,} rows "
                     f"and {self._what(other)} has {len(column):,}"
                 )
-        return Interactions(user_labels, item_labels, Events(users, items, weights, times), self.duplicates)
+        return Interactions(user_ids, item_ids, Events(users, items, weights, times), self.duplicates)
 
     def _what(self, name: str) -> str:
         return f"{self.prefix}{name!r}" if self.prefix else name
@@ -851,24 +851,24 @@ def _check_duplicates(duplicates: Duplicates) -> Duplicates:
     return duplicates
 
 
-def _check_table(table: Columns | None, labels: Ids, name: str) -> Columns:
+def _check_table(table: Columns | None, ids: Ids, name: str) -> Columns:
     if table is None:
-        return Columns(len(labels))
-    if table.n_rows != len(labels):
-        raise DataError(f"{name} has {table.n_rows:,} rows, and there are {len(labels):,} labels")
+        return Columns(len(ids))
+    if table.n_rows != len(ids):
+        raise DataError(f"{name} has {table.n_rows:,} rows, and there are {len(ids):,} ids")
     return table
 
 
 def _explain(error: ValueError, users: Ids, items: Ids) -> ValueError:
-    """The kernel's complaint about repeated pairs, in the caller's labels; any other as it is."""
+    """The kernel's complaint about repeated pairs, in the caller's ids; any other as it is."""
     kind, _, rest = str(error).partition(":")
     if kind != "duplicates":
         return DataError(str(error))
     count, user, item = map(int, rest.split(":"))
-    user_label, item_label = users.decode([user]).tolist()[0], items.decode([item]).tolist()[0]
+    user_key, item_key = users.decode([user]).tolist()[0], items.decode([item]).tolist()[0]
     return DataError(
-        f"{count:,} events repeat the pair of an earlier one; the first pair is user {user_label!r} and item "
-        f"{item_label!r}: drop the repeats, or give duplicates='sum', 'last', 'max' or 'count'"
+        f"{count:,} events repeat the pair of an earlier one; the first pair is user {user_key!r} and item "
+        f"{item_key!r}: drop the repeats, or give duplicates='sum', 'last', 'max' or 'count'"
     )
 
 
@@ -891,17 +891,17 @@ def _entries(handle: _rust.Csr) -> Events:
     return Events(rows, indices, values)
 
 
-def _axis_labels(ids: object | None, n: int, name: str) -> tuple[Ids, NDArray[np.int32] | None]:
-    """The labels of an axis, and the code of each position where that is not the position itself."""
+def _axis_ids(ids: object | None, n: int, name: str) -> tuple[Ids, NDArray[np.int32] | None]:
+    """The ids of an axis, and the code of each position where that is not the position itself."""
     if ids is None:
         return Ids(np.arange(n, dtype=np.int64)), None
-    codes, labels = factorize(ids, name)
+    codes, axis = factorize(ids, name)
     if len(codes) != n:
         raise DataError(f"{name} has {len(codes):,} ids, and the matrix has {n:,}")
-    if len(labels) != n:
+    if len(axis) != n:
         first_at = np.unique(codes, return_index=True)[1]
         again = int(np.setdiff1d(np.arange(n), first_at)[0])
-        label = labels.decode([codes[again]]).tolist()[0]
-        raise DataError(f"{name}: {n - len(labels):,} ids repeat an earlier one; the first is {label!r}")
+        key = axis.decode([codes[again]]).tolist()[0]
+        raise DataError(f"{name}: {n - len(axis):,} ids repeat an earlier one; the first is {key!r}")
     moved = bool((codes != np.arange(n)).any())
-    return labels, codes if moved else None
+    return axis, codes if moved else None

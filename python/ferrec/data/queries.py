@@ -13,10 +13,10 @@ from ferrec import _rust
 class Queries:
     """Who asks and what they have touched."""
 
-    labels: NDArray[Any]
+    ids: NDArray[Any]
     history: _rust.Csr
     codes: NDArray[np.int32] | None
     """The users' codes in the fitted data; None for newcomers."""
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.ids)

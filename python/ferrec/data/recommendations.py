@@ -34,10 +34,10 @@ class Recommendations:
 
     Parameters
     ----------
-    queries : ndarray of labels, shape (n_queries,)
+    queries : ndarray of ids, shape (n_queries,)
         Who asked: integers, or objects that are `str`.
     items : Ids
-        The labels of the codes.
+        The ids of the codes.
     indptr : ndarray of int64, shape (n_queries + 1,)
         The answers of query q are the entries ``indptr[q]:indptr[q + 1]`` of `codes` and `scores`.
     codes : ndarray of int32, shape (n_answers,)
@@ -130,8 +130,8 @@ class Recommendations:
 
     def _row(self, at: int) -> list[tuple[Any, float]]:
         own = slice(self.indptr[at], self.indptr[at + 1])
-        labels = self.items.decode(self.codes[own]).tolist()
-        return list(zip(labels, self.scores[own].tolist(), strict=True))
+        ids = self.items.decode(self.codes[own]).tolist()
+        return list(zip(ids, self.scores[own].tolist(), strict=True))
 
     def __contains__(self, query: object) -> bool:
         """Whether this query asked."""
@@ -146,12 +146,12 @@ class Recommendations:
         for start in range(0, len(self), _BLOCK):
             stop = min(start + _BLOCK, len(self))
             base = self.indptr[start]
-            labels = self.items.decode(self.codes[base : self.indptr[stop]]).tolist()
+            ids = self.items.decode(self.codes[base : self.indptr[stop]]).tolist()
             scores = self.scores[base : self.indptr[stop]].tolist()
             ends = (self.indptr[start : stop + 1] - base).tolist()
             for at, query in enumerate(self.queries[start:stop].tolist()):
                 own = slice(ends[at], ends[at + 1])
-                yield query, list(zip(labels[own], scores[own], strict=True))
+                yield query, list(zip(ids[own], scores[own], strict=True))
 
     def __repr__(self) -> str:
         """The first few queries with their first few items."""
@@ -196,10 +196,10 @@ class Recommendations:
         >>> Recommendations(np.array([7, 8]), items, [0, 2, 2], [1, 0], [2, 1]).to_lists()
         {7: ['tea', 'jam'], 8: []}
         """
-        labels = self.items.decode(self.codes).tolist()
+        ids = self.items.decode(self.codes).tolist()
         ends = self.indptr.tolist()
         rows = zip(self.queries.tolist(), ends[:-1], ends[1:], strict=True)
-        return {query: labels[start:stop] for query, start, stop in rows}
+        return {query: ids[start:stop] for query, start, stop in rows}
 
     def to_csr(self) -> Csr:
         """The scores as a sparse matrix, as the kernels return them.
@@ -254,11 +254,11 @@ class Recommendations:
             users = pyarrow.array(self.queries, pyarrow.large_string()).take(pyarrow.array(rows))
         else:
             users = pyarrow.array(np.repeat(self.queries, counts))
-        labels = self.items.to_arrays()
-        if "ints" in labels:
-            items = pyarrow.array(labels["ints"][self.codes])
+        ids = self.items.to_arrays()
+        if "ints" in ids:
+            items = pyarrow.array(ids["ints"][self.codes])
         else:
-            buffers = [pyarrow.py_buffer(labels["offsets"]), pyarrow.py_buffer(labels["bytes"])]
+            buffers = [pyarrow.py_buffer(ids["offsets"]), pyarrow.py_buffer(ids["bytes"])]
             strings = pyarrow.LargeStringArray.from_buffers(len(self.items), *buffers)
             items = strings.take(pyarrow.array(self.codes))
         return pyarrow.table([users, items, pyarrow.array(self.scores), pyarrow.array(self.ranks)], names)
@@ -320,12 +320,12 @@ class Recommendations:
         polars = require("polars", "dev")
         rows = np.repeat(np.arange(len(self)), np.diff(self.indptr))
 
-        def column(labels: NDArray[Any], at: NDArray[Any]) -> Frame:
-            if labels.dtype.kind != "O":
-                return polars.Series(labels[at])
+        def column(ids: NDArray[Any], at: NDArray[Any]) -> Frame:
+            if ids.dtype.kind != "O":
+                return polars.Series(ids[at])
             # Only the distinct strings pass through Python.
             distinct, where = np.unique(at, return_inverse=True)
-            return polars.Series(labels[distinct].tolist(), dtype=polars.String).gather(where)
+            return polars.Series(ids[distinct].tolist(), dtype=polars.String).gather(where)
 
         columns = [
             column(self.queries, rows),

@@ -1,6 +1,6 @@
 """Splits of interactions into a part to learn from and a part to test on.
 
-Every part keeps the labels of the whole: user and item codes mean the same in both, so that a model fitted on
+Every part keeps the ids of the whole: user and item codes mean the same in both, so that a model fitted on
 one is tested on the other without a join. Splits are by event; where a user has several events with one item,
 they may fall on both sides.
 """

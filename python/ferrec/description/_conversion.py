@@ -20,7 +20,7 @@ def conversion(log: Log) -> Facts | None:
         return None
     counts = np.bincount(log.kinds, minlength=len(log.kind_values))
     chosen = [int(kind) for kind in np.argsort(-counts, kind="stable") if counts[kind]][:MOST]
-    order, begins = _rust.event_runs(log.users, len(log.user_labels), log.items, None, None, ANY_GAP, 0)
+    order, begins = _rust.event_runs(log.users, len(log.user_ids), log.items, None, None, ANY_GAP, 0)
     pairs = np.empty(len(log), np.int64)
     pairs[order] = np.cumsum(begins) - 1
     n = int(begins.sum())

@@ -20,8 +20,8 @@ _CURVE_POINTS = 100
 
 def counts(log: Log) -> Facts:
     """Events, users, items, pairs; how full the matrix is; how often pairs repeat."""
-    users = np.bincount(log.users, minlength=len(log.user_labels))
-    items = np.bincount(log.items, minlength=len(log.item_labels))
+    users = np.bincount(log.users, minlength=len(log.user_ids))
+    items = np.bincount(log.items, minlength=len(log.item_ids))
     users, items = users[users > 0], items[items > 0]
     pairs = _pair_counts(log)
     n, cells = len(log), len(users) * len(items)
@@ -45,7 +45,7 @@ def counts(log: Log) -> Facts:
 
 def _pair_counts(log: Log) -> NDArray[np.float32]:
     """The number of events of each pair."""
-    n_users, n_items = len(log.user_labels), len(log.item_labels)
+    n_users, n_items = len(log.user_ids), len(log.item_ids)
     return _rust.build_csr(log.users, log.items, None, None, n_users, n_items, "count")[2]
 
 

@@ -50,7 +50,7 @@ def _iso(moment: int) -> str:
 
 def _gaps(log: Log, when: Ints) -> Facts:
     """Seconds between an event of a user and the next, and the share that come together, which are left out."""
-    order, begins = _rust.event_runs(log.users, len(log.user_labels), None, when, None, ANY_GAP, 0)
+    order, begins = _rust.event_runs(log.users, len(log.user_ids), None, when, None, ANY_GAP, 0)
     seconds = np.diff(when[order])[~begins[1:]]
     apart = seconds[seconds > 0]
     together = 1 - len(apart) / len(seconds) if len(seconds) else 0.0
@@ -76,7 +76,7 @@ def _growth(log: Log, when: Ints) -> Facts:
     """Events, active users, and users and items seen for the first time, by period."""
     name, codes, starts = _periods(when)
     n = len(starts)
-    n_users, n_items = len(log.user_labels), len(log.item_labels)
+    n_users, n_items = len(log.user_ids), len(log.item_ids)
     active = _rust.build_csr(codes, log.users, None, None, n, n_users, "count")[0]
     return {
         "period": name,
@@ -123,7 +123,7 @@ def _drift(log: Log, when: Ints) -> Facts | None:
     if n < 2 or when.min() == when.max():
         return None
     order = np.argsort(when, kind="stable")
-    items, n_items = log.items[order], len(log.item_labels)
+    items, n_items = log.items[order], len(log.item_ids)
     bounds = np.arange(1, n) * len(log) // n
     found = _shares(items, bounds, n_items)
     chance = _shares(np.random.default_rng(0).permutation(items), bounds, n_items)

@@ -1,4 +1,4 @@
-"""Test data meets a model: labels become the model's codes."""
+"""Test data meets a model: ids become the model's codes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -50,13 +50,13 @@ def align(model: Recommender[Any], test: Interactions) -> Aligned:
     )
 
 
-def _codes(labels: Ids, known: Ids, occurs: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """The other side's code of each label that occurs; -1 where it is unknown, -2 where it does not occur."""
-    codes = np.full(len(labels), -2, np.int32)
-    if labels == known:  # parts of one split share their labels
+def _codes(ids: Ids, known: Ids, occurs: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """The other side's code of each id that occurs; -1 where it is unknown, -2 where it does not occur."""
+    codes = np.full(len(ids), -2, np.int32)
+    if ids == known:  # parts of one split share their ids
         codes[occurs] = np.flatnonzero(occurs)
     else:
-        codes[occurs] = known.encode(labels.decode(np.flatnonzero(occurs)), unknown="ignore")
+        codes[occurs] = known.encode(ids.decode(np.flatnonzero(occurs)), unknown="ignore")
     return codes
 
 

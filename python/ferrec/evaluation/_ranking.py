@@ -56,7 +56,7 @@ def evaluate(
 
     Every pair of a user and an item in the test data is a true one, whatever it weighs (so select the events
     that count first). Each user's list is ranked from all items of the model, none sampled. The test data
-    meets the model by labels: it need not share codes with the training data. Users and items that the model
+    meets the model by ids: it need not share codes with the training data. Users and items that the model
     does not know cannot be right or wrong; they are left out and counted.
 
     Parameters

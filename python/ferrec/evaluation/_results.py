@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec.data.ids import Ids
 from ferrec.errors import DataError
-from ferrec.evaluation._segments import by_count, by_label
+from ferrec.evaluation._segments import by_count, by_id
 from ferrec.evaluation._significance import Difference, Significance
 from ferrec.evaluation._statistics import Test, holm, intervals, mean, p_value
 from ferrec.evaluation.metrics import HITS, cuts_of, named_hits, parse_metrics
@@ -84,7 +84,7 @@ class Evaluation:
     per_user : dict of str to ndarray of float64, shape (n_users,)
         The values behind the means, aligned with `users`. Coverage and Gini have none. NaN where a metric is not
         defined, such as the novelty of an empty list; the mean leaves it out.
-    users : ndarray of labels, shape (n_users,)
+    users : ndarray of ids, shape (n_users,)
         The users that had a true item, ascending.
     activity : ndarray of int64, shape (n_users,)
         How many items each of them had in training.
@@ -225,7 +225,7 @@ class Evaluation:
         if isinstance(groups, str) and groups == "activity":
             codes, names = by_count(self.activity, bins, np.ones(self.n_users, np.int64))
         else:
-            codes, names = by_label(groups, self.users, "users")
+            codes, names = by_id(groups, self.users, "users")
         found = {name: np.flatnonzero(codes == at) for at, name in enumerate(names)}
         parts = {name: self._of_users(rows) for name, rows in found.items() if len(rows)}
         if not parts:
@@ -280,7 +280,7 @@ class Evaluation:
             pairs = np.bincount(hits.codes, minlength=len(hits.items))
             codes, names = by_count(hits.popularity, bins, pairs)
         else:
-            codes, names = by_label(groups, hits.items.values, "items")
+            codes, names = by_id(groups, hits.items.values, "items")
         of_pairs = codes[hits.codes]
         cuts = cuts_of(wanted, HITS)
         parts = {}

@@ -50,16 +50,16 @@ def _range(start: int, end: int | None) -> str:
     return f"{start:,}" if start == end else f"{start:,}–{end:,}"
 
 
-def by_label(given: Any, labels: NDArray[Any], what: str) -> Groups:
-    """Groups as the caller names them: one name for each label, in order, or a mapping that may leave some out."""
+def by_id(given: Any, ids: NDArray[Any], what: str) -> Groups:
+    """Groups as the caller names them: one name for each id, in order, or a mapping that may leave some out."""
     if isinstance(given, Mapping):
-        names = [given.get(label) for label in labels.tolist()]
+        names = [given.get(key) for key in ids.tolist()]
     elif isinstance(given, str) or not isinstance(given, Sequence | np.ndarray):
         raise ValueError(f"groups={given!r}: expected a name for each of the {what}, or a mapping")
     else:
         names = given.tolist() if isinstance(given, np.ndarray) else list(given)
-        if len(names) != len(labels):
-            raise ValueError(f"groups: has {len(names)} names, but there are {len(labels)} {what}")
+        if len(names) != len(ids):
+            raise ValueError(f"groups: has {len(names)} names, but there are {len(ids)} {what}")
     known = {str(name) for name in names if name is not None}
     distinct = sorted(known)
     place = {name: at for at, name in enumerate(distinct)}

@@ -61,4 +61,4 @@ def defaults(data: Interactions) -> FeatureSet:
 
 def _recurs(table: Columns, name: str) -> bool:
     column = table[name]
-    return isinstance(column, Categories) and 2 * len(column.labels) <= int((~column.missing).sum())
+    return isinstance(column, Categories) and 2 * len(column.ids) <= int((~column.missing).sum())

@@ -209,9 +209,9 @@ def _numbered(table: Columns, name: str, buckets: int | None) -> list[NDArray[An
             f"column {name!r}: expected categories, it holds {type(column).__name__.lower()}{hint}"
         )
     if buckets is None:
-        if len(column.labels) > MOST_CATEGORIES:
-            raise DataError(f"column {name!r}: has {len(column.labels)} values; hash them with buckets=")
+        if len(column.ids) > MOST_CATEGORIES:
+            raise DataError(f"column {name!r}: has {len(column.ids)} values; hash them with buckets=")
         return [column.codes + 1]
     size = as_int("buckets", buckets, minimum=1, maximum=MOST_CATEGORIES)
-    hashed = [zlib.crc32(str(value).encode()) % size + 1 for value in column.labels.values.tolist()]
+    hashed = [zlib.crc32(str(value).encode()) % size + 1 for value in column.ids.values.tolist()]
     return [np.array([*hashed, 0])[column.codes]]  # the last place is what -1 reads

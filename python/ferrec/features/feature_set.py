@@ -174,12 +174,12 @@ def _check_same(state: FeatureSetState, candidates: Candidates) -> None:
     queries = candidates.queries
     if queries.codes is None or not len(queries):
         return
-    if queries.codes.max() >= len(state.users) or (state.users.decode(queries.codes) != queries.labels).any():
+    if queries.codes.max() >= len(state.users) or (state.users.decode(queries.codes) != queries.ids).any():
         raise DataError(f"candidates: of other users than the features were fitted on; {remedy}")
     lengths = np.diff(queries.history.parts()[0])
     differ = np.flatnonzero(lengths != state.touched[queries.codes])
     if len(differ):
-        user, at = queries.labels.tolist()[differ[0]], differ[0]
+        user, at = queries.ids.tolist()[differ[0]], differ[0]
         raise DataError(
             f"candidates: the history of {len(differ)} users is not the one that the features were fitted on; "
             f"user {user!r} has {lengths[at]} items instead of {state.touched[queries.codes[at]]:g}; {remedy}"

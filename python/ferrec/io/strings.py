@@ -77,6 +77,6 @@ class Coded:
     codes: NDArray[np.int32]
     uniques: Strings
 
-    def label(self, row: int) -> str:
+    def value(self, row: int) -> str:
         """Return the string of a row."""
         return self.uniques.raw(int(self.codes[row])).decode()

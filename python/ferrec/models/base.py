@@ -309,7 +309,7 @@ class Recommender(Estimator[StateT], ABC):
         chosen = item_filter(state, queries, exclude_seen, exclude_items, allow_items)
         with bar(progress, "recommend") as callback:
             indptr, items, scores = self.frozen.rank(state, queries, n, chosen, callback)
-        return Recommendations(queries.labels, state.items, indptr, items, scores)
+        return Recommendations(queries.ids, state.items, indptr, items, scores)
 
     def iter_recommend(
         self,
@@ -357,9 +357,7 @@ class Recommender(Estimator[StateT], ABC):
                 some = codes[start : start + size]
                 queries = Queries(state.users.decode(some), state.histories(some), some)
                 chosen = item_filter(state, queries, exclude_seen, exclude_items, allow_items)
-                yield Recommendations(
-                    queries.labels, state.items, *frozen.rank(state, queries, n, chosen, None)
-                )
+                yield Recommendations(queries.ids, state.items, *frozen.rank(state, queries, n, chosen, None))
 
         return blocks()
 
@@ -393,7 +391,7 @@ class Recommender(Estimator[StateT], ABC):
             queries = Queries(state.users.decode(distinct), state.histories(distinct), distinct)
         else:
             queries = self._queries(state, None, history)
-            named = Ids.from_values(queries.labels)
+            named = Ids.from_values(queries.ids)
             rows = named.encode(listed(users), name="users").astype(np.int64)
         if len(rows) != len(item_codes):
             raise ValueError(f"users and items differ in length: {len(rows)} and {len(item_codes)}")
@@ -477,7 +475,7 @@ class Recommender(Estimator[StateT], ABC):
             state.users.decode(codes), state.users, *self.frozen.rank_similar_users(state, codes, n)
         )
 
-    # -- from labels to integers ----------------------------------------------------------------------------
+    # -- from ids to integers ----------------------------------------------------------------------------
 
     def _queries(self, state: StateT, users: object, history: object) -> Queries:
         if history is None:
@@ -487,8 +485,8 @@ class Recommender(Estimator[StateT], ABC):
             return Queries(state.users.values if everybody else state.users.decode(codes), seen, codes)
         if users is not None:
             raise ValueError("users and history: give one; history is for users who are not in the data")
-        labels, matrix = read_history(state.items, history)
-        return Queries(labels, as_csr(matrix, "history"), None)
+        ids, matrix = read_history(state.items, history)
+        return Queries(ids, as_csr(matrix, "history"), None)
 
     def _threads(self) -> int:
         return threads(self.n_threads)

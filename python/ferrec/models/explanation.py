@@ -23,7 +23,7 @@ class Explanation:
     base : float
         What the model would say without the history: 0 for neighbourhood models, the baseline for rating
         models, everything for models that look at no history.
-    items : ndarray of labels, shape (m,)
+    items : ndarray of ids, shape (m,)
         The items of the history that contributed.
     parts : ndarray of float64, shape (m,)
         Their contributions: ``math.fsum([base, *parts]) == score``, exactly.

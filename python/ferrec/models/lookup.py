@@ -42,11 +42,11 @@ def listed(values: object) -> object:
     return [values] if scalar else values
 
 
-def encode_ids(labels: Ids, ids: object, name: str) -> NDArray[np.int32]:
+def encode_ids(known: Ids, ids: object, name: str) -> NDArray[np.int32]:
     """Return the codes of some ids, or of all where none are given."""
     if ids is None:
-        return np.arange(len(labels), dtype=np.int32)
-    return labels.encode(listed(ids), name=name)
+        return np.arange(len(known), dtype=np.int32)
+    return known.encode(listed(ids), name=name)
 
 
 def read_history(items: Ids, history: object) -> tuple[NDArray[Any], Any]:
@@ -57,7 +57,7 @@ def read_history(items: Ids, history: object) -> tuple[NDArray[Any], Any]:
         entries = history.matrix.tocoo()
         names = history.items.decode(entries.col)
         columns = known_items(items, names, "history")
-        rows, values, labels = entries.row, entries.data, history.users.values
+        rows, values, ids = entries.row, entries.data, history.users.values
     elif scipy.sparse.issparse(history):
         shape = cast(Any, history).shape
         if shape[1] != len(items):
@@ -77,12 +77,12 @@ def read_history(items: Ids, history: object) -> tuple[NDArray[Any], Any]:
         rows = np.repeat(np.arange(len(lists)), [len(one) for one in lists])
         flat = list(chain.from_iterable(lists))
         columns = known_items(items, flat, "history")
-        values, labels = np.ones(len(rows), np.float32), np.arange(len(lists))
+        values, ids = np.ones(len(rows), np.float32), np.arange(len(lists))
     known = columns >= 0
     matrix = scipy.sparse.coo_array(
-        (values[known], (rows[known], columns[known])), shape=(len(labels), len(items))
+        (values[known], (rows[known], columns[known])), shape=(len(ids), len(items))
     )
-    return labels, matrix.tocsr()
+    return ids, matrix.tocsr()
 
 
 def known_items(items: Ids, ids: object, name: str) -> NDArray[np.int32]:

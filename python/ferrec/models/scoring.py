@@ -32,7 +32,7 @@ def item_filter(
             mask = ~item_mask(state.items, exclude_items, "exclude_items")
     if allow_items is not None:
         if isinstance(allow_items, Mapping):
-            missing = [label for label in queries.labels.tolist() if label not in allow_items]
+            missing = [key for key in queries.ids.tolist() if key not in allow_items]
             if missing:
                 raise ValueError(
                     f"allow_items: no list for {len(missing)} of the users; the first is {missing[0]!r}"
@@ -56,13 +56,13 @@ def item_mask(items: Ids, ids: object, name: str) -> NDArray[np.bool_]:
 
 def _by_query(items: Ids, queries: Queries, lists: Mapping[Any, Any], name: str) -> _rust.Csr:
     """The lists of a mapping as a matrix with the queries' rows; items that the model does not know are none."""
-    labels = queries.labels.tolist()
-    per_query = [list(lists.get(label, ())) for label in labels]
+    ids = queries.ids.tolist()
+    per_query = [list(lists.get(key, ())) for key in ids]
     flat = list(chain.from_iterable(per_query))
-    rows = np.repeat(np.arange(len(labels)), [len(one) for one in per_query])
+    rows = np.repeat(np.arange(len(ids)), [len(one) for one in per_query])
     codes = items.encode(flat, name=name, unknown="ignore")
     refuse_other_kind(items, flat, codes, name)
     known = codes >= 0
     ones = np.ones(int(known.sum()), np.float32)
-    found = scipy.sparse.coo_array((ones, (rows[known], codes[known])), shape=(len(labels), len(items)))
+    found = scipy.sparse.coo_array((ones, (rows[known], codes[known])), shape=(len(ids), len(items)))
     return as_csr(found.tocsr(), name)

@@ -42,8 +42,8 @@ def _arrays(state: State) -> dict[str, NDArray[Any]]:
     arrays = {}
     for side, known in (("users", state.users), ("items", state.items)):
         if known is not None:
-            for part, labels in (("kept", known.kept), ("dropped", known.dropped)):
-                for kind, array in labels.to_arrays().items():
+            for part, ids in (("kept", known.kept), ("dropped", known.dropped)):
+                for kind, array in ids.to_arrays().items():
                     arrays[f"{side}.{part}.{kind}"] = array
     for at, scale in enumerate(state.scales.values()):
         if scale.centers is not None and scale.spreads is not None:
@@ -85,7 +85,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
 
 
 def _known(folder: Path, index: dict[str, Any], side: str) -> Known | None:
-    def labels(part: str) -> Ids:
+    def ids(part: str) -> Ids:
         kinds = ("ints",) if f"{side}.{part}.ints" in index["files"] else ("offsets", "bytes")
         read = {
             kind: PREPARATIONS.read_array(folder, index, f"{side}.{part}.{kind}", None, True)
@@ -95,7 +95,7 @@ def _known(folder: Path, index: dict[str, Any], side: str) -> Known | None:
 
     if not any(name.startswith(f"{side}.") for name in index["files"]):
         return None
-    return Known(labels("kept"), labels("dropped"))
+    return Known(ids("kept"), ids("dropped"))
 
 
 def _scale(

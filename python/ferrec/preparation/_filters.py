@@ -35,7 +35,7 @@ def drop_duplicates(log: Log, how: Dedup, n_threads: int) -> None:
     exact = how == "exact"
     times, kinds = log.times, log.kinds if exact else None
     gap = 0 if exact else ANY_GAP
-    order, begins = _rust.event_runs(log.users, len(log.user_labels), log.items, times, kinds, gap, n_threads)
+    order, begins = _rust.event_runs(log.users, len(log.user_ids), log.items, times, kinds, gap, n_threads)
     # The last of a run stands before the first of the next.
     chosen = np.roll(begins, -1) if how == "last" else begins
     kept = np.zeros(len(log), np.bool_)
@@ -48,7 +48,7 @@ def drop_duplicates(log: Log, how: Dedup, n_threads: int) -> None:
 
 def drop_unusual(log: Log, quantiles: tuple[float, float]) -> None:
     """Leave out users with fewer or more events than the quantiles of all users' numbers of events."""
-    counts = np.bincount(log.users, minlength=len(log.user_labels))
+    counts = np.bincount(log.users, minlength=len(log.user_ids))
     active = counts[counts > 0]
     low, high = np.quantile(active, quantiles) if len(active) else (0.0, 0.0)
     usual = (counts >= low) & (counts <= high)
@@ -62,7 +62,7 @@ def drop_unusual(log: Log, quantiles: tuple[float, float]) -> None:
 
 def keep_core(log: Log, least: tuple[int, int], n_threads: int) -> None:
     """Leave out users and items with too few partners, until none is left that has too few."""
-    n_users, n_items = len(log.user_labels), len(log.item_labels)
+    n_users, n_items = len(log.user_ids), len(log.item_ids)
     indptr, indices, counts, _ = _rust.build_csr(log.users, log.items, None, None, n_users, n_items, "count")
     pairs = _rust.Csr(indptr, indices, counts, n_items, name="events")
     users, items = _rust.k_core(pairs, *least, n_threads)
@@ -78,25 +78,25 @@ class Known:
     dropped: Ids
 
     @classmethod
-    def learn(cls, labels: Ids, before: Mask, codes: NDArray[np.int32]) -> "Known":
+    def learn(cls, ids: Ids, before: Mask, codes: NDArray[np.int32]) -> "Known":
         """From the ids that occurred before the filters, and the codes of the events after them."""
-        kept = occurring(codes, len(labels))
-        return cls(labels.take(np.flatnonzero(kept)), labels.take(np.flatnonzero(before & ~kept)))
+        kept = occurring(codes, len(ids))
+        return cls(ids.take(np.flatnonzero(kept)), ids.take(np.flatnonzero(before & ~kept)))
 
-    def passes(self, labels: Ids, unknown: Literal["drop", "keep"], name: str) -> Mask:
+    def passes(self, ids: Ids, unknown: Literal["drop", "keep"], name: str) -> Mask:
         """Which ids of new data the filters let through."""
-        refuse_other_kind(self.kept if len(self.kept) else self.dropped, labels, name)
+        refuse_other_kind(self.kept if len(self.kept) else self.dropped, ids, name)
         if unknown == "drop":
-            return positions(self.kept, labels) >= 0
-        return positions(self.dropped, labels) < 0
+            return positions(self.kept, ids) >= 0
+        return positions(self.dropped, ids) < 0
 
 
-def positions(known: Ids, labels: Ids) -> NDArray[np.int32]:
-    """The code in `known` of each of the labels, or −1."""
-    return known.encode(labels.values, unknown="ignore")
+def positions(known: Ids, ids: Ids) -> NDArray[np.int32]:
+    """The code in `known` of each of the ids, or −1."""
+    return known.encode(ids.values, unknown="ignore")
 
 
-def refuse_other_kind(known: Ids, labels: Ids, name: str) -> None:
+def refuse_other_kind(known: Ids, ids: Ids, name: str) -> None:
     """Ids of another type than fitted are all unknown, and surely a slip."""
-    if len(known) and len(labels) and known.kind != labels.kind:
-        raise DataError(f"column {name!r} holds {labels.kind}, and held {known.kind} in fit: cast it")
+    if len(known) and len(ids) and known.kind != ids.kind:
+        raise DataError(f"column {name!r} holds {ids.kind}, and held {known.kind} in fit: cast it")

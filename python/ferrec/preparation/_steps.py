@@ -57,16 +57,16 @@ def learn(source: Source, params: Mapping[str, Any]) -> tuple[State, Plan]:
     fills = learn_fills(source, settings.missing)
     source = source.filled(fills)
     log = _read(source, settings, fills)
-    before = occurring(log.users, len(log.user_labels)), occurring(log.items, len(log.item_labels))
+    before = occurring(log.users, len(log.user_ids)), occurring(log.items, len(log.item_ids))
     if settings.activity is not None:
         _filters.drop_unusual(log, settings.activity)
     if settings.k_core is not None:
         _filters.keep_core(log, settings.k_core, settings.n_threads)
     users = items = None
     if _filters_users(settings) or settings.by_user:
-        users = Known.learn(log.user_labels, before[0], log.users)
+        users = Known.learn(log.user_ids, before[0], log.users)
     if settings.k_core is not None:
-        items = Known.learn(log.item_labels, before[1], log.items)
+        items = Known.learn(log.item_ids, before[1], log.items)
 
     positions = _positions(log, users) if settings.by_user else None
     n_users = 0 if users is None else len(users.kept)
@@ -86,10 +86,10 @@ def follow(source: Source, state: State) -> Plan:
     settings.check(list(source.names))
     log = _read(source.filled(state.fills), settings, state.fills)
     if _filters_users(settings) and state.users is not None:
-        passing = state.users.passes(log.user_labels, settings.unknown, settings.user)
+        passing = state.users.passes(log.user_ids, settings.unknown, settings.user)
         log.keep(passing[log.users], "known", _why("users", settings))
     if state.items is not None:
-        passing = state.items.passes(log.item_labels, settings.unknown, settings.item)
+        passing = state.items.passes(log.item_ids, settings.unknown, settings.item)
         log.keep(passing[log.items], "known", _why("items", settings))
     positions = _positions(log, state.users) if settings.by_user else None
     return _finish(log, settings, positions, state.latest)
@@ -118,7 +118,7 @@ def _why(who: str, settings: Settings) -> str:
 
 def _positions(log: Log, users: Known | None) -> NDArray[np.int32]:
     assert users is not None
-    return _filters.positions(users.kept, log.user_labels)[log.users]
+    return _filters.positions(users.kept, log.user_ids)[log.users]
 
 
 def _finish(log: Log, settings: Settings, positions: NDArray[np.int32] | None, latest: int | None) -> Plan:

@@ -80,7 +80,7 @@ def cut_sessions(log: Log, gap: float, n_threads: int) -> NDArray[np.int64]:
     """
     assert log.times is not None
     whole = min(math.floor(gap), ANY_GAP)  # times are whole seconds
-    order, begins = _rust.event_runs(log.users, len(log.user_labels), None, log.times, None, whole, n_threads)
+    order, begins = _rust.event_runs(log.users, len(log.user_ids), None, log.times, None, whole, n_threads)
     sessions = np.empty(len(log), np.int64)
     sessions[order] = np.cumsum(begins) - 1
     return sessions

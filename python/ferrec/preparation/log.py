@@ -30,8 +30,8 @@ class Log:
     alive: Mask
     users: NDArray[np.int32]
     items: NDArray[np.int32]
-    user_labels: Ids
-    item_labels: Ids
+    user_ids: Ids
+    item_ids: Ids
     times: NDArray[np.int64] | None = None
     kinds: NDArray[np.int32] | None = None
     kind_values: list[Any] = field(default_factory=list)
@@ -63,8 +63,8 @@ class Log:
         self.steps.append(replace(self.steps[-1], name=name, why=why))
 
     def _count(self, name: str, why: str) -> None:
-        users = int(np.count_nonzero(occurring(self.users, len(self.user_labels))))
-        items = int(np.count_nonzero(occurring(self.items, len(self.item_labels))))
+        users = int(np.count_nonzero(occurring(self.users, len(self.user_ids))))
+        items = int(np.count_nonzero(occurring(self.items, len(self.item_ids))))
         self.steps.append(Step(name, why, len(self), users, items))
 
     @property
@@ -95,11 +95,11 @@ def read_log(source: Columns, settings: Settings) -> Log:
         np.ones(len(users), np.bool_),
         users,
         items,
-        reader.labels[settings.user],
-        reader.labels[settings.item],
+        reader.ids[settings.user],
+        reader.ids[settings.item],
         times,
         kinds,
-        [] if settings.event_type is None else reader.labels[settings.event_type].values.tolist(),
+        [] if settings.event_type is None else reader.ids[settings.event_type].values.tolist(),
         reader.floats,
         {name: int(np.count_nonzero(~valid)) for name, valid in reader.valid.items()},
     )
@@ -113,18 +113,18 @@ class _Reader:
 
     def __init__(self, source: Columns) -> None:
         self.source = source
-        self.labels: dict[str, Ids] = {}
+        self.ids: dict[str, Ids] = {}
         self.valid: dict[str, Mask] = {}
         self.floats: list[str] = []
         self._first: tuple[str, int] | None = None
 
     def codes(self, name: str) -> NDArray[np.int32]:
-        """A column of ids as codes into `labels`; −1 where it is missing."""
+        """A column of ids as codes into `ids`; −1 where it is missing."""
 
         def encode(column: Any, what: str) -> NDArray[np.int32]:
             if is_float(column):
                 self.floats.append(name)
-            codes, self.labels[name] = factorize(whole_ids(column), what)
+            codes, self.ids[name] = factorize(whole_ids(column), what)
             return codes
 
         codes: NDArray[np.int32] = self.column(name, encode, -1)

@@ -65,6 +65,6 @@ def _alike(pair: Candidates, names: list[str], rows: NDArray[np.float32]) -> Can
     nothing = _rust.Csr(
         np.zeros(n + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32), len(pair.items)
     )
-    queries = Queries(np.repeat(pair.queries.labels, n), nothing, codes)
+    queries = Queries(np.repeat(pair.queries.ids, n), nothing, codes)
     columns = {name: np.ascontiguousarray(rows[:, at]) for at, name in enumerate(names)}
     return Candidates(queries, pair.items, np.arange(n + 1), np.repeat(pair.codes, n), columns)

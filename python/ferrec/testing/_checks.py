@@ -494,17 +494,17 @@ def similarities_are_valid(make: Make) -> None:
     """Similar items and users, where the model knows any: itself left out, best first, batch equals single."""
     data = sample()
     model = make().fit(data)
-    for ask, labels in ((model.similar_items, data.items), (model.similar_users, data.users)):
+    for ask, ids in ((model.similar_items, data.items), (model.similar_users, data.users)):
         try:
             recs = ask(n=6)
         except UnsupportedError as error:
             assert type(model).__name__ in str(error)
             continue
         _valid(recs, 6)
-        assert np.array_equal(recs.queries, labels.values)
-        for label in labels.values[:8].tolist():
-            assert label not in [other for other, _ in recs[label]]
-            assert ask(label, n=6)[label] == recs[label]
+        assert np.array_equal(recs.queries, ids.values)
+        for key in ids.values[:8].tolist():
+            assert key not in [other for other, _ in recs[key]]
+            assert ask(key, n=6)[key] == recs[key]
 
 
 @_check

@@ -413,7 +413,7 @@ class Hybrid(Recommender[HybridState]):
         for start in range(0, len(queries), size):
             at = np.arange(start, min(start + size, len(queries)), dtype=np.int32)
             codes = None if queries.codes is None else queries.codes[at]
-            yield Queries(queries.labels[at], rows_of(queries.history, at), codes), at
+            yield Queries(queries.ids[at], rows_of(queries.history, at), codes), at
 
 
 def _together(past: Interactions, future: Interactions) -> Interactions:

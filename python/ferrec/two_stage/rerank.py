@@ -94,7 +94,7 @@ def mmr(
         strength,
         threads(n_threads),
     )
-    return Recommendations(candidates.queries.labels, candidates.items, *parts)
+    return Recommendations(candidates.queries.ids, candidates.items, *parts)
 
 
 def _unit(vectors: Any, n_items: int) -> NDArray[np.float32]:
@@ -176,4 +176,4 @@ def calibrate(
         as_float("smoothing", smoothing),
         threads(n_threads),
     )
-    return Recommendations(candidates.queries.labels, candidates.items, *parts)
+    return Recommendations(candidates.queries.ids, candidates.items, *parts)

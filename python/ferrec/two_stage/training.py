@@ -68,7 +68,7 @@ def training_pairs(
     >>> past, future = ferrec.split.by_time(data, cutoff=5)
     >>> retrieval = ferrec.Retrieval([ferrec.ItemKNN(), ferrec.Popularity()])
     >>> pairs, labels = training_pairs(retrieval, FeatureSet([ItemPopularity()]), past, future)
-    >>> pairs.queries.labels[pairs.rows], pairs.items.decode(pairs.codes), labels
+    >>> pairs.queries.ids[pairs.rows], pairs.items.decode(pairs.codes), labels
     (array([1, 3, 3]), array(['jam', 'jam', 'milk'], dtype=object), array([1., 0., 1.], dtype=float32))
     """
     _check_parts(past, future)

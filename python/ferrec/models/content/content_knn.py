@@ -199,7 +199,7 @@ class ContentKNN(NeighborScores[ContentState]):
             return queries
         everybody = queries.history is state.seen
         profiles = state.profiles if everybody else rows_of(state.profiles, queries.codes)
-        return Queries(queries.labels, profiles, queries.codes)
+        return Queries(queries.ids, profiles, queries.codes)
 
     def rank(
         self, state: ContentState, queries: Queries, n: int, chosen: Filter, callback: Callback | None

@@ -74,7 +74,7 @@ def _block(table: Columns, name: str, is_text: bool, encoder: Encoder | None) ->
     values: Any = column.to_csr()
     if isinstance(column, Lists):  # rare values say more
         values = weight(values, "tfidf")
-    return Block(weight(values, "l2"), [f"{name}={label}" for label in column.labels.values.tolist()])
+    return Block(weight(values, "l2"), [f"{name}={key}" for key in column.ids.values.tolist()])
 
 
 def _words(column: Categories, name: str) -> Block:
@@ -82,7 +82,7 @@ def _words(column: Categories, name: str) -> Block:
     text = require("sklearn.feature_extraction.text", "text")
     vectorizer = text.TfidfVectorizer(sublinear_tf=True)
     try:
-        found = vectorizer.fit_transform(column.labels.values)
+        found = vectorizer.fit_transform(column.ids.values)
     except ValueError as error:  # nothing but stop words, or nothing at all
         raise DataError(f"text: column {name!r}: {error}") from error
     words = [f"{name}={word}" for word in vectorizer.get_feature_names_out().tolist()]
@@ -91,7 +91,7 @@ def _words(column: Categories, name: str) -> Block:
 
 def _encoded(column: Categories, name: str, encoder: Encoder) -> Block:
     """What the encoder makes of every distinct text."""
-    texts = [str(label) for label in column.labels.values.tolist()]
+    texts = [str(key) for key in column.ids.values.tolist()]
     given: Any = encoder(texts)
     matrix: Any = given if scipy.sparse.issparse(given) else np.asarray(given)
     if matrix.ndim != 2 or matrix.shape[0] != len(texts) or matrix.dtype.kind not in "fiub":

@@ -193,10 +193,10 @@ class ALS(FactorModel[UserFactorState]):
             warnings.warn(text, UserWarning, stacklevel=2)
         rows, values = users[entries.row[counts]], entries.data[counts]
         new, columns = np.unique(entries.col[counts], return_inverse=True)
-        labels = data.items.decode(new)
-        items = Ids.from_values(np.concatenate([state.items.values, labels])) if len(new) else state.items
+        ids = data.items.decode(new)
+        items = Ids.from_values(np.concatenate([state.items.values, ids])) if len(new) else state.items
         old_at = items.encode(state.items.values, name="items")
-        new_at = items.encode(labels, name="items")
+        new_at = items.encode(ids, name="items")
         n_users, rank = len(state.users), state.table.shape[1]
 
         touched: Any = scipy.sparse.coo_array((values, (columns, rows)), shape=(len(new), n_users))

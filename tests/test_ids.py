@@ -26,16 +26,16 @@ def arrow(request, monkeypatch):
     return None
 
 
-def check_against_oracle(labels, values):
-    """The labels are the sorted distinct values, and encoding is the position in them."""
+def check_against_oracle(ids, values):
+    """The ids are the sorted distinct values, and encoding is the position in them."""
     expected = sorted(set(values))
-    assert labels.values.tolist() == expected
-    assert len(labels) == len(expected)
+    assert ids.values.tolist() == expected
+    assert len(ids) == len(expected)
     position = {value: code for code, value in enumerate(expected)}
-    codes = labels.encode(values)
+    codes = ids.encode(values)
     assert codes.dtype == np.int32
     assert codes.tolist() == [position[value] for value in values]
-    assert labels.decode(codes).tolist() == list(values)
+    assert ids.decode(codes).tolist() == list(values)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -44,10 +44,10 @@ def test_integers_of_any_width(dtype, data):
     limits = np.iinfo(dtype)
     values = data.draw(st.lists(st.integers(int(limits.min), int(limits.max)), max_size=40))
     array = np.array(values, dtype)
-    labels = Ids.from_values(array)
-    check_against_oracle(labels, array)
-    assert labels.values.dtype == np.dtype(dtype)
-    assert not labels.values.flags.writeable
+    ids = Ids.from_values(array)
+    check_against_oracle(ids, array)
+    assert ids.values.dtype == np.dtype(dtype)
+    assert not ids.values.flags.writeable
 
 
 @given(values=st.lists(TEXT, max_size=40))
@@ -66,28 +66,28 @@ def test_strings_by_either_way(values):
     many=st.booleans(),
 )
 def test_encode_compares_integers_by_value(known, asked, many):
-    labels = Ids.from_values(np.array(known, np.int64))
+    ids = Ids.from_values(np.array(known, np.int64))
     position = {value: code for code, value in enumerate(sorted(set(known)))}
     for dtype in (np.int64, np.uint64, np.int32):
         limits = np.iinfo(dtype)
         # Many values take another way than few.
         some = [v for v in asked + known if limits.min <= v <= limits.max] * (300 if many else 1)
-        codes = labels.encode(np.array(some, dtype), unknown="ignore")
+        codes = ids.encode(np.array(some, dtype), unknown="ignore")
         assert codes.tolist() == [position.get(v, -1) for v in some]
 
 
 @given(known=st.lists(TEXT, max_size=20), asked=st.lists(TEXT, max_size=20))
 def test_encode_strings_that_may_be_unknown(known, asked):
-    labels = Ids.from_values(known)
+    ids = Ids.from_values(known)
     position = {value: code for code, value in enumerate(sorted(set(known)))}
-    assert labels.encode(asked, unknown="ignore").tolist() == [position.get(v, -1) for v in asked]
+    assert ids.encode(asked, unknown="ignore").tolist() == [position.get(v, -1) for v in asked]
 
 
 def test_many_strings_take_the_way_by_index(arrow):
-    labels = Ids.from_values([f"u{i}" for i in range(0, 2000, 2)])
+    ids = Ids.from_values([f"u{i}" for i in range(0, 2000, 2)])
     asked = [f"u{i}" for i in range(2000)]
-    position = {value: code for code, value in enumerate(labels.values.tolist())}
-    assert labels.encode(asked, unknown="ignore").tolist() == [position.get(v, -1) for v in asked]
+    position = {value: code for code, value in enumerate(ids.values.tolist())}
+    assert ids.encode(asked, unknown="ignore").tolist() == [position.get(v, -1) for v in asked]
 
 
 def test_few_codes_of_many_strings_decode_the_same():
@@ -161,21 +161,21 @@ def test_integers_from_every_container(arrow):
 
 def test_ids_above_int64():
     for values in ([2**63, 1, 2**64 - 1], np.array([2**63, 1, 2**64 - 1], np.uint64)):
-        labels = Ids.from_values(values)
-        assert labels.values.tolist() == [1, 2**63, 2**64 - 1]
-        assert labels.values.dtype == np.uint64
-        assert labels.encode(np.array([-1, 1]), unknown="ignore").tolist() == [-1, 0]
+        ids = Ids.from_values(values)
+        assert ids.values.tolist() == [1, 2**63, 2**64 - 1]
+        assert ids.values.dtype == np.uint64
+        assert ids.encode(np.array([-1, 1]), unknown="ignore").tolist() == [-1, 0]
 
 
 def test_read_only_and_reused_arrays_are_left_alone():
     array = np.array([3, 1, 2])
     array.flags.writeable = False
-    labels = Ids.from_values(array)
-    assert labels.values.tolist() == [1, 2, 3]
+    ids = Ids.from_values(array)
+    assert ids.values.tolist() == [1, 2, 3]
     mine = np.array([3, 1])
-    labels = Ids.from_values(mine)
+    ids = Ids.from_values(mine)
     mine[:] = 9
-    assert labels.values.tolist() == [1, 3]
+    assert ids.values.tolist() == [1, 3]
 
 
 def test_dictionary_with_repeats_nulls_and_unused_values():
@@ -199,14 +199,14 @@ def test_dictionary_with_repeats_nulls_and_unused_values():
 
 def test_empty(arrow):
     for empty in ([], np.empty(0, np.int64), np.empty(0, object), np.empty(0, "U3")):
-        labels = Ids.from_values(empty)
-        assert len(labels) == 0
-        assert labels.values.tolist() == []
-        assert labels.encode([]).tolist() == []
-        assert labels.decode([]).tolist() == []
-        assert labels.encode([1, 2], unknown="ignore").tolist() == [-1, -1]
-        assert labels.encode(["a"], unknown="ignore").tolist() == [-1]
-        assert Ids.from_arrays(labels.to_arrays()) == labels
+        ids = Ids.from_values(empty)
+        assert len(ids) == 0
+        assert ids.values.tolist() == []
+        assert ids.encode([]).tolist() == []
+        assert ids.decode([]).tolist() == []
+        assert ids.encode([1, 2], unknown="ignore").tolist() == [-1, -1]
+        assert ids.encode(["a"], unknown="ignore").tolist() == [-1]
+        assert Ids.from_arrays(ids.to_arrays()) == ids
     if arrow is not None:
         for kind in (
             arrow.null(),
@@ -277,9 +277,9 @@ def test_nulls_of_every_library(arrow):
 
 
 def test_unknown_ids_say_how_many_and_which_first():
-    labels = Ids.from_values(["a", "b"])
+    ids = Ids.from_values(["a", "b"])
     with pytest.raises(UnknownIdError) as caught:
-        labels.encode(["a", "x", "y", "x"], name="items")
+        ids.encode(["a", "x", "y", "x"], name="items")
     assert str(caught.value) == "items: 3 of 4 ids are unknown: the first is 'x', at position 1"
     assert isinstance(caught.value, KeyError)
     with pytest.raises(
@@ -287,45 +287,45 @@ def test_unknown_ids_say_how_many_and_which_first():
     ):
         Ids.from_values([1, 2]).encode(["a"])
     with pytest.raises(UnknownIdError, match="The known ids are strings and these are integers"):
-        labels.encode([1])
+        ids.encode([1])
     with pytest.raises(ValueError, match="unknown='skip': expected 'error' or 'ignore'"):
-        labels.encode(["a"], unknown="skip")
+        ids.encode(["a"], unknown="skip")
 
 
 def test_decode_and_take_check_their_codes():
-    for labels in (Ids.from_values(["a", "b", "ü"]), Ids.from_values([10, 20, 30])):
-        assert labels.take([0, 2]).values.tolist() == labels.decode([0, 2]).tolist()
-        assert len(labels.take([])) == 0
+    for ids in (Ids.from_values(["a", "b", "ü"]), Ids.from_values([10, 20, 30])):
+        assert ids.take([0, 2]).values.tolist() == ids.decode([0, 2]).tolist()
+        assert len(ids.take([])) == 0
         for wrong in ([3], [-1]):
             with pytest.raises(IndexError, match=f"code {wrong[0]} at position 0 is outside 0 … 2"):
-                labels.decode(wrong)
+                ids.decode(wrong)
         for wrong in ([1, 1], [2, 0]):
             with pytest.raises(ValueError, match="strictly ascending"):
-                labels.take(wrong)
+                ids.take(wrong)
         for wrong in ([0.0], [True], [[0]]):
             with pytest.raises(ValueError, match="one-dimensional array of integers"):
-                labels.decode(wrong)
+                ids.decode(wrong)
 
 
 @given(values=st.lists(TEXT, max_size=20) | st.lists(st.integers(-(2**63), 2**63 - 1), max_size=20))
 def test_arrays_and_pickle_give_the_labels_back(values):
-    labels = Ids.from_values(values)
-    arrays = labels.to_arrays()
+    ids = Ids.from_values(values)
+    arrays = ids.to_arrays()
     assert all(not array.flags.writeable for array in arrays.values())
-    assert Ids.from_arrays(arrays) == labels
-    assert pickle.loads(pickle.dumps(labels)) == labels
+    assert Ids.from_arrays(arrays) == ids
+    assert pickle.loads(pickle.dumps(ids)) == ids
 
 
 def test_memory_mapped_arrays_are_not_copied(tmp_path):
-    labels = Ids.from_values([f"größe {i}" for i in range(500)])
+    ids = Ids.from_values([f"größe {i}" for i in range(500)])
     mapped = {}
-    for name, array in labels.to_arrays().items():
+    for name, array in ids.to_arrays().items():
         np.save(tmp_path / f"{name}.npy", array)
         mapped[name] = np.load(tmp_path / f"{name}.npy", mmap_mode="r")
     again = Ids.from_arrays(mapped)
-    assert again == labels
+    assert again == ids
     assert np.shares_memory(again.to_arrays()["bytes"], mapped["bytes"])
-    assert again.encode(["größe 7"]).tolist() == labels.encode(["größe 7"]).tolist()
+    assert again.encode(["größe 7"]).tolist() == ids.encode(["größe 7"]).tolist()
 
 
 def strings(offsets, data):
@@ -335,19 +335,19 @@ def strings(offsets, data):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({}, "labels are 'ints', or 'offsets' and 'bytes'"),
+        ({}, "ids are 'ints', or 'offsets' and 'bytes'"),
         ({"ints": np.array([1]), "bytes": np.array([1])}, r"these are \['bytes', 'ints'\]"),
         ({"ints": np.array([1.0])}, "one-dimensional array of integers, not 1-d float64"),
         ({"ints": np.array([[1]])}, "not 2-d int64"),
-        ({"ints": np.array([2, 1])}, r"label 1 \(1\) follows 2"),
-        ({"ints": np.array([1, 1])}, r"label 1 \(1\) follows 1"),
+        ({"ints": np.array([2, 1])}, r"id 1 \(1\) follows 2"),
+        ({"ints": np.array([1, 1])}, r"id 1 \(1\) follows 1"),
         (strings([], b""), "'offsets' must ascend from 0"),
         (strings([1, 2], b"ab"), "'offsets' must ascend from 0"),
         (strings([0, 3], b"ab"), "'offsets' must ascend from 0 to the number of bytes, 2"),
         (strings([0, 2, 1, 2], b"ab"), "'offsets' must ascend"),
         (strings([0, -5, 2], b"ab"), "'offsets' must ascend"),
-        (strings([0, 1, 2], b"ba"), "label 1 is not above"),
-        (strings([0, 1, 2], b"aa"), "label 1 is not above"),
+        (strings([0, 1, 2], b"ba"), "id 1 is not above"),
+        (strings([0, 1, 2], b"aa"), "id 1 is not above"),
         (strings([0, 1], b"\xff"), "not valid UTF-8"),
         (strings([0, 1, 2], b"\xc3\xa9"), "not valid UTF-8"),
         (strings([0, 3], b"\xed\xa0\x80"), "not valid UTF-8"),
