@@ -156,7 +156,7 @@ def test_scores_must_fit(scores):
 
 def test_n_must_be_positive():
     pairs = candidates([[1]])
-    with pytest.raises(ValueError, match="n_candidates: must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="n: must be at least 1, got 0"):
         pairs.top([1.0], 0)
 
 

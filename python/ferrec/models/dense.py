@@ -179,4 +179,4 @@ def _some(queries: Queries, rows: NDArray[np.int32]) -> Queries:
     if len(rows) == len(queries):
         return queries
     codes = None if queries.codes is None else queries.codes[rows]
-    return Queries(queries.labels[rows], rows_of(queries.history, rows), codes)
+    return Queries(queries.ids[rows], rows_of(queries.history, rows), codes)
