@@ -412,6 +412,10 @@ def test_a_class_that_is_defined_anew_is_the_one_that_is_loaded(fitted, tmp_path
         again = anew(damping=0.3).fit(sample())
         again.save(tmp_path / "model")
         assert type(ferrec.load(tmp_path / "model")) is anew
+        # What was fitted before the cell was run again is saved too, also within another model.
+        fitted.save(tmp_path / "model")
+        ferrec.Retrieval([fitted]).save(tmp_path / "retrieval")
+        assert type(ferrec.load(tmp_path / "retrieval").fitted["together"]) is anew
     finally:
         ferrec.storage.registry.register(Together)
     assert type(ferrec.load(tmp_path / "model")) is Together

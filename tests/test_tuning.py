@@ -464,6 +464,19 @@ def test_tune_from_events_to_a_model(events: str, tmp_path: Path, capsys: pytest
     assert np.array_equal(saved.codes, fitted.codes) and np.array_equal(saved.scores, fitted.scores)
 
 
+def test_a_hybrid_is_tuned_and_cross_validated(
+    events: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("optuna")
+    words = ["--model", "hybrid", "--retrievers", "item-knn,popularity", "--ranker", "reciprocal-rank-fusion"]
+    words += [events, *TABLE, "--split", "by-time:0.25"]
+    result = answer(capsys, "cross-validate", *words, "--metrics", "ndcg@5")
+    assert result["metrics"]["ndcg@5"] > 0
+    model = tmp_path / "model"
+    result = answer(capsys, "tune", *words, "--metric", "ndcg@5", "--trials", 2, "-o", model)
+    assert ferrec.load(model).n_candidates == result["params"]["n_candidates"]
+
+
 def test_cross_validate_says_what_the_api_says(events: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = [
         "cross-validate",

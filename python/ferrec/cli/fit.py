@@ -35,10 +35,6 @@ def add(commands: common.Commands) -> None:
     )
     add_training(parser)
     parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="where the model goes")
-    parser.add_argument("--retrievers", metavar="LIST", help="the hybrid's models, separated by commas")
-    parser.add_argument(
-        "--ranker", metavar="NAME", help="the hybrid's ranker (default: an mlp with a listwise loss)"
-    )
     common.add_columns(parser)
     group = parser.add_argument_group("tables of attributes, whose ids stand in the columns named above")
     group.add_argument(

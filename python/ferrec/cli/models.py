@@ -45,13 +45,17 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter; may be repeated"
     )
+    parser.add_argument("--retrievers", metavar="LIST", help="the hybrid's models, separated by commas")
+    parser.add_argument(
+        "--ranker", metavar="NAME", help="the hybrid's ranker (default: an mlp with a listwise loss)"
+    )
 
 
 def make_model(args: argparse.Namespace) -> Recommender[Any]:
     """The model of `--model` with the parameters of `--param`."""
     kind = find_class("--model", args.model, KINDS)
     model = kind()
-    ranker, retrievers = getattr(args, "ranker", None), getattr(args, "retrievers", None)
+    ranker, retrievers = args.ranker, args.retrievers
     if isinstance(model, Hybrid):
         model.set_params(ranker=find_class("--ranker", ranker, RANKERS)() if ranker else default_ranker())
         if retrievers is not None:

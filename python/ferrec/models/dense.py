@@ -154,12 +154,10 @@ def rank_scores(
     n_queries, n_items = table.shape
     chosen = Filter() if chosen is None else chosen
     passes = chosen.mask(n_queries, n_items)
-    with np.errstate(invalid="ignore"):
-        passes &= table > (-np.inf if chosen.threshold is None else chosen.threshold)
-    at = np.flatnonzero(passes)
+    passes &= table > (-np.inf if chosen.threshold is None else chosen.threshold)
     indptr = np.zeros(n_queries + 1, np.int64)
     np.cumsum(np.count_nonzero(passes, axis=1), out=indptr[1:])
-    codes = (at % max(n_items, 1)).astype(np.int32)
+    codes = np.broadcast_to(np.arange(n_items, dtype=np.int32), table.shape)[passes]
     return _rust.best((indptr, codes), n_items, table[passes], n, threads(n_threads))
 
 
@@ -170,7 +168,7 @@ def _checked(scores: ArrayLike, shape: tuple[int, int] | None, name: str) -> NDA
         raise ValueError(f"{name}: expected numbers, {expected}, got {table.dtype} of shape {table.shape}")
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, which is refused
         table = np.ascontiguousarray(table, np.float32)
-    if np.isposinf(table).any():
+    if (table == np.inf).any():
         raise ValueError(f"{name}: holds inf in float32; NaN and −inf stand for items not to recommend")
     return table
 

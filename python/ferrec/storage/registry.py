@@ -8,6 +8,7 @@ has defined, and never has a module imported.
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, ClassVar, Protocol, Self, TypeGuard, runtime_checkable
+from weakref import WeakSet
 
 from ferrec.errors import ModelFileError
 from ferrec.storage.mapped import Mapped
@@ -61,12 +62,16 @@ class LazyState(Protocol):
 
 
 _classes: dict[str, type[Storable]] = {}
+"""What a name means now."""
+_registered: WeakSet[type[Storable]] = WeakSet()
+"""All of them, with those that have been replaced: what was made of one before can still be saved."""
 _providers: list[str] = []
 
 
 def register(cls: type[Storable]) -> None:
     """Make a class known; one of the same name and module that was there, as in a notebook, is replaced."""
     _classes[name_of(cls)] = cls
+    _registered.add(cls)
 
 
 def provide(*modules: str) -> None:
@@ -95,7 +100,7 @@ def is_storable(value: object) -> TypeGuard[Storable]:
 
 def is_storable_class(kind: type[Any]) -> TypeGuard[type[Storable]]:
     """Whether a class can be saved, or is the base of such classes."""
-    return _classes.get(name_of(kind)) is kind
+    return kind in _registered
 
 
 def find(name: object) -> type[Storable]:
