@@ -42,7 +42,7 @@ test-rust: ## Tests of the Rust core
 .PHONY: test-python
 test-python: setup ## Tests of the Python package, its docstrings, and the README
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --doctest-modules python/ferrec tests
-	FERREC_SIMD=portable $(BIN)/python -m pytest -q tests/test_kernels.py -k $(PORTABLE)
+	FERREC_SIMD=portable $(BIN)/python -m pytest -q -n $(WORKERS) tests/test_kernels.py -k $(PORTABLE)
 
 .PHONY: test-timing
 test-timing: setup ## Tests that measure time, one after the other, on a quiet machine

@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from scipy import sparse
+from scripts import HANGS
 
 import ferrec
 from ferrec.cli import main as cli
@@ -372,7 +373,7 @@ def run(folder: Path, *command: str, **env: str) -> "subprocess.CompletedProcess
         env=os.environ | env,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANGS,
     )
 
 
