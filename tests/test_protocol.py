@@ -289,6 +289,11 @@ def test_threads_are_the_present_ones(fitted):
     fitted.set_params(n_threads=2)
     assert fitted.frozen.n_threads == 2 and fitted.frozen is fitted.frozen
     assert twin.n_threads is None, "somebody may be ranking with it"
+    fitted.set_params(damping=0.9).fit(sample(seed=1))
+    frozen, state = fitted.settled
+    assert (frozen.n_threads, frozen.damping) == (2, 0.9) and state is fitted.state
+    fitted.set_params(n_threads=3)
+    assert fitted.settled[0].damping == 0.9 and fitted.settled[1] is state
 
 
 def test_clone_is_deep():

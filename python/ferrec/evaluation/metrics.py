@@ -217,7 +217,7 @@ def _auc_of(block: Block, some: slice, cuts: list[int], given: About) -> NDArray
     exclude = truth
     if given.exclude_seen:
         exclude = as_csr((_pattern(truth) + _pattern(seen)).tocsr())
-    state, model = given.model.state, given.model.frozen
+    model, state = given.model.settled
     positives = (truth.parts()[0], model.score_pairs(state, queries, truth))
     columns = []
     for n in cuts:

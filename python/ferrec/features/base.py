@@ -136,7 +136,7 @@ class Feature(Estimator[StateT], ABC):
         DataError
             The candidates are of another catalogue, or of users that the feature does not know.
         """
-        state, frozen = self.state, self.frozen
+        frozen, state = self.settled
         if len(candidates.items) != state.n_items:
             raise DataError(
                 f"candidates: of {len(candidates.items)} items, but {type(self).__name__} was fitted on "

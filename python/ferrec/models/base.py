@@ -303,12 +303,12 @@ class Recommender(Estimator[StateT], ABC):
         MemoryError
             There is no room for so many lists of `n`.
         """
-        state = self.state
+        frozen, state = self.settled
         n = as_int("n", n, minimum=1)
         queries = self._queries(state, users, history)
         chosen = item_filter(state, queries, exclude_seen, exclude_items, allow_items)
         with bar(progress, "recommend") as callback:
-            indptr, items, scores = self.frozen.rank(state, queries, n, chosen, callback)
+            indptr, items, scores = frozen.rank(state, queries, n, chosen, callback)
         return Recommendations(queries.ids, state.items, indptr, items, scores)
 
     def iter_recommend(
@@ -348,9 +348,9 @@ class Recommender(Estimator[StateT], ABC):
         >>> sum(len(block) for block in model.iter_recommend(block_size=2))
         3
         """
-        state = self.state
+        frozen, state = self.settled
         n, size = as_int("n", n, minimum=1), as_int("block_size", block_size, minimum=1)
-        codes, frozen = encode_ids(state.users, users, "users"), self.frozen
+        codes = encode_ids(state.users, users, "users")
 
         def blocks() -> Iterator[Recommendations]:
             for start in range(0, len(codes), size):
@@ -383,7 +383,7 @@ class Recommender(Estimator[StateT], ABC):
         ValueError
             `users` and `items` differ in length.
         """
-        state = self.state
+        frozen, state = self.settled
         item_codes = state.items.encode(listed(items), name="items")
         if history is None:
             user_codes = state.users.encode(listed(users), name="users")
@@ -401,7 +401,7 @@ class Recommender(Estimator[StateT], ABC):
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         columns = (keys % n_items).astype(np.int32)
         pairs = _rust.Csr(indptr, columns, np.ones(len(keys), np.float32), len(state.items), name="pairs")
-        return self.frozen.score_pairs(state, queries, pairs)[where]
+        return frozen.score_pairs(state, queries, pairs)[where]
 
     def explain(self, user: object, item: object, *, history: object = None) -> Explanation:
         """What a score is made of.
@@ -425,7 +425,7 @@ class Recommender(Estimator[StateT], ABC):
         UnsupportedError
             The model does not explain its scores.
         """
-        state, frozen = self.state, self.frozen
+        frozen, state = self.settled
         code = int(state.items.encode(listed([item]), name="item")[0])
         queries = self._queries(state, None if history is not None else [user], history)
         if len(queries) != 1:
@@ -459,20 +459,20 @@ class Recommender(Estimator[StateT], ABC):
         UnknownIdError
             An item is not in the fitted data.
         """
-        state = self.state
+        frozen, state = self.settled
         n = as_int("n", n, minimum=1)
         codes = encode_ids(state.items, items, "items")
         return Recommendations(
-            state.items.decode(codes), state.items, *self.frozen.rank_similar_items(state, codes, n)
+            state.items.decode(codes), state.items, *frozen.rank_similar_items(state, codes, n)
         )
 
     def similar_users(self, users: object = None, n: int = 10) -> Recommendations:
         """The n most similar users of each user, itself left out; as `similar_items`."""
-        state = self.state
+        frozen, state = self.settled
         n = as_int("n", n, minimum=1)
         codes = encode_ids(state.users, users, "users")
         return Recommendations(
-            state.users.decode(codes), state.users, *self.frozen.rank_similar_users(state, codes, n)
+            state.users.decode(codes), state.users, *frozen.rank_similar_users(state, codes, n)
         )
 
     # -- from ids to integers ----------------------------------------------------------------------------

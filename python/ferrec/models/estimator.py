@@ -33,6 +33,8 @@ class Estimator(Generic[StateT]):
     n_threads: int | None = None
     _fitted: tuple[Self, StateT] | None = None
     """What `adopt` was given."""
+    _twin: tuple[Self, Self] | None = None
+    """What learned, and the same with another number of threads."""
     _fit_call: ClassVar[str]
     """What to call first, for the message."""
 
@@ -119,12 +121,22 @@ class Estimator(Generic[StateT]):
         A copy with the parameters that the state was learned with. Only `n_threads`, which changes no answer, is
         the present one.
         """
-        learner, state = self._settled()
-        if learner.n_threads != self.n_threads:
-            learner = clone(learner)
-            learner.n_threads = self.n_threads
-            self._fitted = learner, state
-        return learner
+        return self.settled[0]
+
+    @property
+    def settled(self) -> tuple[Self, StateT]:
+        """`frozen` and `state`, which belong together also while another thread fits anew."""
+        fitted = self._settled()
+        return fitted if fitted[0].n_threads == self.n_threads else (self._threaded(fitted[0]), fitted[1])
+
+    def _threaded(self, learner: Self) -> Self:
+        """The same with the present number of threads; another one, since somebody may be ranking with this."""
+        present = self._twin
+        if present is None or present[0] is not learner or present[1].n_threads != self.n_threads:
+            twin = clone(learner)
+            twin.n_threads = self.n_threads
+            present = self._twin = learner, twin
+        return present[1]
 
     def adopt(self, state: StateT, learner: Self | None = None) -> None:
         """Become fitted.

@@ -173,11 +173,11 @@ class Ranker(Estimator[StateT], ABC):
         DataError
             The columns differ from those of `fit`; says which are missing and which are new.
         """
-        state = self.state
+        frozen, state = self.settled
         if not isinstance(candidates, Candidates):
             raise TypeError(f"candidates: expected Candidates, got {type(candidates).__name__}")
         check_columns(state.columns, candidates, type(self).__name__)
-        return self.frozen.score_pairs(state, candidates)
+        return frozen.score_pairs(state, candidates)
 
 
 def _labelled(

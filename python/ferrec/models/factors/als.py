@@ -177,7 +177,7 @@ class ALS(FactorModel[UserFactorState]):
         >>> sorted(item for item, _ in model.add_items(new).recommend(3)[3])
         ['honey', 'milk']
         """
-        state, frozen = self.state, self.frozen
+        frozen, state = self.settled
         if not isinstance(data, Interactions):
             raise TypeError(f"data: expected Interactions, got {type(data).__name__}")
         for side, mine, given in (("users", state.users, data.users), ("items", state.items, data.items)):
