@@ -106,7 +106,7 @@ def similarity(
         mean = x.values.sum(axis=0) / count
         mine, theirs = np.where(q.stored, mine - mean, 0.0), np.where(x.stored, theirs - mean, 0.0)
     if measure == "pearson":
-        mine, theirs = _centred(q), _centred(x)
+        mine, theirs = _centered(q), _centered(x)
     if measure in WALKS:
         with np.errstate(divide="ignore", invalid="ignore"):
             leave = mine / mine.sum(axis=1, keepdims=True)
@@ -142,7 +142,7 @@ def similarity(
     return Scores(values, slack)
 
 
-def _centred(x: Dense) -> np.ndarray:
+def _centered(x: Dense) -> np.ndarray:
     mean = x.values.sum(axis=1) / np.maximum(x.stored.sum(axis=1), 1)
     return np.where(x.stored, x.values - mean[:, None], 0.0)
 

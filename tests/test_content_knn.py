@@ -44,7 +44,7 @@ def cosines(table, name, encoder=None):
         counts = column.to_csr().toarray().astype(float)
         idf = np.log((1 + len(values)) / (1 + (counts > 0).sum(0))) + 1
         rows = unit(counts * idf)
-    elif name in ("kind", "colour"):
+    elif name in ("kind", "color"):
         distinct = sorted({value for value in values if value is not None})
         rows = np.array([[float(value == other) for other in distinct] for value in values])
     else:
@@ -81,7 +81,7 @@ def heard(data, near, k):
 
 @pytest.mark.parametrize("k", [2, 100])
 @pytest.mark.parametrize(
-    "weights", [{"tags": 1.0}, {"size": 1.0}, {"colour": 1}, {"tags": 2.0, "size": 0.5, "colour": 1.0}]
+    "weights", [{"tags": 1.0}, {"size": 1.0}, {"color": 1}, {"tags": 2.0, "size": 0.5, "color": 1.0}]
 )
 def test_scores_are_the_definition(weights, k):
     data = sample()
@@ -89,11 +89,11 @@ def test_scores_are_the_definition(weights, k):
         "item_id": [1000, 1001],
         "size": [2.0, None],
         "tags": [["t1", "t3"], ["t1"]],
-        "colour": ["red"] * 2,
+        "color": ["red"] * 2,
     }
     data = data.with_items({"item_id": cold["item_id"]})
     columns = {
-        name: [*data.item_table[name].tolist()[:-2], *cold[name]] for name in ("size", "tags", "colour")
+        name: [*data.item_table[name].tolist()[:-2], *cold[name]] for name in ("size", "tags", "color")
     }
     data = ferrec.Interactions(data.users, data.items, data.events, data.duplicates)
     data = data.with_items({"item_id": data.items.values, **columns})
@@ -219,7 +219,7 @@ def test_features_explain_a_score():
             assert math.fsum(why.parts) == score
             assert (np.diff(why.parts) <= 0).all()
             assert {name.partition("=")[0].partition("≈")[0] for name in why.items} <= {
-                "colour",
+                "color",
                 "size",
                 "tags",
             }
@@ -270,7 +270,7 @@ def test_columns_that_say_nothing():
 @pytest.mark.parametrize(
     ("params", "error", "message"),
     [
-        ({"columns": {"colour": 1}}, UnknownIdError, "no column 'colour'; there are 'tags'"),
+        ({"columns": {"color": 1}}, UnknownIdError, "no column 'color'; there are 'tags'"),
         ({"columns": ["tags"]}, TypeError, "columns: expected a mapping"),
         ({"columns": {}}, ValueError, "columns: names none"),
         (

@@ -254,13 +254,17 @@ def test_category_affinity(column):
         return {value: own.count(value) / len(own) for value in own}
 
     def oracle(user, item):
-        touched = [parts(other) for other in {event[1] for event in events_of(data) if event[0] == user}]
-        touched = [own for own in touched if own]
-        if not touched or not parts(item):
+        history_lengths = [
+            parts(other) for other in {event[1] for event in events_of(data) if event[0] == user}
+        ]
+        history_lengths = [own for own in history_lengths if own]
+        if not history_lengths or not parts(item):
             return {f"{column}_affinity": 0, f"{column}_affinity_count": 0, f"{column}_affinity_missing": 1}
-        like = sum(share * sum(own.get(value, 0) for own in touched) for value, share in parts(item).items())
+        like = sum(
+            share * sum(own.get(value, 0) for own in history_lengths) for value, share in parts(item).items()
+        )
         return {
-            f"{column}_affinity": like / len(touched),
+            f"{column}_affinity": like / len(history_lengths),
             f"{column}_affinity_count": math.log1p(like),
             f"{column}_affinity_missing": 0,
         }
@@ -276,11 +280,13 @@ def test_number_affinity(log):
     deviation = statistics.pstdev(x for x in bent.values() if x is not None)
 
     def oracle(user, item):
-        touched = [bent[other] for other in {event[1] for event in events_of(data) if event[0] == user}]
-        touched = [x for x in touched if x is not None]
-        if not touched or bent[item] is None:
+        history_lengths = [
+            bent[other] for other in {event[1] for event in events_of(data) if event[0] == user}
+        ]
+        history_lengths = [x for x in history_lengths if x is not None]
+        if not history_lengths or bent[item] is None:
             return {"price_difference": 0, "price_distance": 0, "price_difference_missing": 1}
-        apart = (bent[item] - statistics.fmean(touched)) / deviation
+        apart = (bent[item] - statistics.fmean(history_lengths)) / deviation
         return {"price_difference": apart, "price_distance": abs(apart), "price_difference_missing": 0}
 
     compare(NumberAffinity(column="price", log=log), oracle, data)
@@ -296,14 +302,16 @@ def last_items(data, user, last):
     return sorted(when, key=lambda item: when[item], reverse=True)[:last]
 
 
-def summary(name, similar, item, touched):
-    others = [other for other in touched if other != item]
+def summary(name, similar, item, history_lengths):
+    others = [other for other in history_lengths if other != item]
     values = [similar(other, item) for other in others]
     return {
         f"{name}_max": max([0.0, *values]),
         f"{name}_mean": statistics.fmean(values) if values else 0.0,
         f"{name}_sum": sum(values),
-        f"{name}_last": similar(touched[0], item) if touched and touched[0] != item else 0.0,
+        f"{name}_last": similar(history_lengths[0], item)
+        if history_lengths and history_lengths[0] != item
+        else 0.0,
     }
 
 
@@ -318,8 +326,8 @@ def test_item_similarity(model, last, times):
     table = {item: dict(near[item]) for item in data.items.values.tolist()}
 
     def oracle(user, item):
-        touched = last_items(data, user, last)
-        return summary("x", lambda a, b: table[a].get(b, 0.0), item, touched)
+        history_lengths = last_items(data, user, last)
+        return summary("x", lambda a, b: table[a].get(b, 0.0), item, history_lengths)
 
     compare(ItemSimilarity(model=model, last=last, name="x"), oracle, data)
     assert not model.is_fitted
@@ -502,8 +510,8 @@ def test_wrong_arguments():
     for value in (0, -1.0, np.inf, np.nan):
         with pytest.raises(ValueError, match="window: must be a positive number of seconds"):
             ItemPopularity(window=value).fit(data)
-    with pytest.raises(UnknownIdError, match="no column 'colour'; there are 'price', 'aisle', 'tags'"):
-        ItemNumber(column="colour").fit(data)
+    with pytest.raises(UnknownIdError, match="no column 'color'; there are 'price', 'aisle', 'tags'"):
+        ItemNumber(column="color").fit(data)
     with pytest.raises(DataError, match="'aisle': expected numbers, it holds categories"):
         ItemNumber(column="aisle").fit(data)
     with pytest.raises(

@@ -87,7 +87,7 @@ def test_retrievers_and_features_end_up_with_everything():
     data = sample()
     model = hybrid().fit(past, future)
     assert model.state.seen.nnz == data.nnz
-    assert model.state.features.state.touched.sum() == data.nnz
+    assert model.state.features.state.history_lengths.sum() == data.nnz
     near = ferrec.ItemKNN(k=20).fit(data)
     assert model.state.retrieval.fitted["near"].recommend(n=5).to_lists() == near.recommend(n=5).to_lists()
     again = hybrid(holdout_fraction=0.3).fit(data)

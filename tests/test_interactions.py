@@ -258,7 +258,7 @@ def test_python_times_without_pyarrow(monkeypatch):
 
 def test_large_times_keep_every_digit():
     assert times_of([2**53 + 1, 2**62]) == [2**53 + 1, 2**62]
-    info = Interactions.from_arrays([1], [1], times=[10**15]).describe()
+    info = Interactions.from_arrays([1], [1], times=[10**15]).summary()
     assert info["time_range"][0].endswith("Z")
 
 
@@ -672,19 +672,19 @@ def test_empty_tables(tmp_path):
         assert data.matrix.shape == (0, 0)
         assert (len(data), data.nnz) == (0, 0)
         assert repr(data) == "Interactions(0 users × 0 items, 0 events, 0 pairs)"
-        info = data.describe()
+        info = data.summary()
         assert (info["density"], info["weight_range"], info["events_per_user"]) == (0.0, None, None)
     empty = Interactions.from_arrays([1, 2], [1, 2], [1.0, 2.0], [5, 6]).select(np.zeros(2, np.bool_))
     assert empty.matrix.shape == (2, 2)
     assert empty.times.tolist() == []
-    assert empty.describe()["time_range"] is None
+    assert empty.summary()["time_range"] is None
 
 
-def test_describe():
+def test_summary():
     data = Interactions.from_arrays(
         ["a", "a", "a", "b"], [1, 1, 2, 3], [1.0, 2.0, -1.0, 0.5], [0, 86400, 5, 31536000]
     )
-    info = data.describe()
+    info = data.summary()
     assert json.loads(json.dumps(info)) == info
     assert info == {
         "users": 2,

@@ -56,9 +56,9 @@ def auc(labels, scores):
 def by_keras(model, candidates):
     state = model.state
     at = np.arange(len(candidates))[:, None]
-    from ferrec.rankers.base import Labelled
+    from ferrec.rankers.base import LabeledPairs
 
-    labelled = Labelled(candidates, np.zeros(len(at), np.float32), None)
+    labelled = LabeledPairs(candidates, np.zeros(len(at), np.float32), None)
     ((inputs, _, _),) = state.batches(labelled, at, len(at))
     return model.keras_model.predict(inputs, verbose=0).ravel()
 

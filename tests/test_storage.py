@@ -151,7 +151,7 @@ def test_consistent_checksums_do_not_make_a_file_right(copy, name, spoil, verify
     with pytest.raises(ferrec.ModelFileError):
         use(ferrec.load(copy, verify=verify))
     with pytest.raises(ferrec.ModelFileError):
-        folders.describe(copy, verify=True)
+        folders.inspect(copy, verify=True)
 
 
 def test_a_pickle_is_never_opened(copy, tmp_path):
@@ -241,7 +241,7 @@ def test_any_value_in_the_index_is_an_error_or_harmless(saved, tmp_path, value, 
             where = where[key]
 
     edit(copy, change)
-    for open_model in (ferrec.load, lambda path: folders.describe(path, verify=True)):
+    for open_model in (ferrec.load, lambda path: folders.inspect(path, verify=True)):
         try:
             open_model(copy)
         except ferrec.ModelFileError:
@@ -334,7 +334,7 @@ def test_processes_share_the_memory_of_a_model(tmp_path):
     similarity = _rust.Csr(np.arange(0, n * k + 1, k), columns, np.ones(n * k, np.float32), n)
     model.adopt(dataclasses.replace(model.state, similarity=similarity))
     model.save(tmp_path / "model")
-    size = folders.describe(tmp_path / "model")["bytes"]
+    size = folders.inspect(tmp_path / "model")["bytes"]
     command = [sys.executable, "-c", SHARED, str(tmp_path / "model")]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     workers = [subprocess.Popen(command, **pipes) for _ in range(4)]
@@ -375,7 +375,7 @@ def test_saving_over_something_else_is_refused(tmp_path):
 
 
 def test_a_model_is_described(saved):
-    info = folders.describe(saved, verify=True)
+    info = folders.inspect(saved, verify=True)
     model = ferrec.load(saved)
     assert (info["model"], info["params"]["k"], info["verified"]) == ("ItemKNN", 10, True)
     assert (info["users"], info["items"]) == (len(model.users), len(model.items))
@@ -421,7 +421,7 @@ def test_histories_from_all_over_a_file_are_the_same(saved, span, monkeypatch):
 def test_what_may_be_in_memory_is_counted(saved):
     """Of a loaded model what belongs to items, and what users are looked up in; of one in memory all."""
     model = ferrec.load(saved)
-    files = {name: entry["bytes"] for name, entry in folders.describe(saved)["files"].items()}
+    files = {name: entry["bytes"] for name, entry in folders.inspect(saved)["files"].items()}
     of_items = sum(size for name, size in files.items() if name.startswith(("items.", "similarity.")))
     of_users = sum(size for name, size in files.items() if name.startswith(("users.", "seen.")))
     assert abs(folders.resident_bytes(model) - of_items) < 1 << 10  # but for the headers

@@ -140,7 +140,7 @@ def ranked(items: NDArray[Any], valid: NDArray[np.bool_], n_items: int) -> Lists
 EPOCHS = 16
 """Of every ALS."""
 
-NEIGHBOURS = grid(k=(50, 100, 200, 400), weighting=(None, "tfidf", "bm25"))
+NEIGHBORS = grid(k=(50, 100, 200, 400), weighting=(None, "tfidf", "bm25"))
 L1_L2 = grid(l1=(0.5, 1.0), l2=(20.0, 50.0, 100.0, 200.0))
 SIZES = (64, 256)
 UNOBSERVED = (0.01, 0.03, 0.1)
@@ -149,8 +149,8 @@ REGS = grid(reg=(50.0, 100.0, 200.0, 400.0, 800.0))
 
 CONTESTANTS: dict[str, Contestant] = {
     "Popularity": Contestant("ferrec", ours(ferrec.Popularity), ({},)),
-    "ItemKNN": Contestant("ferrec", ours(ferrec.ItemKNN), NEIGHBOURS),
-    "UserKNN": Contestant("ferrec", ours(ferrec.UserKNN), NEIGHBOURS),
+    "ItemKNN": Contestant("ferrec", ours(ferrec.ItemKNN), NEIGHBORS),
+    "UserKNN": Contestant("ferrec", ours(ferrec.UserKNN), NEIGHBORS),
     "RP3Beta": Contestant(
         "ferrec",
         ours(ferrec.RP3Beta),

@@ -256,11 +256,11 @@ def placed(vectors: NDArray[Any], ids: NDArray[Any], n_items: int) -> NDArray[np
 
 
 def judge_vectors(shape: str, ours: Result, answer: Result) -> tuple[str, bool]:
-    mine, theirs = right_neighbours(ours), right_neighbours(answer)
+    mine, theirs = right_neighbors(ours), right_neighbors(answer)
     return f"{theirs:.1%} of neighbours right", mine < theirs
 
 
-def right_neighbours(vectors: NDArray[np.float32]) -> float:
+def right_neighbors(vectors: NDArray[np.float32]) -> float:
     """Of the 10 items with the greatest cosine, the share that is near on the circle."""
     from ferrec.kernels import top_k_factors
 

@@ -136,7 +136,7 @@ def judge(
     start = time.perf_counter()
     hybrid = ferrec.Hybrid(retrievers=retrievers, n_candidates=CANDIDATES, max_pairs=PAIRS, n_threads=threads)
     retrieval, features, _ = hybrid._stages(held.learn)
-    train, labels, validation = hybrid._lesson(
+    train, labels, validation = hybrid._training_set(
         held.learn, held.tune, retrieval.fit(held.learn), features.fit(held.learn)
     )
     retrieval, features = clone(retrieval).fit(held.learned), clone(features).fit(held.learned)

@@ -32,7 +32,7 @@ from ferrec.data.candidates import Candidates
 from ferrec.data.ids import Ids
 from ferrec.data.queries import Queries
 from ferrec.kernels.handles import as_csr
-from ferrec.rankers.base import Labelled
+from ferrec.rankers.base import LabeledPairs
 
 COLUMNS = 32
 EACH = 200
@@ -77,7 +77,7 @@ def numpy_forward(ranker: MLPRanker, columns: NDArray[np.float32]) -> NDArray[np
 def engines(ranker: MLPRanker, pairs: Candidates, plain: bool) -> dict[str, tuple[Callable[[], Any], int]]:
     """By name: what to run, and how many of the pairs it scores."""
     state, model, n = ranker.state, ranker.keras_model, len(pairs)
-    every = Labelled(pairs, np.zeros(n, np.float32), None)
+    every = LabeledPairs(pairs, np.zeros(n, np.float32), None)
     ((inputs, _, _),) = state.batches(every, np.arange(n)[:, None], n)
     found: dict[str, tuple[Callable[[], Any], int]] = {"ferrec": (lambda: ranker.score(pairs), n)}
 

@@ -98,10 +98,10 @@ def throughput_panel(axis: Axes, title: str, measured: list[Json]) -> list[Label
         ]
         if points:
             ours = engine == "ferrec"
-            colour = FERREC if ours else PEERS.get(engine, INK)
+            color = FERREC if ours else PEERS.get(engine, INK)
             width, dot = (2.4, 5) if ours else (1.3, 3.5)
-            axis.plot(*zip(*points, strict=True), "o-", color=colour, lw=width, ms=dot)
-            labels.append((*points[-1], engine, colour))
+            axis.plot(*zip(*points, strict=True), "o-", color=color, lw=width, ms=dot)
+            labels.append((*points[-1], engine, color))
     axis.set(title=title, yscale="log", xlim=(-0.35, len(measured) - 0.2))
     axis.set_xticks(range(len(measured)), [size(entry) for entry in measured])
     axis.yaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
@@ -121,7 +121,7 @@ def label_ends(axis: Axes, labels: list[Label]) -> None:
     to_points = 72 / axis.figure.dpi
     height = 9.5  # points from one name to the next
     below = -float("inf")
-    for x, y, text, colour in sorted(labels, key=lambda label: label[1]):
+    for x, y, text, color in sorted(labels, key=lambda label: label[1]):
         place = axis.transData.transform((x, y))[1] * to_points
         below = max(place, below + height)
         name = axis.annotate(
@@ -130,7 +130,7 @@ def label_ends(axis: Axes, labels: list[Label]) -> None:
             xytext=(8, below - place),
             textcoords="offset points",
             va="center",
-            color=colour,
+            color=color,
             fontsize=8,
             fontweight="bold" if text == "ferrec" else "normal",
         )

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ferrec.batch.table import EXTRA, Block, Scorer, Table, list_lengths
+from ferrec.batch.table import EXTRA, ArrowTable, Scorer, UserBlock, list_lengths
 from ferrec.errors import DataError, require
 from ferrec.io.files import PARQUET, expand, is_hidden
 from ferrec.io.locations import open_url
@@ -47,11 +47,11 @@ class Source(ABC):
         """What tells this source from another, in plain values."""
 
     @abstractmethod
-    def blocks(self, start: int, size: Size) -> Iterator[Block]:
+    def blocks(self, start: int, size: Size) -> Iterator[UserBlock]:
         """The rows from `start` on."""
 
     @abstractmethod
-    def empty(self) -> Block:
+    def empty(self) -> UserBlock:
         """A block without rows, of the same type."""
 
 
@@ -64,11 +64,11 @@ class _Users(Source):
     def identity(self) -> Json:
         return {"users of the model": self.rows}
 
-    def blocks(self, start: int, size: Size) -> Iterator[Block]:
+    def blocks(self, start: int, size: Size) -> Iterator[UserBlock]:
         for at in range(start, self.rows, size.rows):
             yield np.arange(at, min(at + size.rows, self.rows), dtype=np.int32)
 
-    def empty(self) -> Block:
+    def empty(self) -> UserBlock:
         return np.empty(0, np.int32)
 
 
@@ -82,7 +82,7 @@ class _Rows(Source):
     def _batches(self, start: int) -> Iterator[Any]:
         """Small record batches of the rows from `start` on."""
 
-    def blocks(self, start: int, size: Size) -> Iterator[Block]:
+    def blocks(self, start: int, size: Size) -> Iterator[UserBlock]:
         pyarrow = require("pyarrow", EXTRA)
         group: list[Any] = []
         rows = entries = 0
@@ -94,14 +94,14 @@ class _Rows(Source):
                 fits = int(np.searchsorted(ends, before + size.entries - entries, side="right"))
                 stop = min(fits, at + size.rows - rows, batch.num_rows)
                 if stop <= at and group:
-                    yield pyarrow.Table.from_batches(group)
+                    yield pyarrow.ArrowTable.from_batches(group)
                     group, rows, entries = [], 0, 0
                     continue
                 stop = max(stop, at + 1)
                 group.append(batch.slice(at, stop - at))
                 rows, entries, at = rows + stop - at, entries + int(ends[stop - 1]) - before, stop
         if group:
-            yield pyarrow.Table.from_batches(group)
+            yield pyarrow.ArrowTable.from_batches(group)
 
     def _lengths(self, batch: Any) -> NDArray[np.int64]:
         if self._history is None:
@@ -120,7 +120,7 @@ class _Rows(Source):
 class _InMemory(_Rows):
     """A table that is there already."""
 
-    def __init__(self, table: Table, scorer: Scorer) -> None:
+    def __init__(self, table: ArrowTable, scorer: Scorer) -> None:
         super().__init__(scorer)
         self._check(table.schema)
         self._table = table.select(self._columns)
@@ -141,7 +141,7 @@ class _InMemory(_Rows):
         for at in range(start, self.rows, _ROWS_READ):
             yield from self._table.slice(at, _ROWS_READ).combine_chunks().to_batches()
 
-    def empty(self) -> Block:
+    def empty(self) -> UserBlock:
         return self._table.schema.empty_table()
 
 
@@ -172,7 +172,7 @@ class _Files(_Rows):
         digest = hashlib.sha256("".join(file.digest for file in self._files).encode())
         return {"rows": self.rows, "files": len(self._files), "sha256": digest.hexdigest()}
 
-    def empty(self) -> Block:
+    def empty(self) -> UserBlock:
         return self._schema.empty_table()
 
     def _batches(self, start: int) -> Iterator[Any]:
@@ -248,7 +248,7 @@ def open_source(source: object, scorer: Scorer) -> Source:
         if scorer.history is not None:
             raise ValueError(f"history={scorer.history!r}: is a column of a source, so give one")
         return _Users(len(scorer.model.users))
-    if isinstance(source, pyarrow.Table):
+    if isinstance(source, pyarrow.ArrowTable):
         return _InMemory(source, scorer)
     if isinstance(source, dataset.Dataset):
         return _Files(_fragments(source), scorer)

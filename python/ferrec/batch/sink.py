@@ -81,7 +81,7 @@ class _OneFile(Sink):
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class _Parts(Sink):
+class _PartFiles(Sink):
     """A folder with a Parquet file for each block, and the manifest."""
 
     def __init__(self, store: Store, manifest: Json, compression: str) -> None:
@@ -135,7 +135,7 @@ def open_sink(
     store = open_store(place)
     try:
         manifest = {"format": _FORMAT, "job": job, "size": asdict(size), "parts": [], "finished": False}
-        parts = _Parts(store, _begin(store, place, manifest, resume), compression)
+        parts = _PartFiles(store, _begin(store, place, manifest, resume), compression)
         if not parts.finished:
             parts.save()
             yield parts

@@ -29,20 +29,20 @@ from ferrec.storage.folders import load
 
 __all__ = [
     "EXTRA",
+    "ArrowTable",
     "Asked",
-    "Block",
     "Model",
     "Scored",
     "Scorer",
-    "Table",
     "Unknown",
+    "UserBlock",
     "list_lengths",
     "score_table",
 ]
 
 # pyarrow is optional, so its types cannot be named here.
-Table: TypeAlias = Any
-Block: TypeAlias = "Table | NDArray[np.int32]"
+ArrowTable: TypeAlias = Any
+UserBlock: TypeAlias = "ArrowTable | NDArray[np.int32]"
 """Rows of a table, or codes of users."""
 Model: TypeAlias = "Recommender[Any] | str | os.PathLike[str]"
 Unknown: TypeAlias = Literal["error", "skip"]
@@ -54,7 +54,7 @@ EXTRA = "parquet"
 class Scored:
     """The answers for one table, and what had to be left out."""
 
-    answers: Callable[[], Table]
+    answers: Callable[[], ArrowTable]
     """Makes the table of answers: whoever writes it, meanwhile the next one is scored."""
     users: int
     """Rows that asked."""
@@ -119,11 +119,11 @@ class Scorer:
             mask = allowed if mask is None else mask & allowed
         return mask
 
-    def __call__(self, block: Block) -> Scored:
+    def __call__(self, block: UserBlock) -> Scored:
         """The answers for the rows of a table, or for users by their codes, in that order."""
         return self.rank(self.read(block))
 
-    def read(self, block: Block) -> Asked:
+    def read(self, block: UserBlock) -> Asked:
         """What comes before the kernel, so that it can be done while another block is in there."""
         if isinstance(block, np.ndarray):
             return self._ask(block)
@@ -157,12 +157,12 @@ class Scorer:
         first = [queries for queries in [next(pieces, None)] if queries is not None]
         return Asked(ids, chain(first, pieces), len(codes) + unknown, unknown, 0)
 
-    def _names(self, table: Table) -> NDArray[Any]:
+    def _names(self, table: ArrowTable) -> NDArray[Any]:
         """Who asks, where the model need not know them."""
         ids = read_ids(table.column(self.user), f"column {self.user!r}")
         return ids.uniques.decode()[ids.codes] if isinstance(ids, Coded) else ids
 
-    def schema(self, empty: Block) -> Any:
+    def schema(self, empty: UserBlock) -> Any:
         """That of the answers for such blocks."""
         by_code = isinstance(empty, np.ndarray) or self.history is None
         ids = self.model.users.decode([]) if by_code else self._names(empty)
@@ -174,13 +174,13 @@ class Scorer:
             self.model.state, queries, self.n, Filter(seen, None, self.allowed), None
         )
 
-    def _table(self, ids: NDArray[Any], answers: CsrParts) -> Table:
+    def _table(self, ids: NDArray[Any], answers: CsrParts) -> ArrowTable:
         return Recommendations(ids, self.model.items, *answers).to_arrow(self.user, self.item)
 
 
 def score_table(
     model: Model,
-    source: Table,
+    source: ArrowTable,
     *,
     n: int = 10,
     user: str = "user_id",
@@ -192,7 +192,7 @@ def score_table(
     allow_items: object = None,
     unknown_users: Unknown = "error",
     n_threads: int | None = None,
-) -> Table:
+) -> ArrowTable:
     """The best n items for each row of an Arrow table: what an engine calls for one partition.
 
     It knows no engine, writes nothing, and keeps nothing: the same table gives the same table, row for row, in any
@@ -255,8 +255,8 @@ def score_table(
     """
     pyarrow = require("pyarrow", EXTRA)
     if isinstance(source, pyarrow.RecordBatch):
-        source = pyarrow.Table.from_batches([source])
-    if not isinstance(source, pyarrow.Table):
+        source = pyarrow.ArrowTable.from_batches([source])
+    if not isinstance(source, pyarrow.ArrowTable):
         raise TypeError(f"source: expected a pyarrow.Table, got {type(source).__name__}")
     scorer = Scorer(
         model,
@@ -283,7 +283,7 @@ def _warn(what: str) -> None:
     warnings.warn(f"{what} that the model does not know; left out", UserWarning, stacklevel=3)
 
 
-def _read_histories(table: Table, name: str, rating: str | None, items: Ids) -> tuple[_rust.Csr, int]:
+def _read_histories(table: ArrowTable, name: str, rating: str | None, items: Ids) -> tuple[_rust.Csr, int]:
     """The lists as rows over the model's items, and how many entries it does not know."""
     values, lengths = _lists(table, name)
     codes = items.encode(values, name=f"column {name!r}", unknown="ignore")
@@ -301,7 +301,7 @@ def _read_histories(table: Table, name: str, rating: str | None, items: Ids) -> 
     return _rust.Csr(indptr, codes[known], weights[known], len(items), name=name), int((~known).sum())
 
 
-def _lists(table: Table, name: str) -> tuple[Any, NDArray[np.int64]]:
+def _lists(table: ArrowTable, name: str) -> tuple[Any, NDArray[np.int64]]:
     """The entries of a column of lists, one after another, and how many each row has."""
     column = table.column(name)
     lengths = list_lengths(column, name)

@@ -140,7 +140,7 @@ def _demonstrate(
         f"Done in {took:.1f} s"
     )
     return {
-        "data": data.describe(),
+        "data": data.summary(),
         "cutoff": CUTOFF,
         "train_events": len(past),
         "test_events": len(future),

@@ -32,7 +32,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(args: argparse.Namespace) -> Answer:
-    info = folders.describe(args.model, verify=args.verify)
+    info = folders.inspect(args.model, verify=args.verify)
     params = " ".join(f"{name}={value}" for name, value in info["params"].items())
     rows = [
         ("model", f"{info['model']} {params}".rstrip()),

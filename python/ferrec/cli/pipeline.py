@@ -226,7 +226,7 @@ def run_pipeline(
     final.save(folder / "model")
     clock.lap("fit")
     summary = {
-        "data": data.describe(),
+        "data": data.summary(),
         "train_events": len(past),
         "test_events": len(future),
         "best": best,

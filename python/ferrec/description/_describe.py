@@ -15,7 +15,7 @@ from ferrec.io.files import csv_delimiter, open_csv
 from ferrec.io.tables import PathLike
 from ferrec.io.text import aligned
 from ferrec.preparation import Prepare
-from ferrec.preparation.frames import Columns, ParquetSource, is_path, open_frame
+from ferrec.preparation.frames import ColumnReader, ParquetSource, is_path, open_frame
 from ferrec.preparation.log import Log, read_log
 from ferrec.preparation.settings import Settings
 
@@ -184,7 +184,7 @@ def _of_table(source: object, user: str, item: str, time: str | None, event_type
     return read_log(opened, settings)
 
 
-def _open(data: Any, settings: Settings) -> Columns:
+def _open(data: Any, settings: Settings) -> ColumnReader:
     if not is_path(data):
         return open_frame(data)
     delimiter = csv_delimiter(data)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ferrec.batch import score_table
-from ferrec.batch.table import Table
+from ferrec.batch.table import ArrowTable
 from ferrec.errors import ModelFileError
 from ferrec.models import Recommender
 from ferrec.storage.folders import checksum, load
@@ -34,7 +34,7 @@ class Job:
         """The model, opened once in a process."""
         return _opened(self.model, self.checksum)
 
-    def score(self, table: Table) -> Table:
+    def score(self, table: ArrowTable) -> ArrowTable:
         """The answers for a table."""
         return score_table(self.open(), table, **self.question)
 

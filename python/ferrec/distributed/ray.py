@@ -3,7 +3,7 @@
 import os
 from typing import Any, TypeAlias
 
-from ferrec.batch.table import Table, Unknown
+from ferrec.batch.table import ArrowTable, Unknown
 from ferrec.distributed._worker import Job
 from ferrec.errors import require
 
@@ -20,7 +20,7 @@ class _Scorer:
         job.open()
         self._job = job
 
-    def __call__(self, table: Table) -> Table:
+    def __call__(self, table: ArrowTable) -> ArrowTable:
         return self._job.score(table)
 
 

@@ -30,9 +30,9 @@ def align(model: Recommender[Any], test: Interactions) -> Aligned:
     """The test pairs whose user and item the model knows, and counts of the others."""
     matrix = test.matrix
     user_codes = _codes(test.users, model.users, np.diff(matrix.indptr) > 0)
-    touched = np.zeros(test.n_items, np.bool_)
-    touched[matrix.indices] = True
-    item_codes = _codes(test.items, model.items, touched)
+    occurs = np.zeros(test.n_items, np.bool_)
+    occurs[matrix.indices] = True
+    item_codes = _codes(test.items, model.items, occurs)
 
     rows = np.repeat(user_codes, np.diff(matrix.indptr))
     columns = item_codes[matrix.indices]

@@ -19,7 +19,7 @@ from ferrec.evaluation.metrics import (
     PER_LIST,
     WHOLE,
     About,
-    Block,
+    QueryBlock,
     Wanted,
     about,
     cuts_of,
@@ -29,7 +29,7 @@ from ferrec.evaluation.metrics import (
 from ferrec.io.arrays import joined
 from ferrec.io.progress import bar
 from ferrec.kernels.arguments import Progress, as_int
-from ferrec.kernels.handles import Lists, as_csr, rows_of, to_scipy
+from ferrec.kernels.handles import ListParts, as_csr, rows_of, to_scipy
 from ferrec.kernels.metrics import gini
 from ferrec.models.base import Recommender
 
@@ -244,21 +244,21 @@ def compare(
     )
 
 
-def _block(given: About, codes: NDArray[np.int32], truth: Any, cuts: list[int]) -> Block:
+def _block(given: About, codes: NDArray[np.int32], truth: Any, cuts: list[int]) -> QueryBlock:
     """The lists of some users, and where their true items stand; no lists where no metric looks at them."""
     model, true_items = given.model, as_csr(truth)
-    lists: Lists = (np.zeros(len(codes) + 1, np.int64), np.empty(0, np.int32), given.n_items)
+    lists: ListParts = (np.zeros(len(codes) + 1, np.int64), np.empty(0, np.int32), given.n_items)
     if cuts:
         recs = model.recommend(model.users.decode(codes), cuts[-1], exclude_seen=given.exclude_seen)
         lists = (recs.indptr, recs.codes, given.n_items)
     ranks = _rust.hit_ranks(lists, true_items, given.n_threads)
-    return Block(codes, rows_of(model.state.seen, codes), true_items, lists, ranks)
+    return QueryBlock(codes, rows_of(model.state.seen, codes), true_items, lists, ranks)
 
 
 class _Part:
     """What is kept of a block: everything but the lists and the histories."""
 
-    def __init__(self, values: dict[str, NDArray[np.float64]], block: Block) -> None:
+    def __init__(self, values: dict[str, NDArray[np.float64]], block: QueryBlock) -> None:
         indptr, self.items, self.gains = block.truth.parts()
         self.values, self.codes, self.ranks = values, block.codes, block.ranks
         self.n_true = np.diff(indptr)

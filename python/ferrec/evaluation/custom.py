@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ferrec.evaluation.metrics import HITS, LOWER_IS_BETTER, PER_LIST, RATINGS, WHOLE, About, Block
+from ferrec.evaluation.metrics import HITS, LOWER_IS_BETTER, PER_LIST, RATINGS, WHOLE, About, QueryBlock
 from ferrec.kernels.handles import Csr, to_scipy
 from ferrec.models.base import Recommender
 
@@ -131,7 +131,7 @@ def add_metric(name: str, function: Formula, *, lower_is_better: bool = False) -
     if name in (*HITS, *WHOLE, *RATINGS, "auc", "sampled_auc") or (name in PER_LIST and name not in _own):
         raise ValueError(f"name: {name!r} is a metric of ferrec's; choose another")
 
-    def measured(block: Block, cuts: list[int], given: About) -> NDArray[np.float64]:
+    def measured(block: QueryBlock, cuts: list[int], given: About) -> NDArray[np.float64]:
         return np.stack([_values(name, function(_judged(block, k, given)), block) for k in cuts], axis=1)
 
     _own.add(name)
@@ -139,7 +139,7 @@ def add_metric(name: str, function: Formula, *, lower_is_better: bool = False) -
     (LOWER_IS_BETTER.add if lower_is_better else LOWER_IS_BETTER.discard)(name)
 
 
-def _judged(block: Block, k: int, given: About) -> Judged:
+def _judged(block: QueryBlock, k: int, given: About) -> Judged:
     indptr, items, n_items = block.lists
     lengths = np.diff(indptr)
     kept = np.arange(len(items)) - np.repeat(indptr[:-1], lengths) < k
@@ -151,7 +151,7 @@ def _judged(block: Block, k: int, given: About) -> Judged:
     return Judged(given.model, k, block.codes, cut, items[kept], hits, truth, to_scipy(block.seen))
 
 
-def _values(name: str, found: object, block: Block) -> NDArray[np.float64]:
+def _values(name: str, found: object, block: QueryBlock) -> NDArray[np.float64]:
     values = np.asarray(found)
     if values.shape != block.codes.shape or values.dtype.kind not in "fiub":
         got = f"{values.dtype} of shape {values.shape}"

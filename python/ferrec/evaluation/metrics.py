@@ -13,7 +13,7 @@ from ferrec import _rust
 from ferrec.data.queries import Queries
 from ferrec.kernels.arguments import threads
 from ferrec.kernels.filters import Filter
-from ferrec.kernels.handles import Lists, as_csr, rows_of
+from ferrec.kernels.handles import ListParts, as_csr, rows_of
 from ferrec.models.base import Recommender
 
 METRICS = (
@@ -89,13 +89,13 @@ class About:
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class QueryBlock:
     """Some users: their codes, what they had, what is true, their lists, and where the true items stand."""
 
     codes: NDArray[np.int32]
     seen: _rust.Csr
     truth: _rust.Csr
-    lists: Lists
+    lists: ListParts
     ranks: NDArray[np.int32]
 
 
@@ -137,7 +137,7 @@ def _dense(features: Any) -> Any:
     return scipy.sparse.csr_array(table)
 
 
-def measure(block: Block, wanted: Wanted, given: About) -> dict[str, NDArray[np.float64]]:
+def measure(block: QueryBlock, wanted: Wanted, given: About) -> dict[str, NDArray[np.float64]]:
     """The values of each user, for every metric that has them."""
     values: dict[str, NDArray[np.float64]] = {}
     cuts = cuts_of(wanted, HITS)
@@ -162,11 +162,11 @@ def named_hits(table: NDArray[np.float64], cuts: Sequence[int]) -> dict[str, NDA
 # -- of lists -------------------------------------------------------------------------------------------------
 
 
-def _popularity(block: Block, cuts: list[int], given: About) -> NDArray[np.float64]:
+def _popularity(block: QueryBlock, cuts: list[int], given: About) -> NDArray[np.float64]:
     return _rust.list_means(block.lists, given.popularity.astype(np.float64), cuts, given.n_threads)
 
 
-def _popularity_lift(block: Block, cuts: list[int], given: About) -> NDArray[np.float64]:
+def _popularity_lift(block: QueryBlock, cuts: list[int], given: About) -> NDArray[np.float64]:
     counts = given.popularity.astype(np.float64)
     indptr, items, _ = block.seen.parts()
     whole = [max(given.n_items, 1)]
@@ -175,17 +175,17 @@ def _popularity_lift(block: Block, cuts: list[int], given: About) -> NDArray[np.
     return listed / own[:, None] - 1.0
 
 
-def _novelty(block: Block, cuts: list[int], given: About) -> NDArray[np.float64]:
+def _novelty(block: QueryBlock, cuts: list[int], given: About) -> NDArray[np.float64]:
     information = -np.log2(np.maximum(given.popularity, 1) / max(given.n_users, 1))
     return _rust.list_means(block.lists, information, cuts, given.n_threads)
 
 
-def _diversity(block: Block, cuts: list[int], given: About) -> NDArray[np.float64]:
+def _diversity(block: QueryBlock, cuts: list[int], given: About) -> NDArray[np.float64]:
     assert given.features is not None  # seen to by `about`
     return _rust.list_diversity(block.lists, given.features, cuts, given.n_threads)
 
 
-def _serendipity(block: Block, cuts: list[int], given: About) -> NDArray[np.float64]:
+def _serendipity(block: QueryBlock, cuts: list[int], given: About) -> NDArray[np.float64]:
     chosen = Filter([block.seen] if given.exclude_seen else [])
     popularity = given.popularity.astype(np.float32)
     indptr, items, _ = _rust.top_k_common(
@@ -198,17 +198,17 @@ def _serendipity(block: Block, cuts: list[int], given: About) -> NDArray[np.floa
 # -- of the scores of all items ---------------------------------------------------------------------------------
 
 
-def _auc(block: Block, cuts: list[int], given: About) -> NDArray[np.float64]:
+def _auc(block: QueryBlock, cuts: list[int], given: About) -> NDArray[np.float64]:
     return _sampled_auc(block, [given.n_items], given)
 
 
-def _sampled_auc(block: Block, cuts: list[int], given: About) -> NDArray[np.float64]:
+def _sampled_auc(block: QueryBlock, cuts: list[int], given: About) -> NDArray[np.float64]:
     users = max(1, _PAIRS // max(1, min(cuts[-1], given.n_items)))
     parts = [_auc_of(block, slice(at, at + users), cuts, given) for at in range(0, len(block.codes), users)]
     return np.concatenate(parts)
 
 
-def _auc_of(block: Block, some: slice, cuts: list[int], given: About) -> NDArray[np.float64]:
+def _auc_of(block: QueryBlock, some: slice, cuts: list[int], given: About) -> NDArray[np.float64]:
     """Scores of the true items of some users against those of n others, for each n of `cuts`."""
     codes = block.codes[some]
     rows = np.arange(len(block.codes), dtype=np.int32)[some]
@@ -235,7 +235,7 @@ def _pattern(handle: _rust.Csr) -> Any:
     return scipy.sparse.csr_array((np.ones(len(items), np.float32), items, indptr), shape=handle.shape)
 
 
-Function: TypeAlias = Callable[[Block, list[int], About], NDArray[np.float64]]
+Function: TypeAlias = Callable[[QueryBlock, list[int], About], NDArray[np.float64]]
 
 PER_LIST: dict[str, Function] = {
     "novelty": _novelty,

@@ -77,7 +77,7 @@ class UserActivity(UserFeature):
         weights = _weights(data, self.window, self.half_life, type(self).__name__)
         return [np.log1p(np.bincount(_rows(data.csr), weights, minlength=data.n_users))]
 
-    def newcomers(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
+    def new_users(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
         return [np.log1p(np.diff(history.parts()[0]))]
 
 
@@ -128,7 +128,7 @@ class UserStatistics(UserFeature):
     def values(self, data: Interactions) -> list[NDArray[Any]]:
         return _statistics(data, data.events.users, _rows(data.csr), data.n_users)
 
-    def newcomers(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
+    def new_users(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
         counts = np.diff(history.parts()[0])
         sums = np.bincount(_rows(history), history.parts()[2], minlength=len(counts))
         return [sums / np.maximum(counts, 1), 0.0, counts == 0]

@@ -87,7 +87,7 @@ class UserNumber(UserFeature):
     def values(self, data: Interactions) -> list[NDArray[Any]]:
         return _scaled(data.user_table, self.column, self.scale)
 
-    def newcomers(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
+    def new_users(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
         return [0.5 if self.scale == "quantile" else 0.0, 1.0]
 
 
@@ -166,7 +166,7 @@ class UserCategory(UserFeature):
     def values(self, data: Interactions) -> list[NDArray[Any]]:
         return _numbered(data.user_table, self.column, self.buckets)
 
-    def newcomers(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
+    def new_users(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
         return [0.0]
 
 

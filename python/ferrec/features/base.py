@@ -210,7 +210,7 @@ class UserFeature(Feature[UserValues]):
         """A number for each user, for each of the `names`."""
 
     @abstractmethod
-    def newcomers(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
+    def new_users(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
         """The same of users who are known by their history only, or one number for all of them."""
 
     def learn(self, data: Interactions) -> UserValues:
@@ -219,7 +219,7 @@ class UserFeature(Feature[UserValues]):
     def compute(self, state: UserValues, candidates: Candidates, n_threads: int) -> list[Column]:
         queries = candidates.queries
         if queries.codes is None:
-            found = self.newcomers(queries.history)
+            found = self.new_users(queries.history)
             values = _float32([np.broadcast_to(one, len(queries)) for one in found])
         else:
             values = tuple(values[queries.codes] for values in state.values)

@@ -21,14 +21,16 @@ class FeatureSetState:
 
     users: Ids
     items: Ids
-    touched: PerUser
+    history_lengths: PerUser
     """How many items each user had touched: candidates must come from the same past."""
     features: tuple[Feature[Any], ...]
 
     def __post_init__(self) -> None:
         """Check that all speak of the same users and items."""
-        if self.touched.shape != (len(self.users),):
-            raise DataError(f"touched has shape {self.touched.shape}, but there are {len(self.users)} users")
+        if self.history_lengths.shape != (len(self.users),):
+            raise DataError(
+                f"touched has shape {self.history_lengths.shape}, but there are {len(self.users)} users"
+            )
         for feature in self.features:
             known = (feature.state.n_users, feature.state.n_items)
             if known != (len(self.users), len(self.items)):
@@ -111,8 +113,8 @@ class FeatureSet(Estimator[FeatureSetState]):
         if twice:
             raise ValueError(f"features: two have a column {min(twice)!r}; name one of them otherwise")
         fitted = tuple(clone(feature).fit(data) for feature in learner.features)
-        touched = np.diff(data.csr.parts()[0]).astype(np.float32)
-        self.adopt(FeatureSetState(data.users, data.items, touched, fitted), learner)
+        history_lengths = np.diff(data.csr.parts()[0]).astype(np.float32)
+        self.adopt(FeatureSetState(data.users, data.items, history_lengths, fitted), learner)
         return self
 
     def columns(self, candidates: Candidates) -> dict[str, Column]:
@@ -177,10 +179,11 @@ def _check_same(state: FeatureSetState, candidates: Candidates) -> None:
     if queries.codes.max() >= len(state.users) or (state.users.decode(queries.codes) != queries.ids).any():
         raise DataError(f"candidates: of other users than the features were fitted on; {remedy}")
     lengths = np.diff(queries.history.parts()[0])
-    differ = np.flatnonzero(lengths != state.touched[queries.codes])
+    differ = np.flatnonzero(lengths != state.history_lengths[queries.codes])
     if len(differ):
         user, at = queries.ids.tolist()[differ[0]], differ[0]
         raise DataError(
             f"candidates: the history of {len(differ)} users is not the one that the features were fitted on; "
-            f"user {user!r} has {lengths[at]} items instead of {state.touched[queries.codes[at]]:g}; {remedy}"
+            f"user {user!r} has {lengths[at]} items instead of "
+            f"{state.history_lengths[queries.codes[at]]:g}; {remedy}"
         )

@@ -62,7 +62,7 @@ class UserRecency(UserFeature):
     def values(self, data: Interactions) -> list[NDArray[Any]]:
         return _ages(data, data.events.users, data.n_users, "UserRecency")
 
-    def newcomers(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
+    def new_users(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
         return [0.0, 0.0, 1.0]
 
 
@@ -80,13 +80,13 @@ def _ages(data: Interactions, who: NDArray[np.int32], n: int, name: str) -> list
 
 
 @dataclass(frozen=True, eq=False)
-class TouchedState(FeatureState):
+class HistoryState(FeatureState):
     """When each user last touched each item."""
 
     recency: UserItem
 
 
-class PairHistory(Feature[TouchedState]):
+class PairHistory(Feature[HistoryState]):
     """What the user has done with this very item: for shops and players where people come back to the same.
 
     ``pair_weight`` is what the pair weighs in the user's history, ``pair_recency`` the time since its last event in
@@ -102,21 +102,21 @@ class PairHistory(Feature[TouchedState]):
     {'pair_weight': 2.0, 'pair_recency': 0.6930000185966492, 'pair_recency_missing': 0.0}
     """
 
-    state_type = TouchedState
+    state_type = HistoryState
 
     @property
     def names(self) -> list[str]:
         """The names of its columns."""
         return ["pair_weight", "pair_recency", "pair_recency_missing"]
 
-    def learn(self, data: Interactions) -> TouchedState:
+    def learn(self, data: Interactions) -> HistoryState:
         times = times_of(data, "PairHistory")
         indptr, codes, _ = data.csr.parts()
         recency = np.log1p((times.max(initial=0) - times) / _DAY).astype(np.float32)
-        touched = _rust.Csr(indptr, codes, recency, data.n_items, name="recency")
-        return TouchedState(data.n_users, data.n_items, touched)
+        histories = _rust.Csr(indptr, codes, recency, data.n_items, name="recency")
+        return HistoryState(data.n_users, data.n_items, histories)
 
-    def compute(self, state: TouchedState, candidates: Candidates, n_threads: int) -> list[Column]:
+    def compute(self, state: HistoryState, candidates: Candidates, n_threads: int) -> list[Column]:
         queries, pairs = candidates.queries, candidates.pairs
         own = np.arange(len(queries), dtype=np.int32)
         rows = np.full(len(queries), -1, np.int32) if queries.codes is None else queries.codes

@@ -104,7 +104,7 @@ def present(values: object, what: str) -> tuple[Any, NDArray[np.bool_] | None]:
     return column, ~null if null.any() else None
 
 
-def rows_of(column: Any, mask: NDArray[np.bool_]) -> Any:
+def select_rows(column: Any, mask: NDArray[np.bool_]) -> Any:
     """Some rows of a column that `present` gave."""
     return column[mask] if isinstance(column, np.ndarray) else column.filter(mask)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 _GIB = 1 << 30
 
 
-def require(what: str, size: int, advice: str) -> None:
+def require_memory(what: str, size: int, advice: str) -> None:
     """Refuse work that needs more bytes than are free: before hours are lost, and before the system kills."""
     free = free_bytes()
     if free is not None and size > free:

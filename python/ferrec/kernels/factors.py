@@ -8,7 +8,7 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from ferrec import _rust
-from ferrec.io.memory import require
+from ferrec.io.memory import require_memory
 from ferrec.io.progress import bar
 from ferrec.kernels.arguments import Progress, as_bool, as_float, as_int, one_of, threads
 from ferrec.kernels.filters import column_filter
@@ -19,7 +19,9 @@ def require_lists(n_queries: int, k: int, n_items: int) -> None:
     """Refuse lists that do not fit; small ones are not looked at, which takes longer than to make one."""
     size = 8 * n_queries * min(k, n_items)
     if size > 1 << 30:
-        require(f"k: the {k:,} best of {n_items:,} items for {n_queries:,} queries", size, "ask for fewer")
+        require_memory(
+            f"k: the {k:,} best of {n_items:,} items for {n_queries:,} queries", size, "ask for fewer"
+        )
 
 
 def top_k_factors(
@@ -316,7 +318,7 @@ def solver_parts(solver: str, cg_steps: int, subspace_size: int) -> tuple[str, i
 def require_factors(what: str, x: _rust.Csr, n_factors: int) -> None:
     """Refuse k values for each row and column, once while they are learned and once to keep, that do not fit."""
     n = sum(x.shape)
-    require(
+    require_memory(
         f"{what} of {n:,} rows and columns (n_factors={n_factors})",
         8 * n * n_factors,
         "take a smaller n_factors",

@@ -21,7 +21,7 @@ CsrParts: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.flo
 """`(indptr, indices, data)` of a compiled kernel's answer."""
 
 
-Lists: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int32], int]
+ListParts: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int32], int]
 """Ranked lists: `(indptr, columns best first, number of columns there are)`."""
 
 
@@ -150,7 +150,7 @@ def as_dense(array: "ArrayLike", name: str) -> DenseParts:
     return dense.reshape(-1), *dense.shape
 
 
-def as_lists(recommended: Csr, n_cols: int) -> Lists:
+def as_lists(recommended: Csr, n_cols: int) -> ListParts:
     """The rows of a kernel's answer as ranked lists over so many columns."""
     if not scipy.sparse.issparse(recommended) or recommended.format != "csr":
         raise TypeError(

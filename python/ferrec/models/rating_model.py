@@ -169,14 +169,14 @@ class NeighborRatings(RatingModel[StateT]):
     ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """The neighbours that have a say in the item, and what each adds to the baseline."""
         left, right = self._factors(state, queries)
-        _, neighbours, by = left.parts()
-        column: Any = to_scipy(right)[neighbours][:, [item]].toarray().ravel()
+        _, neighbors, by = left.parts()
+        column: Any = to_scipy(right)[neighbors][:, [item]].toarray().ravel()
         by, column = by.astype(np.float64), column.astype(np.float64)
         weights = np.abs(by if self.weights_left else column)
         weights[column == 0.0] = 0.0
         total = weights.sum()
         counts = weights > 0.0
-        return neighbours[counts], (by * column)[counts] / (total if total else 1.0)
+        return neighbors[counts], (by * column)[counts] / (total if total else 1.0)
 
     def _anchored(
         self,

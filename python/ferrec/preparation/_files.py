@@ -12,7 +12,7 @@ from ferrec.errors import FerrecError, ModelFileError
 from ferrec.io.indexed import FolderKind, write_array
 from ferrec.preparation._filters import Known
 from ferrec.preparation._report import Report
-from ferrec.preparation._steps import State
+from ferrec.preparation._steps import PrepareState
 from ferrec.preparation._values import Scale
 from ferrec.preparation.settings import Settings
 from ferrec.storage import folders
@@ -23,7 +23,7 @@ PREPARATIONS = FolderKind(
 """The folders that preparations are saved in."""
 
 
-def save(state: State, target: Path) -> None:
+def save(state: PrepareState, target: Path) -> None:
     """Write the folder; it appears under its name when it is complete."""
     with PREPARATIONS.new(target) as folder:
         files = {name: write_array(folder / f"{name}.npy", array) for name, array in _arrays(state).items()}
@@ -38,7 +38,7 @@ def save(state: State, target: Path) -> None:
         PREPARATIONS.write_index(folder, content, folders.plain, allow_nan=False)
 
 
-def _arrays(state: State) -> dict[str, NDArray[Any]]:
+def _arrays(state: PrepareState) -> dict[str, NDArray[Any]]:
     arrays = {}
     for side, known in (("users", state.users), ("items", state.items)):
         if known is not None:
@@ -51,7 +51,7 @@ def _arrays(state: State) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def load(folder: Path) -> State:
+def load(folder: Path) -> PrepareState:
     """Read the folder; whatever does not fit is a `ModelFileError`."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
@@ -69,7 +69,9 @@ def load(folder: Path) -> State:
         needed = (settings.activity or settings.k_core or settings.by_user, settings.k_core)
         if (needed[0] and users is None) or (needed[1] and items is None):
             raise ValueError("ids that the filters need are missing")
-        return State(params, index["fills"], users, items, scales, latest, Report.from_dict(index["report"]))
+        return PrepareState(
+            params, index["fills"], users, items, scales, latest, Report.from_dict(index["report"])
+        )
     except ModelFileError:
         raise
     except (FerrecError, TypeError, ValueError, KeyError, OverflowError) as error:

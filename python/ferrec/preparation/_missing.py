@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from ferrec.errors import DataError, require
-from ferrec.io.columns import present, read_numbers, rows_of
-from ferrec.preparation.frames import Scalar, Source
+from ferrec.io.columns import present, read_numbers, select_rows
+from ferrec.preparation.frames import EventReader, Scalar
 from ferrec.preparation.settings import STATISTICS
 
 
-def learn_fills(source: Source, missing: Mapping[str, Scalar]) -> dict[str, Scalar]:
+def learn_fills(source: EventReader, missing: Mapping[str, Scalar]) -> dict[str, Scalar]:
     """What stands in for what is missing, by column."""
     fills: dict[str, Scalar] = {}
     for name, policy in missing.items():
@@ -26,7 +26,7 @@ def _statistic(values: object, policy: str, name: str) -> Scalar:
     what = f"column {name!r}"
     column, valid = present(values, what)
     if valid is not None:
-        column = rows_of(column, valid)
+        column = select_rows(column, valid)
     if not len(column):
         raise DataError(f"missing[{name!r}]={policy!r}: the column holds no value to take it from")
     if policy == "mode":

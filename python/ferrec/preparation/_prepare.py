@@ -14,7 +14,7 @@ from ferrec.kernels.arguments import Progress
 from ferrec.models.estimator import Estimator
 from ferrec.preparation import _files
 from ferrec.preparation._report import Report
-from ferrec.preparation._steps import Applier, Plan, State, follow, learn
+from ferrec.preparation._steps import Applier, Decisions, PrepareState, follow, learn
 from ferrec.preparation.frames import Frame, ParquetSource, Scalar, is_path, open_frame
 from ferrec.preparation.settings import WEIGHT, Dedup, Method, Settings
 
@@ -22,7 +22,7 @@ BATCH = 1 << 17
 """Rows that are in memory with all their columns."""
 
 
-class Prepare(Estimator[State]):
+class Prepare(Estimator[PrepareState]):
     """Cleans events: learns from one table what is unusual and what is too sparse, and treats all data alike.
 
     Every step but the check of the columns is off unless it is asked for. They come in this order:
@@ -109,7 +109,7 @@ class Prepare(Estimator[State]):
     Interactions(2 users × 2 items, 4 events, 4 pairs, 1970-01-01 to 1970-01-01)
     """
 
-    state_type = State
+    state_type = PrepareState
     _fit_call = "fit(source)"
 
     def __init__(
@@ -379,7 +379,7 @@ class Prepare(Estimator[State]):
         return self._collect(opened, plan, columns), plan.log.report
 
     def _collect(
-        self, source: Frame | ParquetSource, plan: Plan, columns: Sequence[str] | None = None
+        self, source: Frame | ParquetSource, plan: Decisions, columns: Sequence[str] | None = None
     ) -> Any:
         made = list(self._apply(source, plan, columns))
         if not isinstance(source, ParquetSource):
@@ -387,7 +387,7 @@ class Prepare(Estimator[State]):
         return require("pyarrow", "parquet").concat_tables(made)
 
     def _apply(
-        self, source: Frame | ParquetSource, plan: Plan, columns: Sequence[str] | None = None
+        self, source: Frame | ParquetSource, plan: Decisions, columns: Sequence[str] | None = None
     ) -> Iterator[Any]:
         state = self.state
         apply = Applier(Settings.of(state.params), state.scales, plan)
@@ -397,7 +397,7 @@ class Prepare(Estimator[State]):
         for frame, n_rows in source.filled(state.fills).frames(BATCH, columns):
             yield apply(frame, n_rows)
 
-    def _write(self, source: ParquetSource, plan: Plan, path: PathLike, progress: Progress) -> Report:
+    def _write(self, source: ParquetSource, plan: Decisions, path: PathLike, progress: Progress) -> Report:
         made = self._apply(source, plan)
         schema = next(made).schema
         done = 0

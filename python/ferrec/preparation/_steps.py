@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ferrec.io.columns import present, read_numbers, rows_of, whole_ids
+from ferrec.io.columns import present, read_numbers, select_rows, whole_ids
 from ferrec.preparation import _filters, _values
 from ferrec.preparation._filters import Known
 from ferrec.preparation._missing import learn_fills
 from ferrec.preparation._report import Report
 from ferrec.preparation._values import Scale
-from ferrec.preparation.frames import Frame, Scalar, Source
+from ferrec.preparation.frames import EventReader, Frame, Scalar
 from ferrec.preparation.log import Log, occurring, read_log
 from ferrec.preparation.settings import SESSION, WEIGHT, Settings
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class PrepareState:
     """What `fit` learned, by which parameters.
 
     `users` and `items` are None where no step needs to know them; `latest` is the time that decay counts from.
@@ -39,7 +39,7 @@ class State:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Decisions:
     """What becomes of each row of a table; arrays hold an entry for each event that is left."""
 
     log: Log
@@ -50,7 +50,7 @@ class Plan:
     """The fitted user, −1 for others."""
 
 
-def learn(source: Source, params: Mapping[str, Any]) -> tuple[State, Plan]:
+def learn(source: EventReader, params: Mapping[str, Any]) -> tuple[PrepareState, Decisions]:
     """Fit every step to a table, and what becomes of that table."""
     settings = Settings.of(params)
     settings.check(list(source.names))
@@ -77,10 +77,10 @@ def learn(source: Source, params: Mapping[str, Any]) -> tuple[State, Plan]:
         scales[name] = Scale.learn(method, numbers, codes, n_users)
     latest = int(log.times.max()) if log.times is not None and len(log) else None
     plan = _finish(log, settings, positions, latest)
-    return State(params, fills, users, items, scales, latest, log.report), plan
+    return PrepareState(params, fills, users, items, scales, latest, log.report), plan
 
 
-def follow(source: Source, state: State) -> Plan:
+def follow(source: EventReader, state: PrepareState) -> Decisions:
     """What becomes of a table by what was learned from another."""
     settings = Settings.of(state.params)
     settings.check(list(source.names))
@@ -95,7 +95,7 @@ def follow(source: Source, state: State) -> Plan:
     return _finish(log, settings, positions, state.latest)
 
 
-def _read(source: Source, settings: Settings, fills: Mapping[str, Scalar]) -> Log:
+def _read(source: EventReader, settings: Settings, fills: Mapping[str, Scalar]) -> Log:
     """The log of a filled table after the steps that look at rows alone, and do the same to all data."""
     log = read_log(source, settings)
     for name, value in fills.items():
@@ -121,7 +121,9 @@ def _positions(log: Log, users: Known | None) -> NDArray[np.int32]:
     return _filters.positions(users.kept, log.user_ids)[log.users]
 
 
-def _finish(log: Log, settings: Settings, positions: NDArray[np.int32] | None, latest: int | None) -> Plan:
+def _finish(
+    log: Log, settings: Settings, positions: NDArray[np.int32] | None, latest: int | None
+) -> Decisions:
     """The values that are made of the events that are left."""
     for name, method in settings.normalize.items():
         log.note("normalize", f"{name}: {method}")
@@ -139,7 +141,7 @@ def _finish(log: Log, settings: Settings, positions: NDArray[np.int32] | None, l
         sessions = _values.cut_sessions(log, settings.session_gap, settings.n_threads)
         count = int(sessions.max()) + 1 if len(sessions) else 0
         log.note("sessions", f"{count:,} sessions, cut after {settings.session_gap:,.6g} s without an event")
-    return Plan(log, sessions, weights, positions)
+    return Decisions(log, sessions, weights, positions)
 
 
 def _formula(settings: Settings) -> str:
@@ -157,7 +159,7 @@ class Applier:
 
     settings: Settings
     scales: Mapping[str, Scale]
-    plan: Plan
+    plan: Decisions
     _row: int = field(default=0, init=False)
     _event: int = field(default=0, init=False)
 
@@ -169,7 +171,7 @@ class Applier:
         self._row, self._event = self._row + n_rows, at.stop
         columns: dict[str, NDArray[Any]] = {}
         for name in log.floats:
-            columns[name] = whole_ids(rows_of(present(frame.read(name), name)[0], alive))
+            columns[name] = whole_ids(select_rows(present(frame.read(name), name)[0], alive))
         positions = None if self.plan.positions is None else self.plan.positions[at]
         factors = [] if self.plan.weights is None else [self.plan.weights[at]]
         for name in settings.numeric:

@@ -20,7 +20,7 @@ Made: TypeAlias = Mapping[str, NDArray[Any]]
 _EXTRA = "parquet"
 
 
-class Columns(Protocol):
+class ColumnReader(Protocol):
     """What is read of a table."""
 
     @property
@@ -33,7 +33,7 @@ class Columns(Protocol):
         ...
 
 
-class Source(Columns, Protocol):
+class EventReader(ColumnReader, Protocol):
     """A table whose gaps can be filled."""
 
     def filled(self, fills: Mapping[str, Scalar]) -> Self:
@@ -41,7 +41,7 @@ class Source(Columns, Protocol):
         ...
 
 
-class Frame(Source, Protocol):
+class Frame(EventReader, Protocol):
     """A table in memory."""
 
     def rebuild(self, alive: NDArray[np.bool_], columns: Made) -> Any:

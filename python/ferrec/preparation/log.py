@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from ferrec.data.ids import Ids, factorize
 from ferrec.errors import DataError
-from ferrec.io.columns import is_float, present, read_numbers, read_times, rows_of, whole_ids
+from ferrec.io.columns import is_float, present, read_numbers, read_times, select_rows, whole_ids
 from ferrec.preparation._report import Report, Step
-from ferrec.preparation.frames import Columns
+from ferrec.preparation.frames import ColumnReader
 from ferrec.preparation.settings import Settings
 
 Mask = NDArray[np.bool_]
@@ -80,7 +80,7 @@ def occurring(codes: NDArray[np.int32], n: int) -> Mask:
     return seen[:-1]
 
 
-def read_log(source: Columns, settings: Settings) -> Log:
+def read_log(source: ColumnReader, settings: Settings) -> Log:
     """Read and check every column that the settings name; rows with something missing go, or are refused."""
     reader = _Reader(source)
     users = reader.codes(settings.user)
@@ -111,7 +111,7 @@ def read_log(source: Columns, settings: Settings) -> Log:
 class _Reader:
     """Columns of one table, what their codes mean, and where they hold a value if not everywhere."""
 
-    def __init__(self, source: Columns) -> None:
+    def __init__(self, source: ColumnReader) -> None:
         self.source = source
         self.ids: dict[str, Ids] = {}
         self.valid: dict[str, Mask] = {}
@@ -143,7 +143,7 @@ class _Reader:
         if convert is None:
             return None
         what += f" (its {np.count_nonzero(~valid):,} nulls left out)"
-        values = convert(rows_of(column, valid), what)
+        values = convert(select_rows(column, valid), what)
         full = np.full(length, gap, values.dtype)
         full[valid] = values
         return full

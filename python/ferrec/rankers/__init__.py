@@ -6,13 +6,13 @@ One of your own is a class of `Ranker` with a `RankerState`; docs/write-your-own
 import inspect
 from typing import Any
 
-from ferrec.rankers.base import Labelled, Ranker, RankerState
+from ferrec.rankers.base import LabeledPairs, Ranker, RankerState
 from ferrec.rankers.blend import ReciprocalRankFusion, WeightedBlend
 from ferrec.rankers.lightgbm import LightGBMRanker
 from ferrec.rankers.mlp import MLPRanker
 
 __all__ = [
-    "Labelled",
+    "LabeledPairs",
     "LightGBMRanker",
     "MLPRanker",
     "Ranker",

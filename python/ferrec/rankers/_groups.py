@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec.errors import DataError
-from ferrec.rankers.base import Labelled
+from ferrec.rankers.base import LabeledPairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Groups:
     """Negatives for each positive; None for every pair as it comes."""
 
     @classmethod
-    def of(cls, pairs: Labelled, size: int | None) -> "Groups":
+    def of(cls, pairs: LabeledPairs, size: int | None) -> "Groups":
         """Of these pairs.
 
         Raises

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ferrec.data.candidates import Candidates
 from ferrec.data.ids import Ids
 from ferrec.errors import DataError
-from ferrec.rankers.base import Labelled, RankerState
+from ferrec.rankers.base import LabeledPairs, RankerState
 
 IDS = ("user", "item")
 """What can be embedded without being a column: who asks, and what is proposed."""
@@ -102,7 +102,7 @@ class Inputs(RankerState):
         categories = (_codes(candidates.columns[name]) for name in self.categories)
         return [*(_ids(name, candidates) for name in self.ids), *categories]
 
-    def batches(self, pairs: Labelled, groups: NDArray[np.int64], size: int) -> Iterator[Batch]:
+    def batches(self, pairs: LabeledPairs, groups: NDArray[np.int64], size: int) -> Iterator[Batch]:
         """The pairs of `groups` in the network's form, `size` groups at a time: only these are ever copied."""
         numbers = self.read_numbers(pairs.candidates)
         codes = self.read_codes(pairs.candidates)

@@ -25,7 +25,7 @@ Model: TypeAlias = Any
 
 
 @dataclass(frozen=True)
-class Plan:
+class Architecture:
     """What the network looks like."""
 
     mean: NDArray[np.float32]
@@ -64,7 +64,7 @@ def keras() -> Iterator[Any]:
         yield require("keras", EXTRA)
 
 
-def build(plan: Plan) -> Model:
+def build(plan: Architecture) -> Model:
     """The network, untrained. Its inputs: ``columns``, float32, as they come, and ``rows`` of embeddings, int32."""
     with keras() as k:
         seeds = itertools.count(1000 * plan.seed)
@@ -188,7 +188,7 @@ def train(
         return {name: [float(v) for v in values] for name, values in history.history.items()}
 
 
-def take_apart(model: Model, plan: Plan) -> Weights:
+def take_apart(model: Model, plan: Architecture) -> Weights:
     """The trained weights as arrays."""
 
     def layer(name: str, norm: str | None = None) -> list[NDArray[np.float32]]:

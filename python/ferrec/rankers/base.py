@@ -45,7 +45,7 @@ class RankerState:
 
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
+class LabeledPairs:
     """Pairs whose outcome is known: what `Ranker.learn` gets.
 
     Attributes
@@ -68,7 +68,7 @@ class Labelled:
     >>> import ferrec
     >>> data = ferrec.Interactions.from_arrays([1, 1, 2], ["tea", "milk", "tea"])
     >>> pairs = ferrec.Retrieval([ferrec.Popularity()]).fit(data).candidates()
-    >>> len(Labelled(pairs, np.ones(len(pairs), np.float32), None))
+    >>> len(LabeledPairs(pairs, np.ones(len(pairs), np.float32), None))
     1
     """
 
@@ -94,7 +94,9 @@ class Ranker(Estimator[StateT], ABC):
     _fit_call = "fit(candidates, labels)"
 
     @abstractmethod
-    def learn(self, train: Labelled, validation: Labelled | None, callback: Callback | None) -> StateT:
+    def learn(
+        self, train: LabeledPairs, validation: LabeledPairs | None, callback: Callback | None
+    ) -> StateT:
         """Learn, after checking the parameters."""
 
     @abstractmethod
@@ -142,12 +144,12 @@ class Ranker(Estimator[StateT], ABC):
         TypeError, ValueError
             A parameter makes no sense.
         """
-        train = _labelled("", candidates, labels, sample_weight, categories)
+        train = _with_labels("", candidates, labels, sample_weight, categories)
         later = None
         if validation is not None:
             if not isinstance(validation, Iterable) or len(both := tuple(validation)) != 2:
                 raise TypeError("validation: expected (candidates, labels)")
-            later = _labelled("validation: ", both[0], cast("ArrayLike", both[1]), None, categories)
+            later = _with_labels("validation: ", both[0], cast("ArrayLike", both[1]), None, categories)
             check_columns(tuple(candidates.columns), later.candidates, "validation")
         learner = clone(self)
         with bar(progress, f"fit {type(self).__name__}") as callback:
@@ -180,9 +182,9 @@ class Ranker(Estimator[StateT], ABC):
         return frozen.score_pairs(state, candidates)
 
 
-def _labelled(
+def _with_labels(
     where: str, candidates: object, labels: ArrayLike, weights: ArrayLike | None, categories: Sequence[str]
-) -> Labelled:
+) -> LabeledPairs:
     if not isinstance(candidates, Candidates):
         raise TypeError(f"{where}candidates: expected Candidates, got {type(candidates).__name__}")
     if not len(candidates):
@@ -208,11 +210,11 @@ def _labelled(
         hint = "widen the candidates, or the time that the labels come from"
         raise DataError(f"{where}labels: all {len(truth)} are {truth[0]:g}; {hint}")
     if weights is None:
-        return Labelled(candidates, truth, None, tuple(categories))
+        return LabeledPairs(candidates, truth, None, tuple(categories))
     heavy = _per_pair(f"{where}sample_weight", weights, len(candidates))
     if not (np.isfinite(heavy) & (heavy >= 0)).all() or not heavy.any():
         raise DataError(f"{where}sample_weight: must be finite, not negative, and not all 0")
-    return Labelled(candidates, truth, heavy, tuple(categories))
+    return LabeledPairs(candidates, truth, heavy, tuple(categories))
 
 
 def _per_pair(name: str, values: ArrayLike, n: int) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from ferrec.data.candidates import Candidates
 from ferrec.errors import DataError
 from ferrec.io.progress import Callback
 from ferrec.kernels.arguments import as_float, threads
-from ferrec.rankers.base import Labelled, Ranker, RankerState
+from ferrec.rankers.base import LabeledPairs, Ranker, RankerState
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,9 @@ class WeightedBlend(Ranker[BlendState]):
         self.l2 = l2
         self.n_threads = n_threads
 
-    def learn(self, train: Labelled, validation: Labelled | None, callback: Callback | None) -> BlendState:
+    def learn(
+        self, train: LabeledPairs, validation: LabeledPairs | None, callback: Callback | None
+    ) -> BlendState:
         every = tuple(train.candidates.columns)
         l2 = as_float("l2", self.l2)
         if not (np.isfinite(l2) and l2 >= 0):
@@ -97,7 +99,7 @@ class WeightedBlend(Ranker[BlendState]):
         return score
 
 
-def _logistic(columns: Sequence[NDArray[np.float32]], train: Labelled, l2: float) -> NDArray[np.float32]:
+def _logistic(columns: Sequence[NDArray[np.float32]], train: LabeledPairs, l2: float) -> NDArray[np.float32]:
     """The weights of a logistic regression with an intercept, which is left out: it moves no order."""
     heavy = np.ones(len(train)) if train.weights is None else train.weights.astype(np.float64)
     heavy /= heavy.sum()
@@ -151,7 +153,9 @@ class ReciprocalRankFusion(Ranker[FusionState]):
         self.rank_constant = rank_constant
         self.columns = columns
 
-    def learn(self, train: Labelled, validation: Labelled | None, callback: Callback | None) -> FusionState:
+    def learn(
+        self, train: LabeledPairs, validation: LabeledPairs | None, callback: Callback | None
+    ) -> FusionState:
         if not (np.isfinite(as_float("rank_constant", self.rank_constant)) and self.rank_constant > 0):
             raise ValueError(f"rank_constant: must be above 0 and finite, got {self.rank_constant!r}")
         return FusionState(tuple(train.candidates.columns), _used(train.candidates, self.columns, "_rank"))

@@ -11,7 +11,7 @@ from ferrec.data.candidates import Candidates
 from ferrec.errors import ModelFileError, require
 from ferrec.io.progress import Callback
 from ferrec.kernels.arguments import as_float, as_int, one_of, threads
-from ferrec.rankers.base import Labelled, Ranker, RankerState
+from ferrec.rankers.base import LabeledPairs, Ranker, RankerState
 
 EXTRA = "lightgbm"
 LOSSES = {"binary": "binary", "listwise": "lambdarank"}
@@ -102,12 +102,14 @@ class LightGBMRanker(Ranker[LightGBMState]):
         self.seed = seed
         self.n_threads = n_threads
 
-    def learn(self, train: Labelled, validation: Labelled | None, callback: Callback | None) -> LightGBMState:
+    def learn(
+        self, train: LabeledPairs, validation: LabeledPairs | None, callback: Callback | None
+    ) -> LightGBMState:
         params = self._params()
         library = require("lightgbm", EXTRA)
         names = tuple(train.candidates.columns)
 
-        def dataset(pairs: Labelled, reference: Any = None) -> Any:
+        def dataset(pairs: LabeledPairs, reference: Any = None) -> Any:
             sizes = np.diff(pairs.candidates.indptr)
             return library.Dataset(
                 pairs.candidates.matrix(names),

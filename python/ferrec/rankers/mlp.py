@@ -18,7 +18,7 @@ from ferrec.rankers import _network
 from ferrec.rankers._groups import Groups
 from ferrec.rankers._inputs import IDS, Batch, Inputs
 from ferrec.rankers._network import Stream
-from ferrec.rankers.base import Labelled, Ranker
+from ferrec.rankers.base import LabeledPairs, Ranker
 
 Loss = Literal["binary", "pairwise", "listwise"]
 LOSSES = ("binary", "pairwise", "listwise")
@@ -154,12 +154,14 @@ class MLPRanker(Ranker[MLPState]):
         self.seed = seed
         self.n_threads = n_threads
 
-    def learn(self, train: Labelled, validation: Labelled | None, callback: Callback | None) -> MLPState:
+    def learn(
+        self, train: LabeledPairs, validation: LabeledPairs | None, callback: Callback | None
+    ) -> MLPState:
         size = self._check()
         inputs = Inputs.of(
             train.candidates, self.ids, train.categories, self.age, self.buckets, self.min_count
         )
-        plan = _network.Plan(
+        plan = _network.Architecture(
             mean=inputs.mean,
             scale=inputs.scale,
             marked=inputs.marked,
@@ -176,7 +178,7 @@ class MLPRanker(Ranker[MLPState]):
         group = 1 + (size or 0)
         step = max(1, self.batch_size // group)
 
-        def stream(pairs: Labelled, part: int, again: bool) -> Stream:
+        def stream(pairs: LabeledPairs, part: int, again: bool) -> Stream:
             groups = Groups.of(pairs, size)
 
             def one_pass(number: int) -> Iterator[Batch]:

@@ -1,5 +1,5 @@
 """Models as folders, and the names under which classes are saved."""
 
-from ferrec.storage.folders import checksum, describe, load
+from ferrec.storage.folders import checksum, inspect, load
 
-__all__ = ["checksum", "describe", "load"]
+__all__ = ["checksum", "inspect", "load"]

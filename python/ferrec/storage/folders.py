@@ -24,7 +24,7 @@ from ferrec.io.indexed import FolderKind, array_sha256, write_array, write_bytes
 from ferrec.storage.mapped import SPAN, Mapped, MappedArray, MappedIds, MappedMatrix
 from ferrec.storage.registry import LazyState, Storable, find, is_storable, is_storable_class, name_of
 
-__all__ = ["checksum", "describe", "load", "looked_up_bytes", "release", "resident_bytes", "save"]
+__all__ = ["checksum", "inspect", "load", "looked_up_bytes", "release", "resident_bytes", "save"]
 
 MODELS = FolderKind("model", "model.json", 2, {"model": str, "params": dict, "scalars": dict})
 """The folders that models are saved in."""
@@ -101,7 +101,7 @@ def _take_apart(value: object) -> dict[str, NDArray[Any]] | None:
     return None
 
 
-def load(path: str | os.PathLike[str], *, verify: bool = False) -> Any:
+def load(source: str | os.PathLike[str], *, verify: bool = False) -> Any:
     """Open a model or a ranker that `save` wrote: in milliseconds, whatever its size.
 
     Names, sizes and types of all files are checked. Contents of recommenders are mapped, not read: each array is
@@ -110,7 +110,7 @@ def load(path: str | os.PathLike[str], *, verify: bool = False) -> Any:
 
     Parameters
     ----------
-    path : path
+    source : path
         The folder.
     verify : bool, default False
         Read every file at once and compare it with its checksum: finds damage that leaves the structure intact,
@@ -138,7 +138,7 @@ def load(path: str | os.PathLike[str], *, verify: bool = False) -> Any:
     ...     ferrec.load(folder + "/model")
     ItemKNN(k=5)
     """
-    folder = Path(path)
+    folder = Path(source)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
     return _read_folder(folder, verify)
@@ -268,12 +268,12 @@ def checksum(model: Storable) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def describe(path: str | os.PathLike[str], *, verify: bool = False) -> dict[str, Any]:
+def inspect(source: str | os.PathLike[str], *, verify: bool = False) -> dict[str, Any]:
     """What a saved model is: its parameters, when it was saved, on how much data, and how large it is.
 
     Parameters
     ----------
-    path : path
+    source : path
         The folder.
     verify : bool, default False
         Compare every file with its checksum and check everything in it.
@@ -296,15 +296,15 @@ def describe(path: str | os.PathLike[str], *, verify: bool = False) -> dict[str,
     >>> data = ferrec.Interactions.from_arrays([1, 1, 2], ["tea", "milk", "tea"])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     ferrec.ItemKNN(k=5).fit(data).save(folder + "/model")
-    ...     info = describe(folder + "/model", verify=True)
+    ...     info = inspect(folder + "/model", verify=True)
     >>> info["model"], info["users"], info["items"], info["pairs"]
     ('ItemKNN', 2, 2, 3)
     """
-    model = load(path, verify=verify)
+    model = load(source, verify=verify)
     if verify:
         for field in _stored(model).values():
             field.read()
-    index = MODELS.read_index(Path(path))
+    index = MODELS.read_index(Path(source))
     files = {
         name: {k: v for k, v in entry.items() if k != "sha256"} for name, entry in index["files"].items()
     }
@@ -321,7 +321,7 @@ def describe(path: str | os.PathLike[str], *, verify: bool = False) -> dict[str,
         "format": index["format"],
         **sizes,
         "files": files,
-        "bytes": sum(path.stat().st_size for path in Path(path).rglob("*") if path.is_file()),
+        "bytes": sum(file.stat().st_size for file in Path(source).rglob("*") if file.is_file()),
         "checksum": checksum(model),
         "verified": verify,
     }

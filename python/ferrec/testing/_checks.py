@@ -54,7 +54,7 @@ def checkerboard(size: int = 12) -> Interactions:
     """Users and items of the same colour meet, except a user and the item of the same number.
 
     Whatever looks at behaviour recommends to user u exactly item u, the one of the colour that is missing. The
-    item table has made-up attributes (`colour`, `size`, `tags`), which those who look at events ignore.
+    item table has made-up attributes (`color`, `size`, `tags`), which those who look at events ignore.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def attributed(data: Interactions) -> Interactions:
     at = np.arange(data.n_items)
     table = {
         "item_id": data.items.values,
-        "colour": [("red", "blue")[i % 2] for i in at],
+        "color": [("red", "blue")[i % 2] for i in at],
         "size": np.where(at % 7 == 3, np.nan, at % 5),
         "tags": [None if i % 11 == 6 else [f"t{i % 4}", f"t{i % 6}"] for i in at],
     }
@@ -394,7 +394,7 @@ def exclusions_hold(make: Make) -> None:
 
 
 @_check
-def newcomers_are_served(make: Make) -> None:
+def new_users_are_served(make: Make) -> None:
     """`history` as lists, matrix or Interactions gives the same; nothing of the history comes back."""
     data = sample()
     model = make().fit(data)

@@ -30,7 +30,7 @@ from ferrec.rankers import MLPRanker, Ranker
 from ferrec.rankers.contributions import contributions
 from ferrec.two_stage.retrieval import Retrieval
 
-Lesson: TypeAlias = tuple[Candidates, NDArray[np.float32], tuple[Candidates, NDArray[np.float32]] | None]
+TrainingSet: TypeAlias = tuple[Candidates, NDArray[np.float32], tuple[Candidates, NDArray[np.float32]] | None]
 """Pairs, their labels, and both of a validation part."""
 
 
@@ -194,18 +194,18 @@ class Hybrid(Recommender[HybridState]):
         self, past: Interactions, future: Interactions, whole: Interactions, callback: Callback | None
     ) -> HybridState:
         retrieval, features, ranker = self._stages(past)
-        train, labels, validation = self._lesson(past, future, retrieval.fit(past), features.fit(past))
+        train, labels, validation = self._training_set(past, future, retrieval.fit(past), features.fit(past))
         ranker.fit(
             train, labels, categories=features.categories, validation=validation, progress=callback or False
         )
         retrieval, features = clone(retrieval).fit(whole), clone(features).fit(whole)
         return HybridState(whole.users, whole.items, whole.csr, retrieval, features, ranker)
 
-    def _lesson(
+    def _training_set(
         self, past: Interactions, future: Interactions, retrieval: Retrieval, features: FeatureSet
-    ) -> Lesson:
+    ) -> TrainingSet:
         """What the ranker learns from: pairs with the columns of the past and the labels of the future."""
-        return self._labelled(self._training_pairs(past, future, retrieval, features), future)
+        return self._with_labels(self._training_pairs(past, future, retrieval, features), future)
 
     def _stages(self, data: Interactions) -> tuple[Retrieval, FeatureSet, Ranker[Any]]:
         """The three stages, not fitted."""
@@ -230,11 +230,11 @@ class Hybrid(Recommender[HybridState]):
         """The proposals to users drawn at random of whom some came true, up to `max_pairs` of them."""
         most = as_int("max_pairs", self.max_pairs, minimum=1)
         size = as_int("block_size", self.block_size, minimum=1)
-        asking = np.flatnonzero(np.diff(future.csr.parts()[0])).astype(np.int32)
-        asking = np.random.default_rng(as_int("seed", self.seed, minimum=0)).permutation(asking)
+        users = np.flatnonzero(np.diff(future.csr.parts()[0])).astype(np.int32)
+        users = np.random.default_rng(as_int("seed", self.seed, minimum=0)).permutation(users)
         blocks: list[Candidates] = []
-        for start in range(0, len(asking), size):
-            some = np.sort(asking[start : start + size])
+        for start in range(0, len(users), size):
+            some = np.sort(users[start : start + size])
             queries = Queries(past.users.decode(some), rows_of(past.csr, some), some)
             pairs = retrieval._propose(queries, Filter([queries.history]))
             hits = np.bincount(pairs.rows, pairs.hits(future), len(queries))
@@ -244,12 +244,12 @@ class Hybrid(Recommender[HybridState]):
         pairs = _joined(past, blocks)
         if not len(pairs):
             raise DataError(
-                f"future: none of the proposals to {len(asking)} users came true; raise n_candidates, take other "
+                f"future: none of the proposals to {len(users)} users came true; raise n_candidates, take other "
                 f"retrievers, or a longer future"
             )
         return pairs
 
-    def _labelled(self, pairs: Candidates, future: Interactions) -> Lesson:
+    def _with_labels(self, pairs: Candidates, future: Interactions) -> TrainingSet:
         """The pairs with labels of the earlier part of the future, and with those of the later part."""
         share = as_float("validation_fraction", self.validation_fraction)
         if not 0 <= share < 1:
@@ -332,8 +332,8 @@ class Hybrid(Recommender[HybridState]):
         (True, np.float32(1.0))
         """
         state = self.state
-        asking = test.users.decode(np.flatnonzero(np.diff(test.csr.parts()[0])))
-        codes = state.users.encode(asking, name="test", unknown="ignore")
+        users = test.users.decode(np.flatnonzero(np.diff(test.csr.parts()[0])))
+        codes = state.users.encode(users, name="test", unknown="ignore")
         codes = codes[codes >= 0].astype(np.int32)
         queries = Queries(state.users.decode(codes), rows_of(state.seen, codes), codes)
         labels, scores = [], []
@@ -404,8 +404,8 @@ class Hybrid(Recommender[HybridState]):
                 added = columns.pop(f"{name}_score") + columns.pop(f"{name}_rank")
                 np.add.at(shares, items, added * sizes / whole)
                 average += added * abs(base) / whole
-        touched = np.flatnonzero(shares).astype(np.int32)
-        return average + sum(columns.values()), touched, shares[touched]
+        history = np.flatnonzero(shares).astype(np.int32)
+        return average + sum(columns.values()), history, shares[history]
 
     def _blocks(self, queries: Queries) -> Iterator[tuple[Queries, NDArray[np.int32]]]:
         """The queries, some at a time, and where they are."""

@@ -258,11 +258,11 @@ class Retrieval(Estimator[RetrievalState]):
         lists = own if default else self._lists(queries, chosen)
         proposed = [one[:2] for one in lists.values()]
         indptr, codes = _rust.union(proposed, len(self.items), threads(self.n_threads))
-        return self._describe(Candidates(queries, self.items, indptr, codes), own)
+        return self._with_scores(Candidates(queries, self.items, indptr, codes), own)
 
     def _score(self, pairs: Candidates) -> Candidates:
         """Any pairs, with the columns that they have as candidates."""
-        return self._describe(pairs, self._lists(pairs.queries, Filter([pairs.queries.history])))
+        return self._with_scores(pairs, self._lists(pairs.queries, Filter([pairs.queries.history])))
 
     def _lists(self, queries: Queries, chosen: Filter) -> dict[str, CsrParts]:
         models = self.fitted
@@ -272,7 +272,7 @@ class Retrieval(Estimator[RetrievalState]):
             for name, model in models.items()
         }
 
-    def _describe(self, pairs: Candidates, own: Mapping[str, CsrParts]) -> Candidates:
+    def _with_scores(self, pairs: Candidates, own: Mapping[str, CsrParts]) -> Candidates:
         n_threads = threads(self.n_threads)
         columns: dict[str, NDArray[np.float32]] = {}
         for name, model in self.fitted.items():

@@ -140,12 +140,12 @@ class ContentKNN(NeighborScores[ContentState]):
         return ContentState(data.users, data.items, data.csr, heard, profiles, content, names)
 
     def _heard(
-        self, content: _rust.Csr, touched: NDArray[np.bool_], k: int, callback: Callback | None
+        self, content: _rust.Csr, has_events: NDArray[np.bool_], k: int, callback: Callback | None
     ) -> _rust.Csr:
         """Items × the items that hear them."""
-        n = len(touched)
+        n = len(has_events)
         nearest: Any = scipy.sparse.csr_array((n, n), dtype=np.float32)
-        for speaks in (touched, ~touched):
+        for speaks in (has_events, ~has_events):
             speakers = np.flatnonzero(speaks).astype(np.int32)
             ends = np.concatenate([[0], np.cumsum(speaks)])
             ones = np.ones(len(speakers), np.float32)
@@ -193,7 +193,7 @@ class ContentKNN(NeighborScores[ContentState]):
         extra: Any = scipy.sparse.coo_array((means, (rows, placed.col)), shape=history.shape)
         return as_csr(to_scipy(history) + extra.tocsr())
 
-    def _asking(self, state: ContentState, queries: Queries) -> Queries:
+    def _query(self, state: ContentState, queries: Queries) -> Queries:
         """With what each goes by in place of what each has seen."""
         if queries.codes is None:
             return queries
@@ -204,13 +204,13 @@ class ContentKNN(NeighborScores[ContentState]):
     def rank(
         self, state: ContentState, queries: Queries, n: int, chosen: Filter, callback: Callback | None
     ) -> CsrParts:
-        return super().rank(state, self._asking(state, queries), n, chosen, callback)
+        return super().rank(state, self._query(state, queries), n, chosen, callback)
 
     def score_pairs(self, state: ContentState, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
-        return super().score_pairs(state, self._asking(state, queries), pairs)
+        return super().score_pairs(state, self._query(state, queries), pairs)
 
     def explain_parts(self, state: ContentState, queries: Queries, item: int) -> ExplanationParts:
-        return super().explain_parts(state, self._asking(state, queries), item)
+        return super().explain_parts(state, self._query(state, queries), item)
 
     def rank_similar_items(self, state: ContentState, codes: NDArray[np.int32], n: int) -> CsrParts:
         itself = Filter([unit_rows(codes, len(state.items))])

@@ -23,7 +23,7 @@ _KNOTS = 10
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class FeatureBlock:
     """What one column says: rows × its own features, rows of length 1 or, where nothing is known, 0."""
 
     values: Any
@@ -63,7 +63,7 @@ def check_weights(columns: Mapping[str, float] | None, table: Columns, name: str
     return columns
 
 
-def _block(table: Columns, name: str, is_text: bool, encoder: Encoder | None) -> Block:
+def _block(table: Columns, name: str, is_text: bool, encoder: Encoder | None) -> FeatureBlock:
     column = table[name]
     if is_text:
         if not isinstance(column, Categories):
@@ -74,10 +74,10 @@ def _block(table: Columns, name: str, is_text: bool, encoder: Encoder | None) ->
     values: Any = column.to_csr()
     if isinstance(column, Lists):  # rare values say more
         values = weight(values, "tfidf")
-    return Block(weight(values, "l2"), [f"{name}={key}" for key in column.ids.values.tolist()])
+    return FeatureBlock(weight(values, "l2"), [f"{name}={key}" for key in column.ids.values.tolist()])
 
 
-def _words(column: Categories, name: str) -> Block:
+def _words(column: Categories, name: str) -> FeatureBlock:
     """TF-IDF of the words, by scikit-learn."""
     text = require("sklearn.feature_extraction.text", "text")
     vectorizer = text.TfidfVectorizer(sublinear_tf=True)
@@ -86,10 +86,10 @@ def _words(column: Categories, name: str) -> Block:
     except ValueError as error:  # nothing but stop words, or nothing at all
         raise DataError(f"text: column {name!r}: {error}") from error
     words = [f"{name}={word}" for word in vectorizer.get_feature_names_out().tolist()]
-    return Block(column.to_csr() @ found, words)
+    return FeatureBlock(column.to_csr() @ found, words)
 
 
-def _encoded(column: Categories, name: str, encoder: Encoder) -> Block:
+def _encoded(column: Categories, name: str, encoder: Encoder) -> FeatureBlock:
     """What the encoder makes of every distinct text."""
     texts = [str(key) for key in column.ids.values.tolist()]
     given: Any = encoder(texts)
@@ -100,19 +100,19 @@ def _encoded(column: Categories, name: str, encoder: Encoder) -> Block:
     found = as_csr(scipy.sparse.csr_array(matrix), f"encoder: column {name!r}")
     width = len(str(found.shape[1] - 1))
     rows: Any = column.to_csr() @ to_scipy(found)
-    return Block(weight(rows, "l2"), [f"{name}[{at:0{width}}]" for at in range(found.shape[1])])
+    return FeatureBlock(weight(rows, "l2"), [f"{name}[{at:0{width}}]" for at in range(found.shape[1])])
 
 
-def _between_quantiles(column: Numbers, name: str) -> Block:
+def _between_quantiles(column: Numbers, name: str) -> FeatureBlock:
     """A number as its place between two of the column's quantiles: near numbers share both, far ones none."""
     present = np.flatnonzero(~column.missing)
     values: NDArray[Any] = column.values[present].astype(np.float64)
     knots = np.unique(np.quantile(values, np.linspace(0.0, 1.0, _KNOTS))) if len(values) else np.empty(0)
     if len(knots) < 2:  # all the same: it tells nothing from anything
-        return Block(scipy.sparse.csr_array((len(column), 0), dtype=np.float32), [])
+        return FeatureBlock(scipy.sparse.csr_array((len(column), 0), dtype=np.float32), [])
     left = np.clip(np.searchsorted(knots, values, side="right") - 1, 0, len(knots) - 2)
     beyond = (values - knots[left]) / (knots[left + 1] - knots[left])
     entries = np.concatenate([1.0 - beyond, beyond]), (np.tile(present, 2), np.concatenate([left, left + 1]))
     rows: Any = scipy.sparse.coo_array(entries, shape=(len(column), len(knots))).tocsr()
     rows.eliminate_zeros()
-    return Block(weight(rows, "l2"), [f"{name}≈{knot!r}" for knot in knots.tolist()])
+    return FeatureBlock(weight(rows, "l2"), [f"{name}≈{knot!r}" for knot in knots.tolist()])

@@ -199,10 +199,10 @@ class ALS(FactorModel[UserFactorState]):
         new_at = items.encode(ids, name="items")
         n_users, rank = len(state.users), state.table.shape[1]
 
-        touched: Any = scipy.sparse.coo_array((values, (columns, rows)), shape=(len(new), n_users))
+        histories: Any = scipy.sparse.coo_array((values, (columns, rows)), shape=(len(new), n_users))
         vectors = (state.user_factors, n_users, rank)
         objective, threads = frozen._objective, frozen._threads()
-        found = _rust.fold_in_als("data", as_csr(touched.tocsr()), vectors, objective, threads)
+        found = _rust.fold_in_als("data", as_csr(histories.tocsr()), vectors, objective, threads)
         table = np.empty((len(items), rank), np.float32)
         table[old_at], table[new_at] = state.table, found.reshape(len(new), rank)
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
-from ferrec.io.memory import require
+from ferrec.io.memory import require_memory
 from ferrec.io.progress import Callback
 from ferrec.kernels.arguments import as_float, as_int, one_of
 from ferrec.kernels.handles import CsrParts
@@ -102,4 +102,4 @@ def _check_memory(n: int, k: int, dtype: str) -> None:
     size = n * (n * _BYTES[dtype] + beside)
     smaller = "" if dtype == "float32" else 'take dtype="float32", '
     advice = "leave out rare items, or take SLIM or PureSVD, whose memory grows with the data"
-    require(f"EASE of {n} items (k={k}, dtype={dtype})", size, f"{smaller}set k, {advice}")
+    require_memory(f"EASE of {n} items (k={k}, dtype={dtype})", size, f"{smaller}set k, {advice}")

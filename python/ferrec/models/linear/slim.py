@@ -4,7 +4,7 @@ import warnings
 from typing import ClassVar
 
 from ferrec import _rust
-from ferrec.io.memory import free_bytes, require
+from ferrec.io.memory import free_bytes, require_memory
 from ferrec.io.progress import Callback
 from ferrec.kernels.arguments import as_bool, as_float, as_int
 from ferrec.kernels.handles import CsrParts
@@ -106,4 +106,4 @@ def _check_memory(x: _rust.Csr, n_threads: int) -> None:
         advice = (
             "leave out rare items or very active users, or take RP3Beta, whose memory grows with the data"
         )
-        require(f"SLIM of {x.shape[1]} items", size, advice)
+        require_memory(f"SLIM of {x.shape[1]} items", size, advice)

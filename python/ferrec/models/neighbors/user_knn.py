@@ -65,11 +65,11 @@ class UserKNN(NeighborParameters, Recommender[UserKNNState]):
     def _weighted(self, name: str, x: _rust.Csr, reference: _rust.Csr | None = None) -> _rust.Csr:
         return weighted(name, x, self.weighting, self._threads(), reference=reference)
 
-    def _near(self, x: _rust.Csr, newcomers: _rust.Csr | None, callback: Callback | None) -> _rust.Csr:
+    def _near(self, x: _rust.Csr, new_users: _rust.Csr | None, callback: Callback | None) -> _rust.Csr:
         """The most similar of the fitted users, of each of them or of each newcomer."""
         queries, n_threads = None, self._threads()
-        if newcomers is not None:
-            queries = self._weighted("history", newcomers, x)
+        if new_users is not None:
+            queries = self._weighted("history", new_users, x)
         known, numbers = self._weighted("data", x), self._numbers()
         parts = similar_parts(known, queries, self.k, self.measure, "users", n_threads, callback, **numbers)
         return _rust.Csr(*parts, x.shape[0], name="similarity")
@@ -77,7 +77,7 @@ class UserKNN(NeighborParameters, Recommender[UserKNNState]):
     def learn(self, data: Interactions, callback: Callback | None) -> UserKNNState:
         return UserKNNState(data.users, data.items, data.csr, self._near(data.csr, None, callback))
 
-    def _neighbours(self, state: UserKNNState, queries: Queries) -> _rust.Csr:
+    def _neighbors(self, state: UserKNNState, queries: Queries) -> _rust.Csr:
         if queries.codes is None:
             return self._near(state.seen, queries.history, None)
         everybody = len(queries) == len(state.users) and np.array_equal(
@@ -88,15 +88,15 @@ class UserKNN(NeighborParameters, Recommender[UserKNNState]):
     def rank(
         self, state: UserKNNState, queries: Queries, n: int, chosen: Filter, callback: Callback | None
     ) -> CsrParts:
-        near, names = self._neighbours(state, queries), ("similarity", "histories")
+        near, names = self._neighbors(state, queries), ("similarity", "histories")
         return _rust.top_k_product(near, state.seen, n, chosen, names, self._threads(), callback)
 
     def score_pairs(self, state: UserKNNState, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:
-        return _rust.score_product(self._neighbours(state, queries), state.seen, pairs, self._threads())
+        return _rust.score_product(self._neighbors(state, queries), state.seen, pairs, self._threads())
 
     def explain_parts(self, state: UserKNNState, queries: Queries, item: int) -> ExplanationParts:
         """Each neighbour's share of the score goes to the items in common, as they made up the similarity."""
-        _, users, similarity = self._neighbours(state, queries).parts()
+        _, users, similarity = self._neighbors(state, queries).parts()
         seen = to_scipy(state.seen)
         has_item: Any = seen[users][:, [item]].toarray().ravel()
         voting = has_item != 0.0
@@ -118,7 +118,7 @@ class UserKNN(NeighborParameters, Recommender[UserKNNState]):
             weights = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0.0) ** alpha
             theirs = theirs.multiply(weights[None, :]).tocsr()
         elif self.measure == "pearson":
-            own, theirs = _centred(own, own.sum(axis=1), own), _centred(theirs, theirs.sum(axis=1), theirs)
+            own, theirs = _centered(own, own.sum(axis=1), own), _centered(theirs, theirs.sum(axis=1), theirs)
         elif self.measure == "adjusted_cosine":
             counts = np.maximum(np.bincount(x.indices, minlength=x.shape[1]), 1)
             means = np.asarray(x.sum(axis=0), dtype=np.float64).ravel() / counts
@@ -129,7 +129,7 @@ class UserKNN(NeighborParameters, Recommender[UserKNNState]):
         return top_of_rows("users", state.similarity, codes, n, self._threads())
 
 
-def _centred(rows: Any, sums: Any, pattern: Any) -> Any:
+def _centered(rows: Any, sums: Any, pattern: Any) -> Any:
     """The rows with their own means subtracted from the stored entries."""
     lengths = np.diff(pattern.indptr)
     means = np.asarray(sums, dtype=np.float64).ravel() / np.maximum(lengths, 1)

@@ -89,10 +89,10 @@ class UserKNNRegressor(NeighborRatings[UserKNNRegressorState]):
         self.epochs = epochs
         self.n_threads = n_threads
 
-    def _near(self, off: _rust.Csr, newcomers: _rust.Csr | None, callback: Callback | None) -> _rust.Csr:
+    def _near(self, off: _rust.Csr, new_users: _rust.Csr | None, callback: Callback | None) -> _rust.Csr:
         numbers = {"shrink": self.shrink, "threshold": as_float("min_similarity", self.min_similarity)}
         threads = self._threads()
-        parts = similar_parts(off, newcomers, self.k, self.measure, "users", threads, callback, **numbers)
+        parts = similar_parts(off, new_users, self.k, self.measure, "users", threads, callback, **numbers)
         return _rust.Csr(*parts, off.shape[0], name="similarity")
 
     def learn(self, data: Interactions, callback: Callback | None) -> UserKNNRegressorState:
