@@ -94,14 +94,14 @@ class _Rows(Source):
                 fits = int(np.searchsorted(ends, before + size.entries - entries, side="right"))
                 stop = min(fits, at + size.rows - rows, batch.num_rows)
                 if stop <= at and group:
-                    yield pyarrow.ArrowTable.from_batches(group)
+                    yield pyarrow.Table.from_batches(group)
                     group, rows, entries = [], 0, 0
                     continue
                 stop = max(stop, at + 1)
                 group.append(batch.slice(at, stop - at))
                 rows, entries, at = rows + stop - at, entries + int(ends[stop - 1]) - before, stop
         if group:
-            yield pyarrow.ArrowTable.from_batches(group)
+            yield pyarrow.Table.from_batches(group)
 
     def _lengths(self, batch: Any) -> NDArray[np.int64]:
         if self._history is None:
@@ -248,7 +248,7 @@ def open_source(source: object, scorer: Scorer) -> Source:
         if scorer.history is not None:
             raise ValueError(f"history={scorer.history!r}: is a column of a source, so give one")
         return _Users(len(scorer.model.users))
-    if isinstance(source, pyarrow.ArrowTable):
+    if isinstance(source, pyarrow.Table):
         return _InMemory(source, scorer)
     if isinstance(source, dataset.Dataset):
         return _Files(_fragments(source), scorer)

@@ -255,8 +255,8 @@ def score_table(
     """
     pyarrow = require("pyarrow", EXTRA)
     if isinstance(source, pyarrow.RecordBatch):
-        source = pyarrow.ArrowTable.from_batches([source])
-    if not isinstance(source, pyarrow.ArrowTable):
+        source = pyarrow.Table.from_batches([source])
+    if not isinstance(source, pyarrow.Table):
         raise TypeError(f"source: expected a pyarrow.Table, got {type(source).__name__}")
     scorer = Scorer(
         model,
