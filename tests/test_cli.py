@@ -567,7 +567,11 @@ def test_prepare(source: str, log: Path) -> None:
         (["--k-core", "1,2,3"], 2, "k_core: expected an integer, got (1, 2, 3)"),
         (["--activity", "0.9,0.1"], 2, "activity=(0.9, 0.1): expected quantiles"),
         (["--normalize", "secs=robust"], 2, "normalize['secs']: must be one of"),
-        (["--half-life", "long"], 2, "half_life='long': expected seconds"),
+        (
+            ["--half-life", "long"],
+            2,
+            "half_life: expected seconds above 0",
+        ),
         (
             ["--load", "x", "--k-core", "2"],
             2,

@@ -501,7 +501,7 @@ def test_cross_validate_says_what_the_api_says(events: str, capsys: pytest.Captu
 
 @pytest.mark.parametrize("name", SPLITS)
 def test_every_split_by_name(name: str, events: str, capsys: pytest.CaptureFixture[str]) -> None:
-    number = ":3" if name == "rolling" else ""
+    number = ":3d" if name == "rolling" else ""
     words = [
         "cross-validate",
         "--model",

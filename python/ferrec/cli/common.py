@@ -15,6 +15,7 @@ from ferrec.data.ids import Ids
 from ferrec.data.interactions import Interactions
 from ferrec.errors import FerrecError, UnknownIdError
 from ferrec.io.files import csv_delimiter
+from ferrec.kernels.arguments import as_seconds
 from ferrec.models.estimator import Estimator
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "add_common",
     "add_events",
     "add_output",
+    "duration",
     "parse_ids",
     "parse_names",
     "plain",
@@ -142,6 +144,14 @@ def positive(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return int(text)
+
+
+def duration(text: str) -> float:
+    """Seconds, as a number or as text with a unit: ``90``, ``36h``, ``7d``."""
+    try:
+        return as_seconds("duration", float(text))
+    except ValueError:
+        return as_seconds("duration", text)
 
 
 def parse_names(text: str) -> list[str]:

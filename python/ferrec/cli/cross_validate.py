@@ -20,7 +20,7 @@ def add(commands: common.Commands) -> None:
         "fit and measure a model on several splits of a table of events",
         """
         ferrec cross-validate --model item-knn events.parquet
-        ferrec cross-validate --model ease --param reg=300 --split rolling:7 --time ts events.parquet
+        ferrec cross-validate --model ease --param reg=300 --split rolling:7d --time ts events.parquet
         ferrec cross-validate --model biased-mf ratings.csv --rating stars --duplicates last --metrics rmse,mae
         """,
         extra=SPLITS_HELP,

@@ -4,14 +4,14 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from ferrec.cli.common import UsageError
+from ferrec.cli.common import UsageError, duration
 from ferrec.data import splits
 from ferrec.data.interactions import Interactions
 
 __all__ = ["SPLITS", "SPLITS_HELP", "add_splitting", "parse_split"]
 
 
-SPLITS: dict[str, tuple[Callable[..., Any], type, Any, str]] = {
+SPLITS: dict[str, tuple[Callable[..., Any], Callable[[str], Any], Any, str]] = {
     "leave-last-out": (splits.leave_last_out, int, 1, "the last N events of each user"),
     "leave-k-out": (splits.leave_k_out, int, 1, "N random events of each user"),
     "random": (splits.random, float, 0.2, "a random share N of the events"),
@@ -23,16 +23,16 @@ SPLITS: dict[str, tuple[Callable[..., Any], type, Any, str]] = {
         "the latest share N of the events",
     ),
     "rolling": (
-        lambda data, days: splits.rolling(data, round(days * 86_400)),
-        float,
-        7.0,
-        "three windows of N days",
+        splits.rolling,
+        duration,
+        "7d",
+        "three windows of N seconds, or as long as text such as 7d",
     ),
     "cold-users": (splits.cold_users, float, 0.2, "all events of a random share N of the users"),
     "cold-items": (splits.cold_items, float, 0.2, "all events of a random share N of the items"),
 }
 
-SPLITS_HELP = "splits, with a number after a colon:\n" + "\n".join(
+SPLITS_HELP = "splits, with a value after a colon:\n" + "\n".join(
     f"  {name + ':' + str(default):<20} {about}" for name, (_, _, default, about) in SPLITS.items()
 )
 
@@ -46,7 +46,7 @@ def add_splitting(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def parse_split(text: str) -> Callable[[Interactions], Any]:
-    """What splits, as `rolling:7` names it."""
+    """What splits, as `rolling:7d` names it."""
     name, _, number = text.partition(":")
     if name not in SPLITS:
         raise UsageError(f"--split: {name!r} is unknown; there are {', '.join(SPLITS)}")
@@ -54,6 +54,8 @@ def parse_split(text: str) -> Callable[[Interactions], Any]:
     try:
         value = kind(number) if number else default
     except ValueError:
-        expected = "a whole number" if kind is int else "a number"
+        expected = (
+            "a duration such as 7d" if kind is duration else "a whole number" if kind is int else "a number"
+        )
         raise UsageError(f"--split: expected {expected} after {name}:, got {number!r}") from None
     return lambda data: function(data, value)

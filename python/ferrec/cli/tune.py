@@ -39,7 +39,7 @@ def add(commands: common.Commands) -> None:
         "--patience", type=common.positive, metavar="N", help="stop after N trials without a better one"
     )
     parser.add_argument(
-        "--timeout", type=common.positive, metavar="SECONDS", help="start no trial later than this"
+        "--timeout", type=common.duration, metavar="TIME", help="start no trial later, as 3600 or 1h"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the search (default 0)")
     parser.add_argument(

@@ -6,7 +6,7 @@ they may fall on both sides.
 """
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ferrec import _rust
 from ferrec.data.interactions import Interactions
 from ferrec.errors import DataError
 from ferrec.io.columns import read_times
+from ferrec.kernels.arguments import Duration, as_seconds
 
 __all__ = [
     "by_time",
@@ -307,10 +308,10 @@ def k_fold(
 
 def rolling(
     data: Interactions,
-    window: int | timedelta,
+    window: Duration,
     n_windows: int = 3,
     *,
-    train_window: int | timedelta | None = None,
+    train_window: Duration | None = None,
 ) -> Iterator[tuple[Interactions, Interactions]]:
     """The last n windows of time to test on, one after the other, and what came before each to learn from.
 
@@ -321,11 +322,11 @@ def rolling(
     ----------
     data : Interactions
         With times.
-    window : int or timedelta
-        The length of a test window; a number is seconds.
+    window : duration
+        The length of a test window; seconds, text such as "7d", or a timedelta.
     n_windows : int, default 3
         How many windows.
-    train_window : int or timedelta, optional
+    train_window : duration, optional
         Learn from so long before a window only. By default from everything before it.
 
     Returns
@@ -386,10 +387,10 @@ def _of_some(codes: NDArray[np.int32], n: int, fraction: float, seed: int, what:
     return test
 
 
-def _seconds(value: int | timedelta, name: str) -> int:
-    seconds = int(value.total_seconds()) if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | np.integer) or seconds < 1:
-        raise ValueError(f"{name}={value!r}: expected a timedelta or whole seconds, of at least a second")
+def _seconds(value: Duration, name: str) -> int:
+    seconds = as_seconds(name, value)
+    if not seconds.is_integer():
+        raise ValueError(f"{name}: expected whole seconds, as times are, got {value!r}")
     return int(seconds)
 
 

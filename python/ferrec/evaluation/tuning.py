@@ -18,7 +18,7 @@ from ferrec.evaluation.metrics import LOWER_IS_BETTER
 from ferrec.io.atomic import replacing
 from ferrec.io.progress import bar
 from ferrec.io.tables import PathLike
-from ferrec.kernels.arguments import Progress, as_int
+from ferrec.kernels.arguments import Duration, Progress, as_int, as_seconds
 from ferrec.models.base import Recommender
 from ferrec.models.estimator import clone
 from ferrec.models.search_space import Scalar, SearchSpace
@@ -143,7 +143,7 @@ def tune(
     n_trials: int = 50,
     space: SearchSpace | None = None,
     patience: int | None = None,
-    timeout: float | None = None,
+    timeout: Duration | None = None,
     exclude_seen: bool = True,
     features: Any = None,
     seed: int = 0,
@@ -175,8 +175,8 @@ def tune(
         What to try, from `ferrec.models`; by default what the model declares as its ``search_space``.
     patience : int, optional
         Stop after so many trials without a better one.
-    timeout : float, optional
-        Start no trial after so many seconds.
+    timeout : duration, optional
+        Start no trial later than this.
     exclude_seen, features
         As in `evaluate`.
     seed : int, default 0
@@ -234,6 +234,7 @@ def tune(
     check_metrics(metric)
     n_trials, seed = as_int("n_trials", n_trials, minimum=1), as_int("seed", seed, minimum=0)
     allowed = None if patience is None else as_int("patience", patience, minimum=1)
+    seconds = None if timeout is None else as_seconds("timeout", timeout)
     kept = None if path is None else Path(path)
     if kept is not None:
         check_ending(kept)
@@ -265,7 +266,7 @@ def tune(
             if allowed is not None and search.since_best >= allowed:
                 study.stop()
 
-        study.optimize(search, n_trials=n_trials, timeout=timeout, catch=_FAILURES, callbacks=[after])
+        study.optimize(search, n_trials=n_trials, timeout=seconds, catch=_FAILURES, callbacks=[after])
     if search.best is None:
         reason = next((trial.error for trial in search.trials if trial.error), "the time was up")
         raise DataError(f"none of {len(search.trials)} trials was completed; the first says: {reason}")

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from ferrec import _rust
 from ferrec.data.interactions import Interactions
-from ferrec.features.base import ItemFeature, UserFeature, duration, times_of
+from ferrec.features.base import ItemFeature, UserFeature, duration_name, times_of
+from ferrec.kernels.arguments import Duration, as_seconds
 
 
 class ItemPopularity(ItemFeature):
@@ -15,10 +16,10 @@ class ItemPopularity(ItemFeature):
 
     Parameters
     ----------
-    window : float, optional
+    window : duration, optional
         Count only users whose latest event with the item lies within so many seconds before the latest event of
         all. Needs times. The column is then named after it: ``item_popularity_7d``.
-    half_life : float, optional
+    half_life : duration, optional
         A user counts half for every so many seconds since the latest event with the item. Needs times. The
         column: ``item_popularity_half_30d``.
 
@@ -31,7 +32,7 @@ class ItemPopularity(ItemFeature):
     array([0.693, 1.099], dtype=float32)
     """
 
-    def __init__(self, *, window: float | None = None, half_life: float | None = None) -> None:
+    def __init__(self, *, window: Duration | None = None, half_life: Duration | None = None) -> None:
         self.window = window
         self.half_life = half_life
 
@@ -52,7 +53,7 @@ class UserActivity(UserFeature):
 
     Parameters
     ----------
-    window, half_life : float, optional
+    window, half_life : duration, optional
         As in `ItemPopularity`.
 
     Examples
@@ -64,7 +65,7 @@ class UserActivity(UserFeature):
     array([0.693], dtype=float32)
     """
 
-    def __init__(self, *, window: float | None = None, half_life: float | None = None) -> None:
+    def __init__(self, *, window: Duration | None = None, half_life: Duration | None = None) -> None:
         self.window = window
         self.half_life = half_life
 
@@ -134,9 +135,10 @@ class UserStatistics(UserFeature):
         return [sums / np.maximum(counts, 1), 0.0, counts == 0]
 
 
-def _count_name(name: str, window: float | None, half_life: float | None) -> str:
-    name += f"_{duration(window)}" if window is not None else ""
-    return name + (f"_half_{duration(half_life)}" if half_life is not None else "")
+def _count_name(name: str, window: Duration | None, half_life: Duration | None) -> str:
+    name += f"_{duration_name(as_seconds('window', window))}" if window is not None else ""
+    half = "" if half_life is None else duration_name(as_seconds("half_life", half_life))
+    return name + (f"_half_{half}" if half else "")
 
 
 def _rows(csr: _rust.Csr) -> NDArray[np.int32]:
@@ -145,19 +147,18 @@ def _rows(csr: _rust.Csr) -> NDArray[np.int32]:
 
 
 def _weights(
-    data: Interactions, window: float | None, half_life: float | None, who: str
+    data: Interactions, window: Duration | None, half_life: Duration | None, who: str
 ) -> NDArray[np.float64] | None:
     """How much each pair counts by its age; None for all the same."""
-    for name, value in (("window", window), ("half_life", half_life)):
-        if value is not None and not (np.isfinite(value) and value > 0):
-            raise ValueError(f"{name}: must be a positive number of seconds, got {value!r}")
     if window is None and half_life is None:
         return None
+    seconds = None if window is None else as_seconds("window", window)
+    half = None if half_life is None else as_seconds("half_life", half_life)
     times = times_of(data, who)
     age = (times.max(initial=0) - times).astype(np.float64)
-    weights: NDArray[np.float64] = np.ones(len(age)) if half_life is None else np.exp2(-age / half_life)
-    if window is not None:
-        weights[age > window] = 0.0
+    weights: NDArray[np.float64] = np.ones(len(age)) if half is None else np.exp2(-age / half)
+    if seconds is not None:
+        weights[age > seconds] = 0.0
     return weights
 
 

@@ -237,7 +237,7 @@ def times_of(data: Interactions, who: str) -> NDArray[np.int64]:
     return data.times
 
 
-def duration(seconds: float) -> str:
+def duration_name(seconds: float) -> str:
     """Seconds as the end of a name: "7d", "36h", "90s"."""
     for unit, size in (("d", 86400), ("h", 3600)):
         if seconds % size == 0:

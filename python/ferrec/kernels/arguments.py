@@ -1,6 +1,8 @@
 """Checks of plain arguments: each error names the argument and the value."""
 
+import re
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,7 +12,12 @@ from ferrec.io.progress import Callback
 
 Progress: TypeAlias = bool | Callback
 
+Duration: TypeAlias = float | str | timedelta
+"""A length of time: seconds, text such as "30d", or a timedelta."""
 
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+"""Seconds in each unit of a duration given as text."""
 _MOST_THREADS = 4096  # each has a stack and a row of scores; more is a slip, not a machine
 
 
@@ -35,6 +42,27 @@ def as_float(name: str, value: Any) -> float:
         raise TypeError(f"{name}: expected a number, got {value!r}") from None
     except OverflowError:
         raise ValueError(f"{name}: exceeds float64, got {value!r}") from None
+
+
+def as_seconds(name: str, value: Duration, *, zero: bool = False) -> float:
+    """Seconds of a duration: a number is seconds, text has a unit (s, m, h, d or w), as "90s", "36h" or "30d".
+
+    Above 0, or with `zero` at least 0; ValueError names the argument and the value.
+    """
+    seconds: object = value
+    if isinstance(value, str):
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", value.strip())
+        seconds = float(found[1]) * _UNITS[found[2]] if found else None
+    elif isinstance(value, timedelta):
+        seconds = value.total_seconds()
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float | np.number):
+        seconds = np.nan
+    if not (0 < seconds < np.inf or (zero and seconds == 0)):  # type: ignore[operator]  # real numbers
+        least = "of at least 0" if zero else "above 0"
+        raise ValueError(
+            f"{name}: expected seconds {least}, or text such as '30m', '12h' or '7d', got {value!r}"
+        )
+    return float(seconds)  # type: ignore[arg-type]
 
 
 def as_bool(name: str, value: Any) -> bool:

@@ -10,7 +10,7 @@ from ferrec.errors import require
 from ferrec.io.files import parquet_writer
 from ferrec.io.progress import bar
 from ferrec.io.tables import PathLike
-from ferrec.kernels.arguments import Progress
+from ferrec.kernels.arguments import Duration, Progress
 from ferrec.models.estimator import Estimator
 from ferrec.preparation import _files
 from ferrec.preparation._report import Report
@@ -68,14 +68,14 @@ class Prepare(Estimator[PrepareState]):
         name every type that occurs.
     weight_by : str, optional
         A column of numbers (watch time, quantity) that multiplies the weight, after it is normalised.
-    half_life : float or str, optional
+    half_life : duration, optional
         Events weigh half for every so many seconds before the last event of the fit; later ones weigh more, on
         the same curve. Text such as ``"30d"`` has a unit: s, m, h, d or w.
     normalize : mapping of column to method, optional
         ``"zscore"`` (x − mean) / standard deviation; ``"minmax"`` from 0 to 1; ``"log1p"``; and
         ``"zscore_by_user"``, ``"minmax_by_user"``. Users who were not in the fit are scaled overall; where nothing
         varies all become 0. New data may leave the range of the fit. The column becomes float64.
-    session_gap : float or str, optional
+    session_gap : duration, optional
         A user's new session begins after so many seconds without an event, as `half_life`.
     unknown : {"drop", "keep"}, default "drop"
         What activity and k-core do with ids that the fit has not seen.
@@ -125,9 +125,9 @@ class Prepare(Estimator[PrepareState]):
         k_core: int | tuple[int, int] | None = None,
         event_weights: Mapping[Any, float | None] | None = None,
         weight_by: str | None = None,
-        half_life: float | str | None = None,
+        half_life: Duration | None = None,
         normalize: Mapping[str, Method] | None = None,
-        session_gap: float | str | None = None,
+        session_gap: Duration | None = None,
         unknown: Literal["drop", "keep"] = "drop",
         n_threads: int | None = None,
     ) -> None:

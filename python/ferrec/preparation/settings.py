@@ -1,6 +1,5 @@
 """The parameters of a preparation, checked: what each step is to do."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
@@ -9,7 +8,7 @@ import numpy as np
 
 from ferrec.errors import DataError
 from ferrec.io.tables import refuse_repeated
-from ferrec.kernels.arguments import as_int, one_of, threads
+from ferrec.kernels.arguments import Duration, as_int, as_seconds, one_of, threads
 from ferrec.preparation.frames import Scalar
 
 Dedup: TypeAlias = Literal["exact", "first", "last"]
@@ -18,8 +17,6 @@ Method: TypeAlias = Literal["zscore", "minmax", "log1p", "zscore_by_user", "minm
 STATISTICS = ("mean", "median", "mode")
 WEIGHT, SESSION = "weight", "session_id"
 """The columns that are made."""
-
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +72,9 @@ class Settings:
             k_core=_core(params["k_core"]),
             event_weights=_weights(params["event_weights"]),
             weight_by=weight_by,
-            half_life=_duration("half_life", params["half_life"]),
+            half_life=_seconds("half_life", params["half_life"]),
             normalize=normalize,
-            session_gap=_duration("session_gap", params["session_gap"]),
+            session_gap=_seconds("session_gap", params["session_gap"]),
             unknown="keep" if one_of("unknown", params["unknown"], ("drop", "keep")) == "keep" else "drop",
             n_threads=threads(params["n_threads"]),
         )
@@ -179,16 +176,5 @@ def _weights(weights: Any) -> dict[Any, float | None] | None:
     return dict(weights)
 
 
-def _duration(name: str, value: Any) -> float | None:
-    """Seconds, or text such as "30m"."""
-    if value is None:
-        return None
-    seconds = value
-    if isinstance(value, str):
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", value.strip())
-        seconds = float(found[1]) * _SECONDS[found[2]] if found else None
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float | np.number):
-        seconds = None
-    if seconds is None or not (np.isfinite(seconds) and seconds > 0):
-        raise ValueError(f"{name}={value!r}: expected seconds above 0, or text such as '30m', '12h' or '7d'")
-    return float(seconds)
+def _seconds(name: str, value: Duration | None) -> float | None:
+    return None if value is None else as_seconds(name, value)

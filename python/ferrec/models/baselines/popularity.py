@@ -11,6 +11,7 @@ from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
 from ferrec.errors import DataError
 from ferrec.io.progress import Callback
+from ferrec.kernels.arguments import Duration, as_seconds
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts
 from ferrec.models.base import ExplanationParts, Recommender
@@ -30,10 +31,10 @@ class Popularity(Recommender[PopularityState]):
 
     Parameters
     ----------
-    window : float, optional
+    window : duration, optional
         Count only users whose latest event with the item lies within so many seconds before the latest event
         of all. Needs times.
-    half_life : float, optional
+    half_life : duration, optional
         A user counts half for every so many seconds since the latest event with the item. Needs times.
     n_threads : int, optional
         By default what CPU affinity and cgroup quota allow.
@@ -57,28 +58,32 @@ class Popularity(Recommender[PopularityState]):
     search_space: ClassVar[SearchSpace] = {"half_life": Float(86_400.0, 365 * 86_400.0, log=True)}
 
     def __init__(
-        self, *, window: float | None = None, half_life: float | None = None, n_threads: int | None = None
+        self,
+        *,
+        window: Duration | None = None,
+        half_life: Duration | None = None,
+        n_threads: int | None = None,
     ) -> None:
         self.window = window
         self.half_life = half_life
         self.n_threads = n_threads
 
     def learn(self, data: Interactions, callback: Callback | None) -> PopularityState:
+        seconds: dict[str, float] = {}
         for name, value in (("window", self.window), ("half_life", self.half_life)):
             if value is None:
                 continue
-            if not (np.isfinite(value) and value > 0):
-                raise ValueError(f"{name}: must be a positive number of seconds, got {value!r}")
+            seconds[name] = as_seconds(name, value)
             if data.times is None:
                 raise DataError(f"{name}: needs times; pass time= when reading the interactions")
         _, items, _ = data.csr.parts()
         weights = np.ones(len(items))
-        if data.times is not None and len(data.times) and (self.window or self.half_life):
+        if data.times is not None and len(data.times) and seconds:
             age = (data.times.max() - data.times).astype(np.float64)
-            if self.half_life is not None:
-                weights = np.exp2(-age / self.half_life)
-            if self.window is not None:
-                weights[age > self.window] = 0.0
+            if "half_life" in seconds:
+                weights = np.exp2(-age / seconds["half_life"])
+            if "window" in seconds:
+                weights[age > seconds["window"]] = 0.0
         popularity = np.bincount(items, weights, minlength=data.n_items).astype(np.float32)
         return PopularityState(data.users, data.items, data.csr, popularity)
 

@@ -18,7 +18,7 @@ from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
 from ferrec.errors import DataError
 from ferrec.io.progress import Callback
-from ferrec.kernels.arguments import as_float, as_int
+from ferrec.kernels.arguments import Duration, as_int, as_seconds
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts, as_csr, as_dense, rows_of, to_scipy
 from ferrec.kernels.weights import weight
@@ -79,7 +79,7 @@ class ContentKNN(NeighborScores[ContentState]):
         distinct texts. By default scikit-learn's `TfidfVectorizer` over words (extra ``text``).
     user_columns : mapping of str to float, optional
         Columns of the user table and their weights. By default all, equally.
-    half_life : float, optional
+    half_life : duration, optional
         An event counts half for every so many seconds before the user's last. Needs times.
     n_threads : int, optional
         By default what CPU affinity and cgroup quota allow.
@@ -108,7 +108,7 @@ class ContentKNN(NeighborScores[ContentState]):
         text: Sequence[str] | None = None,
         encoder: Encoder | None = None,
         user_columns: Mapping[str, float] | None = None,
-        half_life: float | None = None,
+        half_life: Duration | None = None,
         n_threads: int | None = None,
     ) -> None:
         self.k = k
@@ -159,9 +159,7 @@ class ContentKNN(NeighborScores[ContentState]):
     def _decayed(self, data: Interactions) -> _rust.Csr:
         if self.half_life is None:
             return data.csr
-        half_life = as_float("half_life", self.half_life)
-        if not 0.0 < half_life < np.inf:
-            raise ValueError(f"half_life: must be a positive number of seconds, got {self.half_life!r}")
+        half_life = as_seconds("half_life", self.half_life)
         if data.times is None:
             raise DataError("half_life: needs times; pass time= when reading the interactions")
         indptr, items, values = data.csr.parts()

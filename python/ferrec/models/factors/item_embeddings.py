@@ -14,7 +14,7 @@ from ferrec.data.queries import Queries
 from ferrec.errors import DataError, require
 from ferrec.io.arrays import read_only
 from ferrec.io.progress import Callback
-from ferrec.kernels.arguments import as_float, as_int, one_of
+from ferrec.kernels.arguments import Duration, as_float, as_int, as_seconds, one_of
 from ferrec.kernels.counts import nearness
 from ferrec.kernels.handles import DenseParts
 from ferrec.models.base import ExplanationParts
@@ -62,8 +62,8 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
     window_size : int, optional
         Two events are near if they are at most so many events of the user apart, at least 1. Needs times. By
         default all events of a sequence are near.
-    max_gap : int, optional
-        Seconds, at least 0; a longer pause ends a sequence. Needs times. By default a user's events are one
+    max_gap : duration, optional
+        At least 0; a longer pause ends a sequence. Needs times. By default a user's events are one
         sequence.
     shift : int, default 1
         Negative samples for each pair, at least 1: an entry of M counts if it is above their logarithm.
@@ -118,7 +118,7 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
         *,
         n_factors: int = 64,
         window_size: int | None = None,
-        max_gap: int | None = None,
+        max_gap: Duration | None = None,
         shift: int = 1,
         context_smoothing: float = 0.5,
         eigenvalue_weight: float = 0.5,
@@ -170,12 +170,16 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
         parts = (np.ascontiguousarray(one, dtype=np.float32).reshape(-1) for one in (contexts, vectors))
         return ItemEmbeddingsState(data.users, data.items, data.csr, *parts)
 
+    def _gap(self) -> int | None:
+        """`max_gap` in whole seconds, as times are."""
+        return None if self.max_gap is None else int(as_seconds("max_gap", self.max_gap, zero=True))
+
     def _checked(self) -> "_Checked":
         """The parameters, also those that the other solver takes."""
         one_of("solver", self.solver, ("svd", "word2vec"))
         return _Checked(
             n_factors=as_int("n_factors", self.n_factors, minimum=1),
-            near=nearness(self.window_size, self.max_gap),
+            near=nearness(self.window_size, self._gap()),
             shift=as_int("shift", self.shift, minimum=1),
             smoothing=_share("context_smoothing", self.context_smoothing),
             weight=_share("eigenvalue_weight", self.eigenvalue_weight),
