@@ -25,7 +25,7 @@ parquet = pytest.importorskip("pyarrow.parquet")
 
 Row = dict[str, Any]
 Table = dict[str, list[Any]]
-COLUMNS = {"time": "time", "event": "kind"}
+COLUMNS = {"time": "time", "event_type": "kind"}
 
 
 # --- The oracle: one row after another --------------------------------------------------------------------
@@ -655,12 +655,12 @@ def test_weights_beyond_the_fit_follow_the_same_curve() -> None:
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"time": "user_id"}, "user, item, time and event must be different columns"),
+        ({"time": "user_id"}, "user, item, time and event_type must be different columns"),
         ({"half_life": 5}, "half_life=5 needs the column of times: give time="),
         ({"session_gap": 5}, "session_gap=5 needs the column of times"),
         ({"event_weights": {"a": 1}}, "event_weights needs the column of event types"),
-        ({"event": "e", "event_weights": {"a": "1"}}, r"event_weights\['a'\]='1': expected a number"),
-        ({"event": "e", "event_weights": {"a": math.nan}}, r"event_weights\['a'\]=nan: expected a finite"),
+        ({"event_type": "e", "event_weights": {"a": "1"}}, r"event_weights\['a'\]='1': expected a number"),
+        ({"event_type": "e", "event_weights": {"a": math.nan}}, r"event_weights\['a'\]=nan: expected a finite"),
         ({"normalize": {"x": "robust"}}, r"normalize\['x'\]: must be one of 'zscore'"),
         ({"normalize": {"user_id": "zscore"}}, "take columns of numbers, and 'user_id' is none"),
         (

@@ -57,12 +57,12 @@ def as_seconds(name: str, value: Duration, *, zero: bool = False) -> float:
         seconds = value.total_seconds()
     if isinstance(seconds, bool) or not isinstance(seconds, int | float | np.number):
         seconds = np.nan
-    if not (0 < seconds < np.inf or (zero and seconds == 0)):  # type: ignore[operator]  # real numbers
+    if not (0 < seconds < np.inf or (zero and seconds == 0)):
         least = "of at least 0" if zero else "above 0"
         raise ValueError(
             f"{name}: expected seconds {least}, or text such as '30m', '12h' or '7d', got {value!r}"
         )
-    return float(seconds)  # type: ignore[arg-type]
+    return float(seconds)
 
 
 def as_bool(name: str, value: Any) -> bool:
