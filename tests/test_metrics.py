@@ -99,7 +99,7 @@ def test_list_metrics_equal_naive_computation(
         test,
         [f"{kind}@{k}" for kind in kinds for k in cuts],
         exclude_seen=exclude_seen,
-        features=vectors,
+        item_features=vectors,
     )
     seen = train.matrix.toarray() > 0
     counts, n_users = seen.sum(axis=0), (seen.sum(axis=1) > 0).sum()
@@ -149,7 +149,8 @@ def test_sparse_and_dense_features_say_the_same() -> None:
     model = ferrec.ItemKNN(k=5).fit(train)
     table = (np.random.default_rng(1).random((train.n_items, 6)) < 0.3).astype(np.int64)
     found = [
-        evaluate(model, test, "diversity@5", features=f).metrics for f in (table, sparse.csr_array(table))
+        evaluate(model, test, "diversity@5", item_features=f).metrics
+        for f in (table, sparse.csr_array(table))
     ]
     assert found[0] == found[1]
 
@@ -158,7 +159,7 @@ def test_sparse_and_dense_features_say_the_same() -> None:
 def test_features_that_do_not_fit_are_named(features: Any) -> None:
     train, test = trained()
     with pytest.raises(ValueError, match=r"^features"):
-        evaluate(ferrec.Popularity().fit(train), test, "diversity@3", features=features)
+        evaluate(ferrec.Popularity().fit(train), test, "diversity@3", item_features=features)
 
 
 def test_lists_that_cannot_be_judged_have_no_value() -> None:

@@ -660,7 +660,10 @@ def test_weights_beyond_the_fit_follow_the_same_curve() -> None:
         ({"session_gap": 5}, "session_gap=5 needs the column of times"),
         ({"event_weights": {"a": 1}}, "event_weights needs the column of event types"),
         ({"event_type": "e", "event_weights": {"a": "1"}}, r"event_weights\['a'\]='1': expected a number"),
-        ({"event_type": "e", "event_weights": {"a": math.nan}}, r"event_weights\['a'\]=nan: expected a finite"),
+        (
+            {"event_type": "e", "event_weights": {"a": math.nan}},
+            r"event_weights\['a'\]=nan: expected a finite",
+        ),
         ({"normalize": {"x": "robust"}}, r"normalize\['x'\]: must be one of 'zscore'"),
         ({"normalize": {"user_id": "zscore"}}, "take columns of numbers, and 'user_id' is none"),
         (
@@ -692,7 +695,7 @@ def test_types_of_parameters() -> None:
         Prepare(user=5).fit(PLAIN)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"k_core: expected an integer, got 2\.5"):
         Prepare(k_core=2.5).fit(PLAIN)  # type: ignore[arg-type]
-    with pytest.raises(NotFittedError, match=r"this Prepare is not fitted; call fit\(table\) first"):
+    with pytest.raises(NotFittedError, match=r"this Prepare is not fitted; call fit\(source\) first"):
         Prepare().transform(PLAIN)
 
 

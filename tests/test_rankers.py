@@ -65,7 +65,7 @@ def by_keras(model, candidates):
 
 VARIANTS = {
     "plain": {},
-    "ids": {"ids": ("user", "item"), "embedding_size": 3, "hidden": (5,)},
+    "ids": {"embedded_ids": ("user", "item"), "embedding_size": 3, "hidden": (5,)},
     "cross, hashed": {"cross_layers": 2, "hidden": (), "buckets": 3},
     "norm, every pair": {"batch_norm": True, "dropout": 0.2, "negatives": None},
     "pairwise": {"loss": "pairwise", "negatives": 3},
@@ -102,7 +102,7 @@ def test_it_learns_and_stops_in_time():
 def test_the_same_seed_gives_the_same_network():
     candidates, labels = pairs(missing=True)
     fit = [
-        ranker(dropout=0.3, batch_norm=True, ids=["item"], seed=seed).fit(
+        ranker(dropout=0.3, batch_norm=True, embedded_ids=["item"], seed=seed).fit(
             candidates, labels, categories=["kind"]
         )
         for seed in (1, 1, 2)
@@ -139,7 +139,7 @@ def test_age_is_for_training_only():
 
 def test_files_give_it_back(tmp_path):
     candidates, labels = pairs(missing=True)
-    model = ranker(ids=("item",), hidden=[4]).fit(candidates, labels, categories=["kind"])
+    model = ranker(embedded_ids=("item",), hidden=[4]).fit(candidates, labels, categories=["kind"])
     model.save(tmp_path / "ranker")
     assert (tmp_path / "ranker" / "ranker.keras").is_file()
     for verify in (True, False):
@@ -212,7 +212,7 @@ def test_nothing_to_score_is_nothing(saved):
 
 def test_unknown_items_and_users_score_as_unknown():
     candidates, labels = pairs()
-    model = ranker(ids=("user", "item"), epochs=1).fit(candidates, labels)
+    model = ranker(embedded_ids=("user", "item"), epochs=1).fit(candidates, labels)
     newcomers = Queries(candidates.queries.ids, candidates.queries.history, None)
     unknown = Candidates(newcomers, candidates.items, candidates.indptr, candidates.codes, candidates.columns)
     assert np.isfinite(model.score(unknown)).all()
@@ -267,8 +267,8 @@ def test_infinite_columns_are_refused():
     [
         ({"hidden": 64}, "hidden: expected numbers of neurons"),
         ({"hidden": (0,)}, "hidden: must be at least 1"),
-        ({"ids": ("person",)}, "ids: must be one of 'user', 'item'"),
-        ({"ids": "user"}, "ids: expected some of"),
+        ({"embedded_ids": ("person",)}, "embedded_ids: must be one of 'user', 'item'"),
+        ({"embedded_ids": "user"}, "embedded_ids: expected some of"),
         ({"loss": "hinge"}, "loss: must be one of 'binary', 'pairwise', 'listwise'"),
         ({"loss": "listwise", "negatives": None}, "negatives: loss='listwise' needs at least 1"),
         ({"negatives": 0}, "negatives: must be at least 1"),

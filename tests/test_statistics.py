@@ -314,10 +314,15 @@ def test_compare_passes_everything_on(result: Any) -> None:
     _, train, test = result
     models = {"a": ferrec.Popularity().fit(train), "b": ferrec.Random().fit(train)}
     table = compare(
-        models, test, ["diversity@3", "sampled_auc@5"], exclude_seen=False, features=np.eye(40), seed=3
+        models, test, ["diversity@3", "sampled_auc@5"], exclude_seen=False, item_features=np.eye(40), seed=3
     )
     for name, model in models.items():
         alone = evaluate(
-            model, test, ["diversity@3", "sampled_auc@5"], exclude_seen=False, features=np.eye(40), seed=3
+            model,
+            test,
+            ["diversity@3", "sampled_auc@5"],
+            exclude_seen=False,
+            item_features=np.eye(40),
+            seed=3,
         )
         assert table[name].metrics == alone.metrics

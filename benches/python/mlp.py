@@ -125,7 +125,7 @@ def main() -> int:
     args = parser.parse_args()
     variants = {
         "32 → 64 → 32 → 1": {},
-        "with ids, two cross layers, missing values": {"ids": ("user", "item"), "cross_layers": 2},
+        "with ids, two cross layers, missing values": {"embedded_ids": ("user", "item"), "cross_layers": 2},
     }
     record: dict[str, Any] = {"machine": machine(args.threads), "pairs": args.pairs, "rates": {}}
     for title, variant in variants.items():

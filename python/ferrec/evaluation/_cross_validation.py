@@ -121,7 +121,7 @@ def cross_validate(
     metrics: Sequence[str] = METRICS,
     *,
     exclude_seen: bool = True,
-    features: Any = None,
+    item_features: Any = None,
     n_threads: int | None = None,
     progress: Progress = False,
 ) -> CrossValidation:
@@ -140,7 +140,7 @@ def cross_validate(
         time.
     metrics : sequence of str
         Those of [`evaluate`][ferrec.evaluate], and of ratings ``"rmse"``, ``"mae"``, ``"mse"``.
-    exclude_seen, features
+    exclude_seen, item_features
         As in `evaluate`.
     n_threads : int, optional
         By default the model's own.
@@ -181,7 +181,7 @@ def cross_validate(
             test,
             metrics,
             exclude_seen=exclude_seen,
-            features=features,
+            item_features=item_features,
             n_threads=n_threads,
             progress=progress,
         )
@@ -230,7 +230,7 @@ def measure(
     metrics: Sequence[str],
     *,
     exclude_seen: bool,
-    features: Any,
+    item_features: Any,
     n_threads: int | None,
     progress: Progress = False,
 ) -> tuple[dict[str, float], Evaluation | None]:
@@ -245,7 +245,7 @@ def measure(
             test,
             ranking,
             exclude_seen=exclude_seen,
-            features=features,
+            item_features=item_features,
             n_threads=n_threads,
             progress=progress,
         )

@@ -47,7 +47,7 @@ def evaluate(
     metrics: Sequence[str] = METRICS,
     *,
     exclude_seen: bool = True,
-    features: Any = None,
+    item_features: Any = None,
     seed: int = 0,
     n_threads: int | None = None,
     progress: Progress = False,
@@ -73,8 +73,8 @@ def evaluate(
         test data), ``map``, ``mrr``.
 
         Of the lists: ``novelty``, mean −log2 of the share of users who have an item; ``diversity``, one less the
-        mean cosine of all pairs of items, by `features`; ``serendipity``, the share of true items that the most
-        popular items would not have held; ``popularity``, how many users have an item, on average;
+        mean cosine of all pairs of items, by `item_features`; ``serendipity``, the share of true items that the
+        most popular items would not have held; ``popularity``, how many users have an item, on average;
         ``popularity_lift``, that against the items the user had, less 1; ``coverage``, the share of the model's
         items in the lists of all users counted; ``gini``, how unevenly these lists use them.
 
@@ -85,7 +85,7 @@ def evaluate(
     exclude_seen : bool
         Do not recommend what the user had in training. True items that the user had in training then do not
         count as true either: nobody could find them. Use False where things are bought again.
-    features : array or sparse matrix, shape (n_items, n_features), optional
+    item_features : array or sparse matrix, shape (n_items, n_features), optional
         For ``diversity``: what tells items apart, in the order of ``model.items``: categories, TF-IDF,
         embeddings.
     seed : int, default 0
@@ -131,7 +131,7 @@ def evaluate(
     if n_threads is not None and "n_threads" in model.get_params():
         # A shallow copy shares what was learned; the caller's model stays as it is.
         model = copy.copy(model).set_params(n_threads=n_threads)
-    given = about(model, wanted, features, exclude_seen, as_int("seed", seed, minimum=0), n_threads)
+    given = about(model, wanted, item_features, exclude_seen, as_int("seed", seed, minimum=0), n_threads)
     aligned = align(model, test)
     cuts = cuts_of(wanted, (*HITS, *PER_LIST, *WHOLE))
     whole_cuts = cuts_of(wanted, WHOLE)
@@ -188,7 +188,7 @@ def compare(
     metrics: Sequence[str] = METRICS,
     *,
     exclude_seen: bool = True,
-    features: Any = None,
+    item_features: Any = None,
     seed: int = 0,
     n_threads: int | None = None,
     progress: Progress = False,
@@ -199,7 +199,7 @@ def compare(
     ----------
     models : mapping of str to Recommender
         Fitted models by the names that the table shows.
-    test, metrics, exclude_seen, features, seed, n_threads, progress
+    test, metrics, exclude_seen, item_features, seed, n_threads, progress
         As in `evaluate`.
 
     Returns
@@ -234,7 +234,7 @@ def compare(
                 test,
                 metrics,
                 exclude_seen=exclude_seen,
-                features=features,
+                item_features=item_features,
                 seed=seed,
                 n_threads=n_threads,
                 progress=progress,

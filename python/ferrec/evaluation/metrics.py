@@ -77,7 +77,7 @@ class About:
     """How many users of the training data have each item."""
     n_users: int
     """How many of them have any item."""
-    features: _rust.Csr | None
+    item_features: _rust.Csr | None
     exclude_seen: bool
     seed: int
     n_threads: int
@@ -102,23 +102,23 @@ class QueryBlock:
 def about(
     model: Recommender[Any],
     wanted: Wanted,
-    features: Any,
+    item_features: Any,
     exclude_seen: bool,
     seed: int,
     n_threads: int | None,
 ) -> About:
     """Count popularity in the model's training data, and check the features."""
-    if features is None and cuts_of(wanted, ["diversity"]):
-        raise ValueError("features: diversity needs a matrix with a row for each of the model's items")
+    if item_features is None and cuts_of(wanted, ["diversity"]):
+        raise ValueError("item_features: diversity needs a matrix with a row for each of the model's items")
     seen = model.state.seen
     indptr, items, _ = seen.parts()
     n_items = seen.shape[1]
     checked = None
-    if features is not None:
-        is_sparse = scipy.sparse.issparse(features)
-        checked = as_csr(features if is_sparse else _dense(features), "features")
+    if item_features is not None:
+        is_sparse = scipy.sparse.issparse(item_features)
+        checked = as_csr(item_features if is_sparse else _dense(item_features), "item_features")
         if checked.shape[0] != n_items:
-            raise ValueError(f"features: has {checked.shape[0]} rows, but the model has {n_items} items")
+            raise ValueError(f"item_features: has {checked.shape[0]} rows, but the model has {n_items} items")
     return About(
         model,
         np.bincount(items, minlength=n_items).astype(np.int64),
@@ -130,10 +130,10 @@ def about(
     )
 
 
-def _dense(features: Any) -> Any:
-    table = np.asarray(features)
+def _dense(item_features: Any) -> Any:
+    table = np.asarray(item_features)
     if table.ndim != 2 or table.dtype.kind not in "fiub":
-        raise ValueError(f"features: expected numbers in 2 dimensions, got {table.ndim}-d {table.dtype}")
+        raise ValueError(f"item_features: expected numbers in 2 dimensions, got {table.ndim}-d {table.dtype}")
     return scipy.sparse.csr_array(table)
 
 
@@ -181,8 +181,8 @@ def _novelty(block: QueryBlock, cuts: list[int], given: About) -> NDArray[np.flo
 
 
 def _diversity(block: QueryBlock, cuts: list[int], given: About) -> NDArray[np.float64]:
-    assert given.features is not None  # seen to by `about`
-    return _rust.list_diversity(block.lists, given.features, cuts, given.n_threads)
+    assert given.item_features is not None  # seen to by `about`
+    return _rust.list_diversity(block.lists, given.item_features, cuts, given.n_threads)
 
 
 def _serendipity(block: QueryBlock, cuts: list[int], given: About) -> NDArray[np.float64]:

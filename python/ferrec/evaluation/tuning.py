@@ -145,7 +145,7 @@ def tune(
     patience: int | None = None,
     timeout: Duration | None = None,
     exclude_seen: bool = True,
-    features: Any = None,
+    item_features: Any = None,
     seed: int = 0,
     path: PathLike | None = None,
     n_threads: int | None = None,
@@ -177,7 +177,7 @@ def tune(
         Stop after so many trials without a better one.
     timeout : duration, optional
         Start no trial later than this.
-    exclude_seen, features
+    exclude_seen, item_features
         As in `evaluate`.
     seed : int, default 0
         The same seed gives the same trials.
@@ -244,7 +244,7 @@ def tune(
 
     def score(candidate: Recommender[Any], pair: Pair) -> float:
         candidate.fit(pair[0])
-        options = {"exclude_seen": exclude_seen, "features": features, "n_threads": n_threads}
+        options = {"exclude_seen": exclude_seen, "item_features": item_features, "n_threads": n_threads}
         return measure(candidate, pair[1], metric, **options)[0][metric]
 
     lower = metric.partition("@")[0] in LOWER_IS_BETTER

@@ -69,7 +69,7 @@ class MLPRanker(Ranker[MLPState]):
     ----------
     hidden : sequence of int
         Neurons of each hidden layer, with ReLU. May be empty: a logistic regression.
-    ids : sequence of {"user", "item"}
+    embedded_ids : sequence of {"user", "item"}
         Whose ids to embed: the network learns what no column says of them. Newcomers and new items have the
         embedding of the unknown.
     embedding_size : int
@@ -119,7 +119,7 @@ class MLPRanker(Ranker[MLPState]):
         self,
         *,
         hidden: Sequence[int] = (64, 32),
-        ids: Sequence[str] = (),
+        embedded_ids: Sequence[str] = (),
         embedding_size: int = 16,
         buckets: int = 100_000,
         min_count: int = 2,
@@ -137,7 +137,7 @@ class MLPRanker(Ranker[MLPState]):
         n_threads: int | None = None,
     ) -> None:
         self.hidden = hidden
-        self.ids = ids
+        self.embedded_ids = embedded_ids
         self.embedding_size = embedding_size
         self.buckets = buckets
         self.min_count = min_count
@@ -159,7 +159,7 @@ class MLPRanker(Ranker[MLPState]):
     ) -> MLPState:
         size = self._check()
         inputs = Inputs.of(
-            train.candidates, self.ids, train.categories, self.age, self.buckets, self.min_count
+            train.candidates, self.embedded_ids, train.categories, self.age, self.buckets, self.min_count
         )
         plan = _network.Architecture(
             mean=inputs.mean,
@@ -218,10 +218,12 @@ class MLPRanker(Ranker[MLPState]):
             raise TypeError(f"hidden: expected numbers of neurons, got {self.hidden!r}")
         for n in self.hidden:
             as_int("hidden", n, minimum=1)
-        if isinstance(self.ids, str) or not isinstance(self.ids, Sequence):
-            raise TypeError(f"ids: expected some of {', '.join(map(repr, IDS))}, got {self.ids!r}")
-        for name in self.ids:
-            one_of("ids", name, IDS)
+        if isinstance(self.embedded_ids, str) or not isinstance(self.embedded_ids, Sequence):
+            raise TypeError(
+                f"embedded_ids: expected some of {', '.join(map(repr, IDS))}, got {self.embedded_ids!r}"
+            )
+        for name in self.embedded_ids:
+            one_of("embedded_ids", name, IDS)
         for name in ("embedding_size", "buckets", "min_count", "epochs", "patience", "batch_size"):
             as_int(name, getattr(self, name), minimum=1)
         as_int("cross_layers", self.cross_layers, minimum=0)
