@@ -48,9 +48,9 @@ class Ids:
     _data: NDArray[np.integer[Any]] | Strings
     _decoded: NDArray[Any] | None
 
-    def __init__(self, data: NDArray[np.integer[Any]] | Strings) -> None:
+    def __init__(self, values: NDArray[np.integer[Any]] | Strings) -> None:
         """Wrap ids that are already sorted and unique; `from_values` sorts, `from_arrays` checks."""
-        self._data = data if isinstance(data, Strings) else read_only(data)
+        self._data = values if isinstance(values, Strings) else read_only(values)
         self._decoded = None
 
     @classmethod
