@@ -211,7 +211,18 @@ class UserFeature(Feature[UserValues]):
 
     @abstractmethod
     def new_users(self, history: _rust.Csr) -> list[NDArray[Any] | float]:
-        """The same of users who are known by their history only, or one number for all of them."""
+        """The same of users who are known by their history only, or one number for all of them.
+
+        Parameters
+        ----------
+        history : Csr, users × items
+            What they have done.
+
+        Returns
+        -------
+        list of ndarray of numbers, shape (n_users,), or float
+            For each of the `names`.
+        """
 
     def learn(self, data: Interactions) -> UserValues:
         return UserValues(data.n_users, data.n_items, _float32(self.values(data)))
