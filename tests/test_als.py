@@ -165,7 +165,7 @@ def test_explanations_are_the_terms_of_the_solution(model):
     state = model.state
     for user in data.users.values[::9].tolist():
         for item in data.items.values[::7].tolist():
-            queries = model._queries(state, [user], None)
+            queries = state.queries(state.users.encode([user]))
             base, _, parts = model.explain_parts(
                 state, queries, int(state.items.encode([item], name="items")[0])
             )

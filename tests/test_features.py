@@ -31,6 +31,7 @@ from ferrec.features import (
     UserRecency,
     UserStatistics,
 )
+from ferrec.io.times import in_seconds
 from ferrec.testing import check_no_leak
 from ferrec.two_stage import training_pairs
 
@@ -78,7 +79,7 @@ def by_pair(pairs, columns):
 
 def events_of(data):
     e = data.events
-    times = [0] * len(e) if e.times is None else e.times.tolist()
+    times = [0] * len(e) if e.times is None else in_seconds(e.times).tolist()
     users, items = data.users.decode(e.users).tolist(), data.items.decode(e.items).tolist()
     return list(zip(users, items, e.weights.tolist(), times, strict=True))
 

@@ -198,7 +198,7 @@ def test_long_sequences_are_read_whole_by_word2vec():
     model = ferrec.ItemEmbeddings(n_factors=4, window_size=2, solver="word2vec", epochs=1).fit(data)
     from ferrec.models.factors.item_embeddings import _Sentences
 
-    sentences = list(_Sentences(data.events, None))
+    sentences = list(_Sentences(data.events, (1, 8), None, None))
     assert max(map(len, sentences)) <= 10_000
     assert sum(map(len, sentences)) == n
     assert model.embeddings[7].any()

@@ -37,14 +37,11 @@ VARIANTS = {
     "UserKNNRegressor-mean": lambda: ferrec.UserKNNRegressor(k=20, center="mean", measure="jaccard"),
 }
 FACTORIES = {**MODELS, **VARIANTS}
-NEED_TIMES = ("Popularity-decay", "ItemEmbeddings-near")
 
 
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("model", FACTORIES)
 def test_contract(model, check):
-    if model in NEED_TIMES and check in ("fit_returns_self", "survives_small_data"):
-        pytest.skip("these checks use data without times, which the model needs")
     if model == "ItemEmbeddings-word2vec":
         pytest.importorskip("gensim")
     CHECKS[check](FACTORIES[model])

@@ -640,7 +640,11 @@ def test_the_interactions_of_a_preparation() -> None:
     )
     prepare = Prepare(user="u", item="i", time="t", weight_by="s").fit(table)
     data = prepare.interactions(table, duplicates="last")
-    assert data.matrix.toarray().tolist() == [[4.0, 2.0], [3.0, 0.0]] and data.times.tolist() == [40, 20, 30]
+    assert data.matrix.toarray().tolist() == [[4.0, 2.0], [3.0, 0.0]] and data.times.tolist() == [
+        40 * 10**9,
+        20 * 10**9,
+        30 * 10**9,
+    ]
     plain = Prepare(user="u", item="i").fit(table).interactions(table)
     assert plain.matrix.toarray().tolist() == [[2.0, 1.0], [1.0, 0.0]] and plain.events.times is None
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ferrec import split
 from ferrec.data.interactions import Interactions
 from ferrec.errors import DataError
+from ferrec.io.times import PER_SECOND
 
 
 @st.composite
@@ -44,7 +45,7 @@ def check_parts(data, train, test):
 
 @given(data=datasets(timed=True), cutoff=st.integers(0, 7))
 def test_by_time_with_a_cutoff(data, cutoff):
-    late = [row for row, time in enumerate(data.events.times) if time >= cutoff]
+    late = [row for row, time in enumerate(data.events.times) if time >= cutoff * PER_SECOND]
     if len(late) in (0, len(data)):
         with pytest.raises(DataError, match="a part of the split would be empty: every time is"):
             split.by_time(data, cutoff=cutoff)
@@ -170,7 +171,7 @@ def test_cold_counts_only_those_with_an_event():
     history=st.one_of(st.none(), st.integers(1, 4)),
 )
 def test_rolling(data, window, n, history):
-    times = data.events.times
+    times = data.events.times // PER_SECOND
     end = times.max() + 1
     wanted = []
     for left in range(n, 0, -1):

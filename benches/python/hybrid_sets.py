@@ -49,7 +49,9 @@ def movielens(folder: Path) -> ferrec.Interactions:
     assert some.weights is not None and some.times is not None
     liked = some.weights >= 4.0
     users, items = data.users.decode(some.users[liked]), data.items.decode(some.items[liked])
-    return ferrec.Interactions.from_arrays(users, items, times=some.times[liked]).with_items(
+    return ferrec.Interactions.from_arrays(
+        users, items, times=some.times[liked].view("datetime64[ns]")
+    ).with_items(
         folder / "items.csv", item="item", columns=["genres"], separators={"genres": "|"}, extend=False
     )
 

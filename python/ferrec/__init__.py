@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # the public names, each loaded at its first use
     from ferrec.data.interactions import Interactions as Interactions
     from ferrec.data.queries import Queries as Queries
     from ferrec.data.recommendations import Recommendations as Recommendations
+    from ferrec.data.sequences import Sequences as Sequences
     from ferrec.description import Description as Description
     from ferrec.description import describe as describe
     from ferrec.errors import DataError as DataError

@@ -16,14 +16,16 @@ from ferrec import _rust
 from ferrec.data.ids import Ids
 from ferrec.data.queries import Queries
 from ferrec.data.recommendations import Recommendations
+from ferrec.data.sequences import Sequences
 from ferrec.errors import DataError, require
+from ferrec.io.arrays import offsets_of
 from ferrec.io.columns import read_ids, read_weights
 from ferrec.io.strings import Coded
 from ferrec.kernels.arguments import as_int, one_of
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts
 from ferrec.models import Recommender
-from ferrec.models.lookup import refuse_other_kind
+from ferrec.models.lookup import known_rows, refuse_other_kind
 from ferrec.models.scoring import item_mask
 from ferrec.storage.folders import load
 
@@ -132,9 +134,9 @@ class Scorer:
                 listed = ", ".join(map(repr, block.column_names)) or "none"
                 raise DataError(f"column {name!r} must be in the table once; its columns are {listed}")
         if self.history is not None:
-            history, unknown = _read_histories(block, self.history, self.rating, self.model.items)
+            history, sequence, unknown = _read_histories(block, self.history, self.rating, self.model.items)
             ids = self._names(block)
-            return Asked(ids, [Queries(ids, history, None)], len(ids), 0, unknown)
+            return Asked(ids, [Queries(ids, history, None, sequence)], len(ids), 0, unknown)
         missing: Literal["error", "ignore"] = "error" if self.unknown_users == "error" else "ignore"
         users = block.column(self.user)
         codes = self.model.users.encode(users, name=f"column {self.user!r}", unknown=missing)
@@ -150,12 +152,19 @@ class Scorer:
         state = self.model.state
         ids = state.users.decode(codes)
         pieces = (
-            Queries(ids[piece], state.histories(codes[piece]), codes[piece])
+            self._read_ahead(state.queries(codes[piece]))
             for piece in _pieces(state.history_lengths(codes), self.entries)
         )
         # Of a block of very active users only the first piece is read ahead.
         first = [queries for queries in [next(pieces, None)] if queries is not None]
         return Asked(ids, chain(first, pieces), len(codes) + unknown, unknown, 0)
+
+    def _read_ahead(self, queries: Queries) -> Queries:
+        """The queries with all that the model will look at: another block is in the kernel meanwhile."""
+        if self.model.uses_order and self.model.state.sequence_field():
+            _ = queries.sequence
+        _ = queries.history
+        return queries
 
     def _names(self, table: ArrowTable) -> NDArray[Any]:
         """Who asks, where the model need not know them."""
@@ -283,8 +292,10 @@ def _warn(what: str) -> None:
     warnings.warn(f"{what} that the model does not know; left out", UserWarning, stacklevel=3)
 
 
-def _read_histories(table: ArrowTable, name: str, rating: str | None, items: Ids) -> tuple[_rust.Csr, int]:
-    """The lists as rows over the model's items, and how many entries it does not know."""
+def _read_histories(
+    table: ArrowTable, name: str, rating: str | None, items: Ids
+) -> tuple[_rust.Csr, Callable[[], Sequences], int]:
+    """The lists as rows over the model's items, in their order too, and how many entries it does not know."""
     values, lengths = _lists(table, name)
     codes = items.encode(values, name=f"column {name!r}", unknown="ignore")
     refuse_other_kind(items, values, codes, f"column {name!r}")
@@ -297,8 +308,9 @@ def _read_histories(table: ArrowTable, name: str, rating: str | None, items: Ids
             raise DataError(f"column {rating!r}: has {sizes}")
         weights = read_weights(ratings, f"column {rating!r}")
     known = codes >= 0
-    indptr = _offsets(known)[_offsets(lengths)]
-    return _rust.Csr(indptr, codes[known], weights[known], len(items), name=name), int((~known).sum())
+    indptr = offsets_of(known)[offsets_of(lengths)]
+    history = _rust.Csr(indptr, codes[known], weights[known], len(items), name=name)
+    return history, lambda: known_rows(offsets_of(lengths), codes, len(items)), int((~known).sum())
 
 
 def _lists(table: ArrowTable, name: str) -> tuple[Any, NDArray[np.int64]]:
@@ -320,16 +332,9 @@ def list_lengths(column: Any, name: str) -> NDArray[np.int64]:
     return lengths
 
 
-def _offsets(counts: NDArray[Any]) -> NDArray[np.int64]:
-    """Where each of some runs begins, and where the last one ends."""
-    offsets = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(counts, out=offsets[1:])
-    return offsets
-
-
 def _pieces(lengths: NDArray[np.int64], most: int) -> Iterator[slice]:
     """Runs of rows that have at most so many entries together, or are one row."""
-    ends = _offsets(lengths)
+    ends = offsets_of(lengths)
     start = 0
     while start < len(lengths):
         stop = int(np.searchsorted(ends, ends[start] + most, side="right")) - 1
@@ -344,4 +349,4 @@ def _joined(answers: list[CsrParts]) -> CsrParts:
     lengths = [np.diff(indptr) for indptr, _, _ in answers] or [np.empty(0, np.int64)]
     codes = [items for _, items, _ in answers] or [np.empty(0, np.int32)]
     scores = [values for _, _, values in answers] or [np.empty(0, np.float32)]
-    return _offsets(np.concatenate(lengths)), np.concatenate(codes), np.concatenate(scores)
+    return offsets_of(np.concatenate(lengths)), np.concatenate(codes), np.concatenate(scores)

@@ -172,7 +172,7 @@ def _holds_text(column: Any) -> bool:
 
 
 def _numbers(present: Any, missing: NDArray[np.bool_], what: str) -> Numbers:
-    found: NDArray[Any] | None = datetimes(present, what)
+    found: NDArray[Any] | None = datetimes(present, what, "s")
     if found is None:
         short = str(present.dtype if isinstance(present, np.ndarray) else present.type)
         single = short in ("float32", "float16", "float", "halffloat")

@@ -12,12 +12,15 @@ from ferrec import _rust
 from ferrec.data.attribute_tables import AttributeTable, attach
 from ferrec.data.attributes import Columns
 from ferrec.data.ids import Ids, factorize
+from ferrec.data.queries import Queries
+from ferrec.data.sequences import Sequences
 from ferrec.errors import DataError
 from ferrec.io.arrays import read_only, spread
 from ferrec.io.columns import read_event_weights, read_times, read_weights
 from ferrec.io.files import open_csv, open_parquet
 from ferrec.io.tables import PathLike, Table, open_table
-from ferrec.kernels.handles import as_csr, to_scipy
+from ferrec.io.times import iso
+from ferrec.kernels.handles import as_csr, rows_of, to_scipy
 
 __all__ = ["Duplicates", "Events", "Interactions"]
 
@@ -36,7 +39,9 @@ class Events:
     weights : ndarray of float32 or None
         None where every event weighs 1.
     times : ndarray of int64 or None
-        Unix seconds.
+        Nanoseconds since 1970 in UTC.
+    ordered : bool
+        Whether the order of the events means anything: that of the entries of a matrix does not.
 
     Examples
     --------
@@ -49,6 +54,7 @@ class Events:
     items: NDArray[np.int32]
     weights: NDArray[np.float32] | None = None
     times: NDArray[np.int64] | None = None
+    ordered: bool = True
 
     def __post_init__(self) -> None:
         """Check that the arrays match, and view them read-only."""
@@ -119,6 +125,7 @@ class Interactions:
         "_events",
         "_item_table",
         "_items",
+        "_sequences",
         "_times",
         "_user_table",
         "_users",
@@ -130,6 +137,7 @@ class Interactions:
     _csr: _rust.Csr
     _times: NDArray[np.int64] | None
     _events: Events | None  # None where the events are the entries of the matrix
+    _sequences: Sequences | None  # None until they are asked for
     _user_table: Columns
     _item_table: Columns
 
@@ -142,7 +150,7 @@ class Interactions:
         user_table: Columns | None = None,
         item_table: Columns | None = None,
     ) -> None:
-        self._users, self._items, self._events = users, items, events
+        self._users, self._items, self._events, self._sequences = users, items, events, None
         self._duplicates = _check_duplicates(duplicates)
         self._user_table = _check_table(user_table, users, "user_table")
         self._item_table = _check_table(item_table, items, "item_table")
@@ -193,7 +201,7 @@ class Interactions:
             weighs 1, so that ``duplicates="sum"`` counts.
         time : str, optional
             A column of times: unix seconds, or dates or datetimes of any unit and zone; those without a zone
-            are read as UTC. Fractions of a second are dropped.
+            are read as UTC. Kept to the nanosecond; fractions of seconds as exactly as float64 holds them.
         event_type : str, optional
             A column of event types, weighed by `event_weights`. Not together with `rating`.
         event_weights : mapping of event type to float, optional
@@ -327,8 +335,8 @@ class Interactions:
         ...     file = pathlib.Path(folder, "events.csv")
         ...     _ = file.write_text("user_id,item_id,day\n7,tea,2024-01-01\n5,tea,2024-01-02\n")
         ...     data = Interactions.from_csv(file, time="day")
-        >>> data.times
-        array([1704153600, 1704067200])
+        >>> data.times.astype("datetime64[ns]").astype("datetime64[D]")
+        array(['2024-01-02', '2024-01-01'], dtype='datetime64[D]')
         """
         names = _Names(user, item, rating, time, event_type, event_weights, duplicates)
         ids = [name for name in (user, item, event_type) if name is not None]
@@ -440,11 +448,12 @@ class Interactions:
                     events.users if user_codes is None else user_codes[events.users],
                     events.items if item_codes is None else item_codes[events.items],
                     events.weights,
+                    ordered=False,
                 ),
             )
         data = cls.__new__(cls)
         data._users, data._items, data._duplicates = users, items, "sum"
-        data._csr, data._times, data._events = handle, None, None
+        data._csr, data._times, data._events, data._sequences = handle, None, None, None
         data._user_table, data._item_table = Columns(n_users), Columns(n_items)
         return data
 
@@ -570,6 +579,7 @@ class Interactions:
         data._users, data._items, data._duplicates = users, items, self._duplicates
         data._user_table, data._item_table = user_table, item_table
         data._csr, data._times, data._events = self._csr, self._times, self._events
+        data._sequences = None
         if user_at is None and item_at is None:
             return data
         # Codes keep their order, so that the matrix keeps its entries.
@@ -652,14 +662,72 @@ class Interactions:
 
     @property
     def times(self) -> NDArray[np.int64] | None:
-        """The latest time of each pair in unix seconds, aligned with ``matrix.data``; None without times.
+        """The latest time of each pair in nanoseconds since 1970, aligned with ``matrix.data``; None without times.
 
         Examples
         --------
         >>> Interactions.from_arrays([1, 1], [5, 5], times=[100, 200]).times
-        array([200])
+        array([200000000000])
         """
         return self._times
+
+    @property
+    def sequences(self) -> Sequences:
+        """The items of each user in the order of the events, oldest first, repeats kept.
+
+        Events are ordered by time; those at the same time, and events without times, keep the order in which they
+        were given. Built at the first use, and kept.
+
+        Raises
+        ------
+        DataError
+            The data is made of a matrix (`from_csr`), which has no order.
+
+        Examples
+        --------
+        >>> data = Interactions.from_arrays([1, 1, 1], ["tea", "jam", "tea"], times=[30, 10, 20])
+        >>> data.items.decode(data.sequences.row(0))
+        array(['jam', 'tea', 'tea'], dtype=object)
+        """
+        if self._sequences is None:
+            events = self.events
+            if not events.ordered:
+                raise DataError(
+                    "sequences: data made of a matrix has no order; build it with from_table, from_parquet, "
+                    "from_csv or from_arrays"
+                )
+            self._sequences = Sequences.from_events(
+                events.users, events.items, events.times, n_users=self.n_users, n_items=self.n_items
+            )
+        return self._sequences
+
+    def queries(self, codes: NDArray[np.int32] | None = None) -> Queries:
+        """The users as queries, with what they have done in this data: what models and features are asked with.
+
+        Parameters
+        ----------
+        codes : ndarray of int32, shape (n,), optional
+            Some users, in that order. By default all.
+
+        Returns
+        -------
+        Queries
+
+        Examples
+        --------
+        >>> data = Interactions.from_arrays([1, 1, 2], ["tea", "milk", "tea"])
+        >>> data.queries(np.array([1], np.int32)).ids
+        array([2])
+        """
+        if codes is None:
+            everybody = np.arange(self.n_users, dtype=np.int32)
+            return Queries(self._users.values, self._csr, everybody, lambda: self.sequences)
+        return Queries(
+            self._users.decode(codes),
+            lambda: rows_of(self._csr, codes),
+            codes,
+            lambda: self.sequences.take(codes),
+        )
 
     @property
     def n_users(self) -> int:
@@ -733,6 +801,7 @@ class Interactions:
                 events.items[mask],
                 None if events.weights is None else events.weights[mask],
                 None if events.times is None else events.times[mask],
+                events.ordered,
             ),
             self._duplicates,
             self._user_table,
@@ -778,8 +847,7 @@ class Interactions:
         times = None if self._events is None else self._events.times
         if times is None or not len(times):
             return None
-        ends = np.array([times.min(), times.max()], "datetime64[s]")
-        return [f"{moment}Z" for moment in np.datetime_as_string(ends).tolist()]
+        return [iso(int(times.min())), iso(int(times.max()))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -888,7 +956,7 @@ def _entries(handle: _rust.Csr) -> Events:
     """The entries of a matrix as events."""
     indptr, indices, values = handle.parts()
     rows = np.repeat(np.arange(handle.shape[0], dtype=np.int32), np.diff(indptr))
-    return Events(rows, indices, values)
+    return Events(rows, indices, values, ordered=False)
 
 
 def _axis_ids(ids: object | None, n: int, name: str) -> tuple[Ids, NDArray[np.int32] | None]:

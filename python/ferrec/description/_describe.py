@@ -55,7 +55,7 @@ class Description:
             of the events the most popular items have.
 
             ``times``, None without times: ``first``, ``last``, ``days``; ``gaps``: the share of a user's next
-            events in the same second (``together``), and the seconds to the others; ``rhythm``: events by weekday
+            events at the same time (``together``), and the seconds to the others; ``rhythm``: events by weekday
             (Monday first) and hour, UTC; ``growth``: events, users, new users and new items by period; ``drift``
             of the popularity of items from the first tenth of the events to the later ones: Jensen–Shannon
             divergence (bits) and population stability index, each beside its value for the same events in random

@@ -72,7 +72,7 @@ def figures(facts: Facts) -> Iterator[Drawn]:
         yield (
             "gaps",
             "Time to a user's next event",
-            f"{percent(when['gaps']['together'])} come in the same second (baskets); of the others half within "
+            f"{percent(when['gaps']['together'])} come at the same time (baskets); of the others half within "
             f"{duration(when['gaps']['median'])}. Cut sessions where few events follow.",
             _plots.gaps(when["gaps"]["histogram"]),
         )

@@ -99,7 +99,7 @@ def lines(facts: Facts) -> list[tuple[str, str]]:
             ("time", f"{when['first'][:10]} to {when['last'][:10]}, {duration(86_400 * when['days'])}"),
             (
                 "gaps",
-                f"{percent(when['gaps']['together'])} of a user's next events come in the same second; the others: "
+                f"{percent(when['gaps']['together'])} of a user's next events come at the same time; the others: "
                 f"{spread(when['gaps'], duration)}",
             ),
             ("rhythm", rhythm(when["rhythm"])),

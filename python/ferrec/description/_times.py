@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from ferrec import _rust
 from ferrec.description._counts import Facts, spread
+from ferrec.io.times import PER_SECOND, in_seconds, iso
 from ferrec.preparation.log import ANY_GAP, Log
 
 Ints = NDArray[np.int64]
@@ -34,26 +35,22 @@ def times(log: Log) -> Facts | None:
         return None
     first, last = int(log.times.min()), int(log.times.max())
     return {
-        "first": _iso(first),
-        "last": _iso(last),
-        "days": (last - first) / _DAY,
+        "first": iso(first),
+        "last": iso(last),
+        "days": float(in_seconds(last - first)) / _DAY,
         "gaps": _gaps(log, log.times),
-        "rhythm": _rhythm(log.times),
-        "growth": _growth(log, log.times),
+        "rhythm": _rhythm(log.times // PER_SECOND),
+        "growth": _growth(log, log.times // PER_SECOND),
         "drift": _drift(log, log.times),
     }
-
-
-def _iso(moment: int) -> str:
-    return f"{np.datetime64(moment, 's')}Z"
 
 
 def _gaps(log: Log, when: Ints) -> Facts:
     """Seconds between an event of a user and the next, and the share that come together, which are left out."""
     order, begins = _rust.event_runs(log.users, len(log.user_ids), None, when, None, ANY_GAP, 0)
-    seconds = np.diff(when[order])[~begins[1:]]
-    apart = seconds[seconds > 0]
-    together = 1 - len(apart) / len(seconds) if len(seconds) else 0.0
+    steps = np.diff(when[order])[~begins[1:]]
+    apart = in_seconds(steps[steps > 0])
+    together = 1 - len(apart) / len(steps) if len(steps) else 0.0
     edges = np.array(list(_GAPS.values()))
     bins = np.bincount(np.searchsorted(edges, apart, side="right"), minlength=len(edges) + 1)
     names = [*_GAPS, "longer"]
@@ -61,7 +58,7 @@ def _gaps(log: Log, when: Ints) -> Facts:
 
 
 def _rhythm(when: Ints) -> Facts:
-    """Events by weekday (Monday first) and hour, in UTC."""
+    """Events by weekday (Monday first) and hour, in UTC; `when` in seconds."""
     hour = when // _HOUR
     weekday = (hour // 24 + 3) % 7  # 1970 began on a Thursday
     table = np.bincount(weekday * 24 + hour % 24, minlength=7 * 24).reshape(7, 24)
@@ -73,7 +70,7 @@ def _rhythm(when: Ints) -> Facts:
 
 
 def _growth(log: Log, when: Ints) -> Facts:
-    """Events, active users, and users and items seen for the first time, by period."""
+    """Events, active users, and users and items seen for the first time, by period; `when` in seconds."""
     name, codes, starts = _periods(when)
     n = len(starts)
     n_users, n_items = len(log.user_ids), len(log.item_ids)
@@ -128,7 +125,7 @@ def _drift(log: Log, when: Ints) -> Facts | None:
     found = _shares(items, bounds, n_items)
     chance = _shares(np.random.default_rng(0).permutation(items), bounds, n_items)
     return {
-        "start": [_iso(int(when[order[at]])) for at in (0, *bounds)],
+        "start": [iso(int(when[order[at]])) for at in (0, *bounds)],
         "jensen_shannon": [jensen_shannon(found[0], later) for later in found[1:]],
         "jensen_shannon_by_chance": float(
             np.mean([jensen_shannon(chance[0], later) for later in chance[1:]])

@@ -10,7 +10,6 @@ import scipy
 from numpy.typing import NDArray
 
 from ferrec import _rust
-from ferrec.data.queries import Queries
 from ferrec.kernels.arguments import threads
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import ListParts, as_csr, rows_of
@@ -213,11 +212,11 @@ def _auc_of(block: QueryBlock, some: slice, cuts: list[int], given: About) -> ND
     codes = block.codes[some]
     rows = np.arange(len(block.codes), dtype=np.int32)[some]
     seen, truth = rows_of(block.seen, rows), rows_of(block.truth, rows)
-    queries = Queries(given.model.users.decode(codes), seen, codes)
     exclude = truth
     if given.exclude_seen:
         exclude = as_csr((_pattern(truth) + _pattern(seen)).tocsr())
     model, state = given.model.settled
+    queries = state.queries(codes)
     positives = (truth.parts()[0], model.score_pairs(state, queries, truth))
     columns = []
     for n in cuts:

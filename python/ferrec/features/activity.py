@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec.data.interactions import Interactions
 from ferrec.features.base import ItemFeature, UserFeature, duration_name, times_of
+from ferrec.io.times import in_seconds
 from ferrec.kernels.arguments import Duration, as_seconds
 
 
@@ -155,7 +156,7 @@ def _weights(
     seconds = None if window is None else as_seconds("window", window)
     half = None if half_life is None else as_seconds("half_life", half_life)
     times = times_of(data, who)
-    age = (times.max(initial=0) - times).astype(np.float64)
+    age: NDArray[np.float64] = in_seconds(times.max(initial=0) - times)
     weights: NDArray[np.float64] = np.ones(len(age)) if half is None else np.exp2(-age / half)
     if seconds is not None:
         weights[age > seconds] = 0.0

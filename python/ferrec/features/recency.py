@@ -12,6 +12,7 @@ from ferrec import _rust
 from ferrec.data.candidates import Candidates
 from ferrec.data.interactions import Interactions
 from ferrec.features.base import Column, Feature, FeatureState, ItemFeature, UserFeature, times_of
+from ferrec.io.times import in_seconds
 from ferrec.models.state import UserItem
 
 _DAY = 86400.0
@@ -76,7 +77,7 @@ def _ages(data: Interactions, who: NDArray[np.int32], n: int, name: str) -> list
     np.maximum.at(last, who, times)
     missing = np.bincount(who, minlength=n) == 0
     last[missing] = latest
-    return [np.log1p((latest - first) / _DAY), np.log1p((latest - last) / _DAY), missing]
+    return [np.log1p(in_seconds(latest - first) / _DAY), np.log1p(in_seconds(latest - last) / _DAY), missing]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +113,7 @@ class PairHistory(Feature[HistoryState]):
     def learn(self, data: Interactions) -> HistoryState:
         times = times_of(data, "PairHistory")
         indptr, codes, _ = data.csr.parts()
-        recency = np.log1p((times.max(initial=0) - times) / _DAY).astype(np.float32)
+        recency = np.log1p(in_seconds(times.max(initial=0) - times) / _DAY).astype(np.float32)
         histories = _rust.Csr(indptr, codes, recency, data.n_items, name="recency")
         return HistoryState(data.n_users, data.n_items, histories)
 

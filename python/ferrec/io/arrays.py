@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Ints: TypeAlias = NDArray[np.integer[Any]]
 
@@ -67,3 +67,11 @@ def spread(values: NDArray[Any], quantiles: Mapping[str, float] = QUARTILES) -> 
         return None
     found = np.quantile(values, list(quantiles.values()))
     return {**dict(zip(quantiles, found.tolist(), strict=True)), "mean": float(values.mean())}
+
+
+def offsets_of(lengths: ArrayLike) -> NDArray[np.int64]:
+    """Where each of some runs begins, and where the last one ends."""
+    ends = np.cumsum(lengths, dtype=np.int64)
+    offsets = np.zeros(len(ends) + 1, np.int64)
+    offsets[1:] = ends
+    return offsets

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from ferrec.errors import DataError, MissingExtraError, require
 from ferrec.io.arrays import SHORT, Ints
 from ferrec.io.strings import Coded, Strings
 from ferrec.io.tables import EXTRA, Arrow, pyarrow_if_there
+from ferrec.io.times import PER_SECOND
 
 _IDS = "ids must be integers or strings"
 
@@ -49,19 +50,19 @@ def read_weights(values: object, what: str) -> NDArray[np.float32]:
 
 
 def read_times(values: object, what: str) -> NDArray[np.int64]:
-    """A column of times as unix seconds: numbers are seconds; dates and datetimes are converted."""
+    """A column of times as nanoseconds since 1970: numbers are unix seconds, dates and datetimes are converted."""
     column = as_column(values, what)
-    seconds = datetimes(column, what)
-    if seconds is None:
-        seconds = _whole_seconds(column, what)
-        before = seconds < 0
+    moments = datetimes(column, what, "ns")
+    if moments is None:
+        moments = _from_seconds(column, what)
+        before = moments < 0
         if before.any():
             _refuse_rows(before, what, "negative", "; times are unix seconds", column)
-        return _owned(seconds, column)
-    before = seconds < 0
+        return _owned(moments, column)
+    before = moments < 0
     if before.any():
-        _refuse_rows(before, what, "before 1970", "; times are unix seconds", seconds.view("datetime64[s]"))
-    return _owned(seconds, column)
+        _refuse_rows(before, what, "before 1970", "; times are unix seconds", moments.view("datetime64[ns]"))
+    return _owned(moments, column)
 
 
 def read_numbers(values: object, what: str) -> NDArray[np.float64]:
@@ -388,24 +389,44 @@ def numbers(column: Any, dtype: type[np.float32] | type[np.float64], what: str) 
     return numbers
 
 
-def datetimes(column: Any, what: str) -> NDArray[np.int64] | None:
-    """A column of dates or datetimes as unix seconds, rounded down; None if it is anything else."""
+def datetimes(column: Any, what: str, unit: Literal["s", "ns"]) -> NDArray[np.int64] | None:
+    """A column of dates or datetimes in some unit since 1970, rounded down; None if it is anything else.
+
+    What 64 bits do not hold in that unit is refused with its row.
+    """
     if not isinstance(column, np.ndarray):
-        return _arrow_datetimes(_plain(column), what)
-    if column.dtype.kind == "O" and (pyarrow := pyarrow_if_there()) is not None:
+        found = _arrow_datetimes(_plain(column), what)
+    elif column.dtype.kind == "O" and (pyarrow := pyarrow_if_there()) is not None:
         try:
-            return _arrow_datetimes(pyarrow.chunked_array([pyarrow.array(column, from_pandas=True)]), what)
+            chunked = pyarrow.chunked_array([pyarrow.array(column, from_pandas=True)])
         except (pyarrow.ArrowException, OverflowError):
             return None
-    if column.dtype.kind == "O":
-        return _object_datetimes(column, what)
-    if column.dtype.kind != "M":
+        found = _arrow_datetimes(chunked, what)
+    elif column.dtype.kind == "O":
+        found = _object_datetimes(column, what)
+    else:
+        found = column if column.dtype.kind == "M" else None
+    if found is None:
         return None
-    _refuse_nulls(np.isnat(column), what)
-    return column.astype("datetime64[s]").view(np.int64)
+    _refuse_nulls(np.isnat(found), what)
+    moments: NDArray[Any] = found.astype(f"datetime64[{unit}]")
+    coarser = np.promote_types(found.dtype, moments.dtype) == moments.dtype
+    if len(found) and coarser and _wraps(np.array([found.min(), found.max()]), moments.dtype).any():
+        _refuse_rows(_wraps(found, moments.dtype), what, _OUTSIDE, "", found)
+    return moments.view(np.int64)
 
 
-def _arrow_datetimes(column: Arrow, what: str) -> NDArray[np.int64] | None:
+_OUTSIDE = "outside 1677 to 2262, the years whose nanoseconds 64 bits hold"
+
+
+def _wraps(moments: NDArray[Any], to: "np.dtype[Any]") -> NDArray[np.bool_]:
+    """Which moments do not fit into a finer unit: NumPy wraps them, which shows on the way back."""
+    wrapped: NDArray[np.bool_] = moments.astype(to).astype(moments.dtype) != moments
+    return wrapped
+
+
+def _arrow_datetimes(column: Arrow, what: str) -> NDArray[Any] | None:
+    """Dates or timestamps as NumPy's, in their own unit; None if the column is anything else."""
     pyarrow = require("pyarrow", EXTRA)
     types, kind = pyarrow.types, column.type
     if not (types.is_timestamp(kind) or types.is_date(kind)):
@@ -413,16 +434,13 @@ def _arrow_datetimes(column: Arrow, what: str) -> NDArray[np.int64] | None:
     _refuse_arrow_nulls(column, what)
     if types.is_date32(kind):
         days: NDArray[np.int64] = _to_numpy(column.cast(pyarrow.int32())).astype(np.int64)
-        return days * 86_400
+        return days.view("datetime64[D]")
     # A timestamp with a zone counts from the same 1970 in UTC; one without is taken to be in UTC.
-    ticks = _to_numpy(column.cast(pyarrow.int64()))
     unit = "ms" if types.is_date64(kind) else kind.unit
-    per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
-    seconds: NDArray[np.int64] = ticks if per_second == 1 else ticks // per_second
-    return seconds
+    return _to_numpy(column.cast(pyarrow.int64())).view(f"datetime64[{unit}]")
 
 
-def _object_datetimes(column: NDArray[Any], what: str) -> NDArray[np.int64] | None:
+def _object_datetimes(column: NDArray[Any], what: str) -> NDArray[Any] | None:
     """Python dates and datetimes without pyarrow; as in Arrow, one without a zone is taken to be in UTC."""
     values = column.tolist()
     null = np.fromiter(map(is_null, values), np.bool_, len(values))
@@ -430,13 +448,14 @@ def _object_datetimes(column: NDArray[Any], what: str) -> NDArray[np.int64] | No
     if not dated.any() or not (dated | null).all():
         return None
     _refuse_nulls(null, what)
-    if all(issubclass(kind, datetime) for kind in set(map(type, values))):
-        return np.fromiter(map(timegm, map(datetime.utctimetuple, values)), np.int64, len(values))
-    return np.array(values, "datetime64[s]").view(np.int64)
+    if not all(issubclass(kind, datetime) for kind in set(map(type, values))):
+        return np.array(values, "datetime64[s]")
+    moments = (timegm(value.utctimetuple()) * 10**6 + value.microsecond for value in values)
+    return np.fromiter(moments, np.int64, len(values)).view("datetime64[us]")
 
 
-def _whole_seconds(column: Any, what: str) -> NDArray[np.int64]:
-    """A column of numbers as whole seconds, rounded down."""
+def _from_seconds(column: Any, what: str) -> NDArray[np.int64]:
+    """A column of unix seconds as nanoseconds, floats as exactly as they are."""
     if not isinstance(column, np.ndarray):
         types = require("pyarrow", EXTRA).types
         column = _plain(column)
@@ -453,26 +472,41 @@ def _whole_seconds(column: Any, what: str) -> NDArray[np.int64]:
         exact = column.dtype.kind in "iu"
     if exact:
         whole = column if isinstance(column, np.ndarray) else _to_numpy(column)
-        if whole.dtype == np.uint64 and len(whole) and whole.max() > np.uint64(2**63 - 1):
-            _refuse_rows(whole > np.uint64(2**63 - 1), what, "outside the 64-bit seconds", "", whole)
-        return whole.astype(np.int64, copy=False)
+        if len(whole) and (whole.max() > _MOST_SECONDS or whole.min() < -_MOST_SECONDS):
+            outside = (whole > _MOST_SECONDS) | (whole < -_MOST_SECONDS)
+            _refuse_rows(outside, what, _OUTSIDE, _MILLISECONDS, whole)
+        moments: NDArray[np.int64] = whole.astype(np.int64) * PER_SECOND
+        return moments
     try:
         seconds = numbers(column, np.float64, what)
     except DataError as error:
         remedy = "times are unix seconds or datetimes: parse text to datetimes first"
         raise DataError(f"{error}; {remedy}") from error
-    outside = ~(np.abs(seconds) < 2.0**63)
+    unknown = ~np.isfinite(seconds)
+    if unknown.any():
+        _refuse_rows(unknown, what, "null or not a finite time", "", column)
+    outside = np.abs(seconds) >= _MOST_SECONDS
     if outside.any():
-        _refuse_rows(outside, what, "null or not a finite 64-bit time", "", column)
-    whole_seconds: NDArray[np.int64] = np.floor(seconds).astype(np.int64)
-    return whole_seconds
+        _refuse_rows(outside, what, _OUTSIDE, _MILLISECONDS, column)
+    floor = np.floor(seconds)
+    nearest: NDArray[np.int64] = np.rint((seconds - floor) * PER_SECOND).astype(np.int64)
+    nearest += floor.astype(np.int64) * PER_SECOND
+    return nearest
+
+
+_MOST_SECONDS = (2**63 - 1) // PER_SECOND
+_MILLISECONDS = "; numbers are unix seconds: divide milliseconds by 1,000, or give datetimes"
 
 
 def _refuse_rows(wrong: NDArray[np.bool_], what: str, problem: str, remedy: str, column: Any) -> NoReturn:
     """Say how many rows are wrong, and show the first."""
     count, row = int(np.count_nonzero(wrong)), int(np.argmax(wrong))
     value = column[row] if isinstance(column, np.ndarray) else column[row].as_py()
-    shown = str(value) if isinstance(value, np.datetime64) else repr(getattr(value, "item", lambda: value)())
+    shown = (
+        str(value).removesuffix(".000000000")
+        if isinstance(value, np.datetime64)
+        else repr(getattr(value, "item", lambda: value)())
+    )
     verb = "row is" if len(wrong) == 1 else "rows are"
     raise DataError(
         f"{what}: {count:,} of {len(wrong):,} {verb} {problem}; the first is row {row} ({shown}){remedy}"

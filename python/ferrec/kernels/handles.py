@@ -168,9 +168,19 @@ def rows_of(handle: _rust.Csr, rows: NDArray[np.integer[Any]]) -> _rust.Csr:
 
 def run_of(parts: CsrParts, n_cols: int, rows: NDArray[np.integer[Any]], name: str) -> _rust.Csr | None:
     """Rows that lie one after the other, checked and not copied, as all users in their order do; None otherwise."""
+    indptr, indices, data = parts
+    found = consecutive(indptr, rows)
+    if found is None:
+        return None
+    offsets, own = found
+    return _rust.Csr(offsets, indices[own], data[own], n_cols, name=name)
+
+
+def consecutive(
+    offsets: NDArray[np.int64], rows: NDArray[np.integer[Any]]
+) -> tuple[NDArray[np.int64], slice] | None:
+    """The offsets of rows that lie one after the other, and where their entries are; None where they do not."""
     if not len(rows) or not (rows[1:] - rows[:-1] == 1).all():
         return None
-    indptr, indices, data = parts
-    offsets = indptr[rows[0] : rows[-1] + 2]
-    own = slice(*offsets[[0, -1]].clip(0).tolist())
-    return _rust.Csr(offsets - offsets[0], indices[own], data[own], n_cols, name=name)
+    some = offsets[rows[0] : rows[-1] + 2]
+    return some - some[0], slice(*some[[0, -1]].clip(0).tolist())

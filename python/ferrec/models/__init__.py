@@ -26,6 +26,7 @@ Fields of a state are saved by their type, and checked against the users and ite
 `ItemRows`         float32, flat: as many for each item
 `UserItem`         a sparse matrix, users × items
 `UserUser`         a sparse matrix, users × users
+`UserSequences`    the items of each user in the order of the events: `Interactions.sequences`
 `ItemItem`         a sparse matrix, items × items
 ``int, float``     numbers; also ``bool``, and ``tuple[str, ...]``
 ``NDArray[...]``   any flat array of numbers
@@ -71,6 +72,7 @@ from ferrec.models.state import (
     State,
     UserItem,
     UserRows,
+    UserSequences,
     UserUser,
 )
 from ferrec.models.walks.p3alpha import P3Alpha
@@ -110,6 +112,7 @@ __all__ = [
     "UserKNN",
     "UserKNNRegressor",
     "UserRows",
+    "UserSequences",
     "UserUser",
     "as_csr",
     "clone",

@@ -21,10 +21,10 @@ from ferrec.errors import DataError, UnsupportedError
 from ferrec.io.progress import Callback, bar
 from ferrec.kernels.arguments import Progress, as_int, threads
 from ferrec.kernels.filters import Filter
-from ferrec.kernels.handles import CsrParts, as_csr
+from ferrec.kernels.handles import CsrParts
 from ferrec.models.estimator import Estimator, clone
 from ferrec.models.explanation import Explanation, exact
-from ferrec.models.lookup import encode_ids, listed, read_history, unit_rows
+from ferrec.models.lookup import encode_ids, listed, read_queries, unit_rows
 from ferrec.models.scoring import item_filter
 from ferrec.models.search_space import SearchSpace
 from ferrec.models.state import State
@@ -51,6 +51,21 @@ class Recommender(Estimator[StateT], ABC):
     personalized: ClassVar[bool] = True
     """Whether a user's history decides what is recommended. Baselines say False: the accuracy check of
     `ferrec.testing` leaves them out."""
+
+    @property
+    def uses_order(self) -> bool:
+        """Whether the order of a user's events can change what the model learns or recommends.
+
+        A model that looks at `Interactions.sequences` or `Queries.sequence` says True, as a class attribute or by
+        its parameters. `ferrec.testing` holds every other model to what it says here.
+
+        Examples
+        --------
+        >>> import ferrec
+        >>> ferrec.ItemKNN().uses_order, ferrec.ItemEmbeddings(window_size=3).uses_order
+        (False, True)
+        """
+        return False
 
     # -- the hooks: what a model writes ---------------------------------------------------------------------
     # Each runs on a copy that has the parameters of the fit (`frozen`), whatever the caller's model has now.
@@ -305,7 +320,7 @@ class Recommender(Estimator[StateT], ABC):
         """
         frozen, state = self.settled
         n = as_int("n", n, minimum=1)
-        queries = self._queries(state, users, history)
+        queries = read_queries(state, users, history)
         chosen = item_filter(state, queries, exclude_seen, exclude_items, allow_items)
         with bar(progress, "recommend") as callback:
             indptr, items, scores = frozen.rank(state, queries, n, chosen, callback)
@@ -355,7 +370,7 @@ class Recommender(Estimator[StateT], ABC):
         def blocks() -> Iterator[Recommendations]:
             for start in range(0, len(codes), size):
                 some = codes[start : start + size]
-                queries = Queries(state.users.decode(some), state.histories(some), some)
+                queries = state.queries(some)
                 chosen = item_filter(state, queries, exclude_seen, exclude_items, allow_items)
                 yield Recommendations(queries.ids, state.items, *frozen.rank(state, queries, n, chosen, None))
 
@@ -388,9 +403,9 @@ class Recommender(Estimator[StateT], ABC):
         if history is None:
             user_codes = state.users.encode(listed(users), name="users")
             distinct, rows = np.unique(user_codes, return_inverse=True)
-            queries = Queries(state.users.decode(distinct), state.histories(distinct), distinct)
+            queries = state.queries(distinct)
         else:
-            queries = self._queries(state, None, history)
+            queries = read_queries(state, None, history)
             named = Ids.from_values(queries.ids)
             rows = named.encode(listed(users), name="users").astype(np.int64)
         if len(rows) != len(item_codes):
@@ -427,7 +442,7 @@ class Recommender(Estimator[StateT], ABC):
         """
         frozen, state = self.settled
         code = int(state.items.encode(listed([item]), name="item")[0])
-        queries = self._queries(state, None if history is not None else [user], history)
+        queries = read_queries(state, None if history is not None else [user], history)
         if len(queries) != 1:
             raise ValueError(f"history: explain takes one user, got {len(queries)}")
         pair = unit_rows(np.array([code], dtype=np.int32), len(state.items))
@@ -476,17 +491,6 @@ class Recommender(Estimator[StateT], ABC):
         )
 
     # -- from ids to integers ----------------------------------------------------------------------------
-
-    def _queries(self, state: StateT, users: object, history: object) -> Queries:
-        if history is None:
-            codes = encode_ids(state.users, users, "users")
-            everybody = users is None
-            seen = state.seen if everybody else state.histories(codes)
-            return Queries(state.users.values if everybody else state.users.decode(codes), seen, codes)
-        if users is not None:
-            raise ValueError("users and history: give one; history is for users who are not in the data")
-        ids, matrix = read_history(state.items, history)
-        return Queries(ids, as_csr(matrix, "history"), None)
 
     def _threads(self) -> int:
         return threads(self.n_threads)

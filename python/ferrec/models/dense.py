@@ -12,7 +12,7 @@ from ferrec.data.queries import Queries
 from ferrec.io.progress import Callback
 from ferrec.kernels.arguments import as_int, threads
 from ferrec.kernels.filters import Filter
-from ferrec.kernels.handles import CsrParts, rows_of
+from ferrec.kernels.handles import CsrParts
 from ferrec.models.base import Recommender, StateT
 
 _CELLS = 1 << 22
@@ -176,5 +176,4 @@ def _checked(scores: ArrayLike, shape: tuple[int, int] | None, name: str) -> NDA
 def _some(queries: Queries, rows: NDArray[np.int32]) -> Queries:
     if len(rows) == len(queries):
         return queries
-    codes = None if queries.codes is None else queries.codes[rows]
-    return Queries(queries.ids[rows], rows_of(queries.history, rows), codes)
+    return queries.take(rows)

@@ -15,9 +15,13 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec.data.ids import Ids
 from ferrec.data.interactions import Interactions
+from ferrec.data.queries import Queries
+from ferrec.data.sequences import Sequences
 from ferrec.errors import UnknownIdError
+from ferrec.io.arrays import offsets_of
 from ferrec.kernels.filters import Filter
-from ferrec.kernels.handles import CsrParts
+from ferrec.kernels.handles import CsrParts, as_csr
+from ferrec.models.state import State
 
 
 def unit_rows(codes: NDArray[np.int32], n: int) -> _rust.Csr:
@@ -49,50 +53,79 @@ def encode_ids(known: Ids, ids: object, name: str) -> NDArray[np.int32]:
     return known.encode(listed(ids), name=name)
 
 
-def read_history(items: Ids, history: object) -> tuple[NDArray[Any], Any]:
-    """The names of the queries, and their histories over the model's items."""
+def read_queries(state: State, users: object, history: object) -> Queries:
+    """Return the users of the fitted data that are named, everybody, or newcomers with their histories."""
+    if history is None:
+        return state.queries(None if users is None else encode_ids(state.users, users, "users"))
+    if users is not None:
+        raise ValueError("users and history: give one; history is for users who are not in the data")
+    return read_history(state.items, history)
+
+
+def read_history(items: Ids, history: object) -> Queries:
+    """Return newcomers with their histories over the model's items."""
     if isinstance(history, Interactions):
-        if history.items == items:
-            return history.users.values, history.csr
-        entries = history.matrix.tocoo()
-        names = history.items.decode(entries.col)
-        columns = known_items(items, names, "history")
-        rows, values, ids = entries.row, entries.data, history.users.values
-    elif scipy.sparse.issparse(history):
+        return _of_interactions(items, history)
+    if scipy.sparse.issparse(history):
         shape = cast(Any, history).shape
         if shape[1] != len(items):
             raise ValueError(f"history: has {shape[1]} columns, but the model has {len(items)} items")
-        return np.arange(shape[0]), history
-    else:
-        if isinstance(history, str | Mapping) or not isinstance(history, Sequence | np.ndarray):
-            raise TypeError(
-                f"history: expected Interactions, a sparse matrix or lists of items, got {history!r}"
-            )
-        for at, one in enumerate(history):
-            if isinstance(one, str) or not isinstance(one, Iterable):
-                raise TypeError(
-                    f"history: expected a list of items for each user, got {one!r} at position {at}"
-                )
-        lists = [list(one) for one in history]
-        rows = np.repeat(np.arange(len(lists)), [len(one) for one in lists])
-        flat = list(chain.from_iterable(lists))
-        columns = known_items(items, flat, "history")
-        values, ids = np.ones(len(rows), np.float32), np.arange(len(lists))
+        return Queries(np.arange(shape[0]), as_csr(history, "history"))
+    if isinstance(history, str | Mapping) or not isinstance(history, Sequence | np.ndarray):
+        raise TypeError(f"history: expected Interactions, a sparse matrix or lists of items, got {history!r}")
+    for at, one in enumerate(history):
+        if isinstance(one, str) or not isinstance(one, Iterable):
+            raise TypeError(f"history: expected a list of items for each user, got {one!r} at position {at}")
+    lists = [list(one) for one in history]
+    codes = known_items(items, list(chain.from_iterable(lists)), "history")
+    sequence = known_rows(offsets_of([len(one) for one in lists]), codes, len(items))
+    return Queries(np.arange(len(lists)), sequence.handle.counts, None, sequence)
+
+
+def _of_interactions(items: Ids, data: Interactions) -> Queries:
+    if data.items == items:
+        return Queries(data.users.values, data.csr, None, lambda: data.sequences)
+    entries = data.matrix.tocoo()
+    columns = known_items(items, data.items.decode(entries.col), "history", depth=1)
     known = columns >= 0
-    matrix = scipy.sparse.coo_array(
-        (values[known], (rows[known], columns[known])), shape=(len(ids), len(items))
+    pairs = (entries.row[known], columns[known])
+    matrix = scipy.sparse.coo_array((entries.data[known], pairs), shape=(data.n_users, len(items)))
+
+    def sequence() -> Sequences:
+        offsets, codes, times = data.sequences.handle.parts()
+        theirs = items.encode(data.items.values, name="history", unknown="ignore")
+        return known_rows(offsets, theirs[codes], len(items), times)
+
+    return Queries(data.users.values, as_csr(matrix.tocsr(), "history"), None, sequence)
+
+
+def known_rows(
+    offsets: NDArray[np.int64],
+    codes: NDArray[np.int32],
+    n_items: int,
+    times: NDArray[np.int64] | None = None,
+) -> Sequences:
+    """Return rows of items without those that the model does not know, whose code is negative."""
+    known = codes >= 0
+    return Sequences(
+        offsets_of(known)[offsets],
+        codes[known],
+        None if times is None else times[known],
+        n_items=n_items,
     )
-    return ids, matrix.tocsr()
 
 
-def known_items(items: Ids, ids: object, name: str) -> NDArray[np.int32]:
-    """Return the codes of some items, -1 where the model does not know one, with a warning that counts them."""
+def known_items(items: Ids, ids: object, name: str, depth: int = 0) -> NDArray[np.int32]:
+    """Return the codes of some items, -1 where the model does not know one, with a warning that counts them.
+
+    The warning points to the caller of the public method; `depth` counts the calls in between beyond the usual.
+    """
     codes = items.encode(ids, name=name, unknown="ignore")
     unknown = int((codes < 0).sum())
     if unknown:
         refuse_other_kind(items, ids, codes, name)
         text = f"{name}: {unknown} of {len(codes)} entries name items that the model does not know; left out"
-        warnings.warn(text, UserWarning, stacklevel=5)
+        warnings.warn(text, UserWarning, stacklevel=5 + depth)
     return codes
 
 

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from ferrec import _rust
 from ferrec.data.ids import Ids
-from ferrec.errors import DataError
+from ferrec.data.queries import Queries
+from ferrec.data.sequences import Sequences
+from ferrec.errors import DataError, UnsupportedError
 from ferrec.kernels.handles import rows_of
 from ferrec.storage.mapped import Mapped
 
@@ -34,6 +36,9 @@ class Rows(str):
 
 
 UserItem: TypeAlias = Annotated[_rust.Csr, Sides(("users", "items"))]
+
+
+UserSequences: TypeAlias = Annotated[Sequences, Sides(("users", "items"))]
 
 
 UserUser: TypeAlias = Annotated[_rust.Csr, Sides(("users", "users"))]
@@ -193,19 +198,52 @@ class State:
         indptr, _, _ = self.seen.parts()
         return indptr[codes + 1] - indptr[codes]
 
-    def histories(self, codes: NDArray[np.int32]) -> _rust.Csr:
+    def histories(self, codes: NDArray[np.int32] | None = None) -> _rust.Csr:
         """What some users have seen, in that order; of a loaded model the others' rows are not read.
 
         Parameters
         ----------
-        codes : ndarray of int32
-            The users.
+        codes : ndarray of int32, optional
+            The users; by default all.
 
         Returns
         -------
         Csr, len(codes) × items
         """
+        if codes is None:
+            return self.seen
         if "seen" in self.__dict__:
             return rows_of(self.seen, codes)
         rows: _rust.Csr = self.__dict__["_stored"]["seen"].rows(np.ascontiguousarray(codes, dtype=np.int32))
         return rows
+
+    @classmethod
+    def sequence_field(cls) -> str | None:
+        """The field in which the sequences of the users are kept, where the model wants them."""
+        hints = get_type_hints(cls, include_extras=True)
+        return next((name for name, hint in hints.items() if hint == UserSequences), None)
+
+    def sequences_of(self, codes: NDArray[np.int32] | None = None) -> Sequences:
+        """What some users have done in its order; of a loaded model the others' rows are not read."""
+        name = self.sequence_field()
+        if name is None:
+            raise UnsupportedError(
+                f"{type(self).__name__} keeps no sequences of the users that it was fitted on; a model that looks "
+                f"at order has a field of the type UserSequences in its state"
+            )
+        if codes is None:
+            everything: Sequences = getattr(self, name)
+            return everything
+        if name in self.__dict__:
+            return self.__dict__[name].take(codes)  # type: ignore[no-any-return]
+        rows: Sequences = self.__dict__["_stored"][name].rows(np.ascontiguousarray(codes, dtype=np.int32))
+        return rows
+
+    def queries(self, codes: NDArray[np.int32] | None = None) -> Queries:
+        """Return users of the fitted data as queries: those of some codes, or everybody."""
+        if codes is None:
+            everybody = np.arange(len(self.users), dtype=np.int32)
+            return Queries(self.users.values, self.histories, everybody, self.sequences_of)
+        return Queries(
+            self.users.decode(codes), lambda: self.histories(codes), codes, lambda: self.sequences_of(codes)
+        )

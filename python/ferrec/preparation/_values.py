@@ -1,6 +1,5 @@
 """The steps that make values: scaled numbers, weights, sessions."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
-from ferrec.preparation.log import ANY_GAP, Log
+from ferrec.io.times import in_seconds, ticks
+from ferrec.preparation.log import Log
 from ferrec.preparation.settings import Method
 
 Floats = NDArray[np.float64]
@@ -69,7 +69,7 @@ def _moments(method: str, values: Floats, groups: NDArray[np.int32], n: int) -> 
 
 def decay(times: NDArray[np.int64], latest: int, half_life: float) -> Floats:
     """Half for every half-life before `latest`; what comes later counts more, on the same curve."""
-    weights: Floats = np.exp2((times - latest) / half_life)
+    weights: Floats = np.exp2(in_seconds(times - latest) / half_life)
     return weights
 
 
@@ -79,8 +79,8 @@ def cut_sessions(log: Log, gap: float, n_threads: int) -> NDArray[np.int64]:
     Sessions count from 0 in the order of the users' ids, and of a user by time.
     """
     assert log.times is not None
-    whole = min(math.floor(gap), ANY_GAP)  # times are whole seconds
-    order, begins = _rust.event_runs(log.users, len(log.user_ids), None, log.times, None, whole, n_threads)
+    most = ticks(gap)
+    order, begins = _rust.event_runs(log.users, len(log.user_ids), None, log.times, None, most, n_threads)
     sessions = np.empty(len(log), np.int64)
     sessions[order] = np.cumsum(begins) - 1
     return sessions

@@ -23,7 +23,7 @@ ANY_GAP = 2**64 - 1
 class Log:
     """The events that are left: one entry of `users`, `items`, `times` and `kinds` for each row that is alive.
 
-    While the table is read a user or an item may be −1: missing. Times are unix seconds. `floats` are the columns
+    While the table is read a user or an item may be −1: missing. Times are in nanoseconds. `floats` are the columns
     of ids that came as floats, `nulls` the rows of the table in which a column is missing.
     """
 

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ferrec import _rust
 from ferrec.data.candidates import Candidates
-from ferrec.data.queries import Queries
 from ferrec.rankers.base import Ranker
 
 _ORDERS = 32
@@ -61,10 +59,6 @@ def contributions(
 def _alike(pair: Candidates, names: list[str], rows: NDArray[np.float32]) -> Candidates:
     """Pairs of the same user and item with other columns."""
     n = len(rows)
-    codes = None if pair.queries.codes is None else np.repeat(pair.queries.codes, n)
-    nothing = _rust.Csr(
-        np.zeros(n + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32), len(pair.items)
-    )
-    queries = Queries(np.repeat(pair.queries.ids, n), nothing, codes)
+    queries = pair.queries.take(np.zeros(n, np.int32))
     columns = {name: np.ascontiguousarray(rows[:, at]) for at, name in enumerate(names)}
     return Candidates(queries, pair.items, np.arange(n + 1), np.repeat(pair.codes, n), columns)

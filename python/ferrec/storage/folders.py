@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from ferrec import _rust
 from ferrec.data.ids import Ids
+from ferrec.data.sequences import Sequences
 from ferrec.errors import ModelFileError
 from ferrec.io.indexed import FolderKind, array_sha256, write_array, write_bytes
-from ferrec.storage.mapped import SPAN, Mapped, MappedArray, MappedIds, MappedMatrix
+from ferrec.storage.mapped import SPAN, Mapped, MappedArray, MappedIds, MappedMatrix, MappedSequences
 from ferrec.storage.registry import LazyState, Storable, find, is_storable, is_storable_class, name_of
 
 __all__ = ["checksum", "inspect", "load", "looked_up_bytes", "release", "resident_bytes", "save"]
@@ -96,6 +97,10 @@ def _take_apart(value: object) -> dict[str, NDArray[Any]] | None:
         indptr, indices, data = value.parts()
         shape = np.array(value.shape, dtype=np.int64)
         return {"indptr": indptr, "indices": indices, "data": data, "shape": shape}
+    if isinstance(value, Sequences):
+        times = {} if value.times is None else {"times": value.times}
+        shape = np.array(value.shape, dtype=np.int64)
+        return {"offsets": value.offsets, "items": value.items, **times, "shape": shape}
     if isinstance(value, np.ndarray):
         return {"values": value}
     return None
@@ -207,16 +212,23 @@ def resident_bytes(model: Storable) -> int:
 def looked_up_bytes(model: Storable) -> int:
     """Bytes beside those of `resident_bytes` that may be in memory where users come in any order.
 
-    They are all over the files of a loaded model; of histories only a part is in memory at once.
+    They are all over the files of a loaded model; of histories and sequences only a part is in memory at once.
     """
     state, total = model.state, 0
     for name, field in _stored(model).items():
         if "users" in state.sides_of(name):
-            read_in_parts = ("seen.indices", "seen.data")
+            read_in_parts = [f"{name}.{part}" for part in _row_by_row(name, field)]
             files = field.files.items()
             total += sum(int(entry["bytes"]) for part, entry in files if part not in read_in_parts)
-            total += SPAN * (name == "seen")
+            total += SPAN * bool(read_in_parts)
     return total + sum(looked_up_bytes(part) for part in _parts(model).values() if is_storable(part))
+
+
+def _row_by_row(name: str, field: Mapped) -> tuple[str, ...]:
+    """The arrays of a field that are in memory in part only: those of histories and sequences."""
+    if isinstance(field, MappedSequences) or (name == "seen" and isinstance(field, MappedMatrix)):
+        return field.entries
+    return ()
 
 
 def checksum(model: Storable) -> str:
@@ -379,6 +391,8 @@ def _field(folder: Path, index: dict[str, Any], name: str, wanted: Any, verify: 
         if shape.shape != (2,) or len(indptr) != shape[0] + 1 or not 0 <= shape[1] < 2**31:
             raise ValueError(f"shape {shape.tolist()} does not fit {len(indptr)} offsets")
         return _rust.Csr(indptr, indices, data, int(shape[1]), name=name)
+    if wanted is Sequences:
+        return _map(folder, index, name, wanted, verify).read()
     kind = typing.get_origin(wanted) or wanted
     if kind is np.ndarray:
         values = array(
@@ -404,13 +418,19 @@ _KINDS: dict[object, tuple[type[Mapped], dict[str, str | None]]] = {
     "ints": (MappedIds, {"ints": None}),
     Ids: (MappedIds, {"offsets": "<i8", "bytes": "|u1"}),
     _rust.Csr: (MappedMatrix, {"indptr": "<i8", "indices": "<i4", "data": "<f4", "shape": "<i8"}),
+    Sequences: (MappedSequences, {"offsets": "<i8", "items": "<i4", "shape": "<i8"}),
+    "timed": (MappedSequences, {"offsets": "<i8", "items": "<i4", "times": "<i8", "shape": "<i8"}),
     NDArray[np.float32]: (MappedArray, {"values": "<f4"}),
 }
 """The kinds of fields: what opens one, its arrays and their dtypes."""
 
 
 def _map(folder: Path, index: dict[str, Any], name: str, wanted: object, verify: bool) -> Mapped:
-    kind = "ints" if wanted is Ids and f"{name}.ints" in index["files"] else wanted
+    kind = wanted
+    if wanted is Ids and f"{name}.ints" in index["files"]:
+        kind = "ints"
+    if wanted is Sequences and f"{name}.times" in index["files"]:
+        kind = "timed"
     opened, parts = _KINDS[kind]
     arrays = {
         part: MODELS.read_array(folder, index, f"{name}.{part}", dtype, verify)

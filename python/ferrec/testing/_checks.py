@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ferrec.data.interactions import Interactions
+from ferrec.data.interactions import Events, Interactions
 from ferrec.data.recommendations import Recommendations
-from ferrec.errors import NotFittedError, UnknownIdError, UnsupportedError
+from ferrec.errors import DataError, NotFittedError, UnknownIdError, UnsupportedError
 from ferrec.models import Popularity, Random, Recommender
 from ferrec.storage.folders import checksum, load
 
@@ -226,7 +226,7 @@ def fit_returns_self(make: Make) -> None:
     assert model.users == data.users
     assert model.items == data.items
     first = model.recommend(n=5)
-    model.fit(checkerboard())
+    model.fit(sample(seed=1))
     _same(model.fit(data).recommend(n=5), first)
 
 
@@ -296,13 +296,39 @@ def order_of_events_does_not_matter(make: Make) -> None:
     events = data.events
     assert events.weights is not None
     assert events.times is not None
-    # The last of equal times would depend on the order; the sum of the others does not.
+    # The last of equal times would depend on the order; the sum of the others does not. So all times differ.
+    times = np.argsort(np.argsort(events.times, kind="stable"), kind="stable")
     mixed = np.random.default_rng(1).permutation(len(events))
     users, items = data.users.decode(events.users), data.items.decode(events.items)
-    columns = (users, items, events.weights, events.times)
+    columns = (users, items, events.weights, times)
     a = attributed(Interactions.from_arrays(*columns, duplicates="max"))
     b = attributed(Interactions.from_arrays(*(column[mixed] for column in columns), duplicates="max"))
     _same(make().fit(a).recommend(n=8), make().fit(b).recommend(n=8))
+
+
+@_check
+def order_matters_only_where_declared(make: Make) -> None:
+    """A model that does not say `uses_order` does not look at it, in a history or in data without times."""
+    data = sample()
+    model = make()
+    assert isinstance(model.uses_order, bool)
+    if model.uses_order:
+        return
+    rng = np.random.default_rng(4)
+    model.fit(data)
+    lists = [data.items.values[rng.integers(0, data.n_items, n)].tolist() for n in (0, 1, 5, 12)]
+    _same(model.recommend(history=[one[::-1] for one in lists], n=8), model.recommend(history=lists, n=8))
+    mixed = rng.permutation(len(data))
+    events = Events(data.events.users, data.events.items, data.events.weights)
+    given = Interactions(data.users, data.items, events, "max", data.user_table, data.item_table)
+    assert events.weights is not None
+    events = Events(events.users[mixed], events.items[mixed], events.weights[mixed])
+    moved = Interactions(data.users, data.items, events, "max", data.user_table, data.item_table)
+    try:
+        first = make().fit(given).recommend(n=8)
+    except DataError:  # it needs times
+        return
+    _same(make().fit(moved).recommend(n=8), first)
 
 
 @_check
@@ -395,7 +421,10 @@ def exclusions_hold(make: Make) -> None:
 
 @_check
 def new_users_are_served(make: Make) -> None:
-    """`history` as lists, matrix or Interactions gives the same; nothing of the history comes back."""
+    """`history` as lists, matrix or Interactions gives the same; nothing of the history comes back.
+
+    A matrix has no order: a model that looks at it may refuse one.
+    """
     data = sample()
     model = make().fit(data)
     items = data.items.values
@@ -409,7 +438,10 @@ def new_users_are_served(make: Make) -> None:
     matrix[1, 0] = 1
     from scipy.sparse import csr_array
 
-    _same(model.recommend(history=csr_array(matrix), n=5), recs)
+    try:
+        _same(model.recommend(history=csr_array(matrix), n=5), recs)
+    except DataError:
+        assert model.uses_order, "a matrix must do where order is not looked at"
     both = Interactions.from_arrays([0, 0, 0, 1], [*lists[0], *lists[1]])
     table = model.recommend(history=both, n=5)
     for row in (0, 1):
@@ -534,12 +566,9 @@ def survives_small_data(make: Make) -> None:
     recs = model.recommend(n=5)
     assert len(recs) == data.n_users
     _valid(recs, 5)
-    full = np.ones((3, 4), np.float32)
-    from scipy.sparse import csr_array
-
-    seen_all = make().fit(attributed(Interactions.from_csr(csr_array(full))))
-    if not getattr(seen_all, "window", None):
-        assert seen_all.recommend().indptr[-1] == 0
+    users, items = np.divmod(np.arange(12), 4)
+    everything = attributed(Interactions.from_arrays(users, items, times=np.zeros(12, np.int64)))
+    assert make().fit(everything).recommend().indptr[-1] == 0
 
 
 @_check

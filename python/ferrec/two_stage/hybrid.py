@@ -13,6 +13,7 @@ from ferrec.data import splits
 from ferrec.data.candidates import Candidates
 from ferrec.data.interactions import Events, Interactions
 from ferrec.data.queries import Queries
+from ferrec.data.sequences import Sequences
 from ferrec.errors import DataError, UnsupportedError
 from ferrec.features import Feature, FeatureSet, defaults
 from ferrec.io.arrays import joined
@@ -24,6 +25,7 @@ from ferrec.models import ItemKNN, Popularity, PureSVD
 from ferrec.models.base import ExplanationParts, Recommender
 from ferrec.models.estimator import clone
 from ferrec.models.explanation import HybridExplanation
+from ferrec.models.lookup import read_queries
 from ferrec.models.search_space import Int, SearchSpace
 from ferrec.models.state import State
 from ferrec.rankers import MLPRanker, Ranker
@@ -41,6 +43,10 @@ class HybridState(State):
     retrieval: Retrieval
     features: FeatureSet
     ranker: Ranker[Any]
+
+    def sequences_of(self, codes: NDArray[np.int32] | None = None) -> Sequences:
+        """Those of a retriever that keeps them."""
+        return self.retrieval.known.sequences_of(codes)
 
     def __post_init__(self) -> None:
         """Check that the stages speak of the same users and items."""
@@ -104,6 +110,7 @@ class Hybrid(Recommender[HybridState]):
 
     state_type = HybridState
     _fit_call = "fit(past, future)"
+    uses_order = True  # of features that look at the latest items, and of the split where there are no times
 
     search_space: ClassVar[SearchSpace] = {"n_candidates": Int(20, 500, log=True)}
 
@@ -235,7 +242,7 @@ class Hybrid(Recommender[HybridState]):
         blocks: list[Candidates] = []
         for start in range(0, len(users), size):
             some = np.sort(users[start : start + size])
-            queries = Queries(past.users.decode(some), rows_of(past.csr, some), some)
+            queries = past.queries(some)
             pairs = retrieval._propose(queries, Filter([queries.history]))
             hits = np.bincount(pairs.rows, pairs.hits(future), len(queries))
             blocks.append(features.add_to(_subset(pairs, hits[pairs.rows] > 0)))
@@ -258,8 +265,10 @@ class Hybrid(Recommender[HybridState]):
             if future.events.times is None:
                 early, late = splits.random(future, share, seed=self.seed)
             else:
-                first = np.quantile(future.events.times, 1 - share, method="higher")
-                later = future.events.times >= max(first, future.events.times.min() + 1)
+                # The quantile, but exact: 64-bit times do not fit into the floats that NumPy's goes through.
+                times, at = future.events.times, int(np.ceil((len(future) - 1) * (1 - share)))
+                first = np.partition(times, at)[at]
+                later = times >= max(first, times.min() + 1)
                 early, late = future.select(~later), future.select(later)
             now, then = pairs.hits(early) == 1, pairs.hits(late) == 1
             if now.any() and (then & ~now).any():
@@ -335,7 +344,7 @@ class Hybrid(Recommender[HybridState]):
         users = test.users.decode(np.flatnonzero(np.diff(test.csr.parts()[0])))
         codes = state.users.encode(users, name="test", unknown="ignore")
         codes = codes[codes >= 0].astype(np.int32)
-        queries = Queries(state.users.decode(codes), rows_of(state.seen, codes), codes)
+        queries = state.queries(codes)
         labels, scores = [], []
         for part, _ in self._blocks(queries):
             pairs = state.features.add_to(state.retrieval._propose(part, Filter([part.history])))
@@ -367,7 +376,7 @@ class Hybrid(Recommender[HybridState]):
         """
         plain = super().explain(user, item, history=history)
         state = self.state
-        queries = self._queries(state, None if history is not None else [user], history)
+        queries = read_queries(state, None if history is not None else [user], history)
         code = int(state.items.encode([item], name="item")[0])
         average, columns = self._columns(state, queries, code)
         retrievers = {}
@@ -412,8 +421,7 @@ class Hybrid(Recommender[HybridState]):
         size = as_int("block_size", self.block_size, minimum=1)
         for start in range(0, len(queries), size):
             at = np.arange(start, min(start + size, len(queries)), dtype=np.int32)
-            codes = None if queries.codes is None else queries.codes[at]
-            yield Queries(queries.ids[at], rows_of(queries.history, at), codes), at
+            yield queries.take(at), at
 
 
 def _together(past: Interactions, future: Interactions) -> Interactions:
@@ -434,6 +442,7 @@ def _together(past: Interactions, future: Interactions) -> Interactions:
         if one.weights is None and two.weights is None
         else np.concatenate([_weights(one), _weights(two)]),
         None if one.times is None or two.times is None else np.concatenate([one.times, two.times]),
+        one.ordered and two.ordered,
     )
     return Interactions(past.users, past.items, events, past.duplicates, past.user_table, past.item_table)
 
@@ -452,7 +461,7 @@ def _subset(pairs: Candidates, kept: NDArray[np.bool_]) -> Candidates:
 def _joined(data: Interactions, blocks: list[Candidates]) -> Candidates:
     """The pairs of several blocks of users of the data."""
     users = joined([block.queries.codes for block in blocks if block.queries.codes is not None], np.int32)
-    queries = Queries(data.users.decode(users), rows_of(data.csr, users), users)
+    queries = data.queries(users)
     lengths = joined([np.diff(block.indptr) for block in blocks], np.int64)
     names = blocks[0].columns if blocks else ()
     columns = {name: joined([block.columns[name] for block in blocks], np.float32) for name in names}

@@ -16,11 +16,12 @@ from ferrec.errors import DataError, NotFittedError
 from ferrec.io.progress import bar
 from ferrec.kernels.arguments import Progress, as_int, threads
 from ferrec.kernels.filters import Filter
-from ferrec.kernels.handles import CsrParts, rows_of
+from ferrec.kernels.handles import CsrParts
 from ferrec.models.base import Recommender
 from ferrec.models.estimator import Estimator, clone, snake_name
-from ferrec.models.lookup import encode_ids
+from ferrec.models.lookup import encode_ids, read_queries
 from ferrec.models.scoring import item_filter
+from ferrec.models.state import State
 
 __all__ = ["Retrieval"]
 
@@ -150,6 +151,12 @@ class Retrieval(Estimator[RetrievalState]):
         return [f"{name}_{what}" for name in names for what in ("score", "rank")]
 
     @property
+    def known(self) -> State:
+        """What a fitted model knows of the users: one that keeps the order of their events, where there is any."""
+        states: list[State] = [model.state for model in self.state.models]
+        return next((state for state in states if state.sequence_field()), states[0])
+
+    @property
     def users(self) -> Ids:
         """The ids of the users the models were fitted on."""
         return self.state.models[0].users
@@ -189,10 +196,9 @@ class Retrieval(Estimator[RetrievalState]):
         UnknownIdError, ValueError, TypeError
             As in `Recommender.recommend`.
         """
-        first = self.state.models[0]
-        queries = first._queries(first.state, users, history)
-        rules = (exclude_seen, exclude_items, allow_items)
-        return self._propose(queries, item_filter(first.state, queries, *rules))
+        state = self.known
+        queries = read_queries(state, users, history)
+        return self._propose(queries, item_filter(state, queries, exclude_seen, exclude_items, allow_items))
 
     def iter_candidates(
         self,
@@ -234,7 +240,7 @@ class Retrieval(Estimator[RetrievalState]):
         [2, 1]
         """
         size = as_int("block_size", block_size, minimum=1)
-        state = self.state.models[0].state
+        state = self.known
         codes = encode_ids(state.users, users, "users")
         rules = (exclude_seen, exclude_items, allow_items)
         _quotas(self.fitted, self.frozen.n_candidates)
@@ -243,7 +249,7 @@ class Retrieval(Estimator[RetrievalState]):
             with bar(progress, "candidates") as callback:
                 for start in range(0, len(codes), size):
                     some = codes[start : start + size]
-                    queries = Queries(state.users.decode(some), rows_of(state.seen, some), some)
+                    queries = state.queries(some)
                     yield self._propose(queries, item_filter(state, queries, *rules))
                     if callback is not None:
                         callback(start + len(some), len(codes))

@@ -4,7 +4,7 @@ use crate::Csr;
 use crate::arrays::{hold, slice, view};
 use crate::run::{run, run_small};
 use ferrec_core::build::Events;
-use ferrec_core::sequences;
+use ferrec_core::{csr, sequences};
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 
@@ -95,6 +95,7 @@ impl Sequences {
 
     /// How often each item is in each row, as a matrix.
     fn counts(&self, py: Python<'_>) -> PyResult<Csr> {
-        Ok(run(py, 0, None, |_| self.0.counts())?.into())
+        let small = csr::Csr::is_small(self.0.n_rows(), self.0.n_events());
+        Ok(run_small(py, small, 0, None, |_| self.0.counts())?.into())
     }
 }

@@ -11,6 +11,7 @@ from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
 from ferrec.errors import DataError
 from ferrec.io.progress import Callback
+from ferrec.io.times import in_seconds
 from ferrec.kernels.arguments import Duration, as_seconds
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts
@@ -79,7 +80,7 @@ class Popularity(Recommender[PopularityState]):
         _, items, _ = data.csr.parts()
         weights = np.ones(len(items))
         if data.times is not None and len(data.times) and seconds:
-            age = (data.times.max() - data.times).astype(np.float64)
+            age: NDArray[np.float64] = in_seconds(data.times.max() - data.times)
             if "half_life" in seconds:
                 weights = np.exp2(-age / seconds["half_life"])
             if "window" in seconds:

@@ -18,6 +18,7 @@ from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
 from ferrec.errors import DataError
 from ferrec.io.progress import Callback
+from ferrec.io.times import in_seconds
 from ferrec.kernels.arguments import Duration, as_int, as_seconds
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts, as_csr, as_dense, rows_of, to_scipy
@@ -166,7 +167,7 @@ class ContentKNN(NeighborScores[ContentState]):
         rows = np.repeat(np.arange(data.n_users), np.diff(indptr))
         last = np.zeros(data.n_users, np.int64)
         np.maximum.at(last, rows, data.times)
-        decay = np.exp2(-(last[rows] - data.times) / half_life)
+        decay = np.exp2(-in_seconds(last[rows] - data.times) / half_life)
         return _rust.Csr(indptr, items, (values * decay).astype(np.float32), data.n_items)
 
     def _alike(self, data: Interactions, history: _rust.Csr, k: int) -> _rust.Csr:
@@ -197,7 +198,7 @@ class ContentKNN(NeighborScores[ContentState]):
             return queries
         everybody = queries.history is state.seen
         profiles = state.profiles if everybody else rows_of(state.profiles, queries.codes)
-        return Queries(queries.ids, profiles, queries.codes)
+        return queries.with_history(profiles)
 
     def rank(
         self, state: ContentState, queries: Queries, n: int, chosen: Filter, callback: Callback | None

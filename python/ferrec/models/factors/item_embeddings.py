@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec.data.interactions import Events, Interactions
 from ferrec.data.queries import Queries
+from ferrec.data.sequences import Sequences
 from ferrec.errors import DataError, require
 from ferrec.io.arrays import read_only
 from ferrec.io.progress import Callback
+from ferrec.io.times import ticks
 from ferrec.kernels.arguments import Duration, as_float, as_int, as_seconds, one_of
 from ferrec.kernels.counts import nearness
 from ferrec.kernels.handles import DenseParts
@@ -160,6 +162,18 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
         """
         return read_only(self.state.embeddings)
 
+    @property
+    def uses_order(self) -> bool:
+        """Whether anything but who did what together counts: a window, a gap, or the order of training.
+
+        Examples
+        --------
+        >>> import ferrec
+        >>> ferrec.ItemEmbeddings().uses_order, ferrec.ItemEmbeddings(max_gap=60).uses_order
+        (False, True)
+        """
+        return self.window_size is not None or self.max_gap is not None or self.solver == "word2vec"
+
     def learn(self, data: Interactions, callback: Callback | None) -> ItemEmbeddingsState:
         checked = self._checked()
         for name, value in (("window_size", self.window_size), ("max_gap", self.max_gap)):
@@ -171,8 +185,8 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
         return ItemEmbeddingsState(data.users, data.items, data.csr, *parts)
 
     def _gap(self) -> int | None:
-        """`max_gap` in whole seconds, as times are."""
-        return None if self.max_gap is None else int(as_seconds("max_gap", self.max_gap, zero=True))
+        """`max_gap` in the unit of times."""
+        return None if self.max_gap is None else ticks(as_seconds("max_gap", self.max_gap, zero=True))
 
     def _checked(self) -> "_Checked":
         """The parameters, also those that the other solver takes."""
@@ -214,7 +228,7 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
         if len(events) == 0:
             return vectors, contexts
         window_size, max_gap = by.near
-        sentences = _Sentences(events, max_gap)
+        sentences = _Sentences(events, sizes, max_gap, self.n_threads)
         model = word2vec(
             sentences,
             vector_size=by.n_factors,
@@ -265,16 +279,20 @@ class _Checked(NamedTuple):
 class _Sentences:
     """Sequences of items as gensim reads them, again in every epoch: lists of words."""
 
-    def __init__(self, events: Events, max_gap: int | None) -> None:
-        users, times = events.users, events.times
-        order = np.argsort(users, kind="stable") if times is None else np.lexsort((times, users))
-        cut = np.diff(users[order]) != 0
-        if max_gap is not None and times is not None:
-            cut |= np.diff(times[order]) > max_gap
-        ends = [*(np.flatnonzero(cut) + 1).tolist(), len(order)]
-        self._starts = [start for begin, end in pairwise([0, *ends]) for start in range(begin, end, _LONGEST)]
-        self._starts.append(len(order))
-        self._words = events.items[order].astype(str).tolist()
+    def __init__(
+        self, events: Events, sizes: tuple[int, int], max_gap: int | None, n_threads: int | None
+    ) -> None:
+        rows = Sequences.from_events(
+            events.users, events.items, events.times, n_users=sizes[0], n_items=sizes[1], n_threads=n_threads
+        )
+        begins = np.zeros(len(events), np.bool_)
+        begins[rows.offsets[:-1][rows.lengths > 0]] = True
+        if max_gap is not None and rows.times is not None:
+            begins[1:] |= np.diff(rows.times) > max_gap
+        ends = [*np.flatnonzero(begins).tolist(), len(events)]
+        self._starts = [start for begin, end in pairwise(ends) for start in range(begin, end, _LONGEST)]
+        self._starts.append(len(events))
+        self._words = rows.items.astype(str).tolist()
         self.longest = int(np.diff(self._starts).max())
 
     def __iter__(self) -> Iterator[list[str]]:
