@@ -21,6 +21,7 @@ from ferrec.batch import sink as sinks
 from ferrec.batch._block_sizes import blocks_within
 from ferrec.batch._source import Size
 from ferrec.batch.table import Scorer
+from ferrec.models.scoring import ScoringOptions
 from ferrec.testing._checks import sample
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -214,7 +215,7 @@ def test_blocks_follow_from_the_rows_alone(plain, tmp_path, lengths, rows, entri
     table = pyarrow.table({"user_id": range(len(lengths)), "h": [[1] * length for length in lengths]})
     path = tmp_path / "users.parquet"
     parquet.write_table(table, path, row_group_size=group)
-    scorer = Scorer(plain, history="h")
+    scorer = Scorer(plain, ScoringOptions(history="h"))
     whole = [block["user_id"].to_pylist() for block in cut(table, scorer, rows, entries)]
     assert [row for block in whole for row in block] == list(range(len(lengths)))
     for block in whole:
@@ -556,7 +557,8 @@ def test_reading_scoring_and_writing_go_on_at_once(plain, users, tmp_path, monke
 
 def test_blocks_shrink_with_the_limit(plain):
     sizes = [
-        blocks_within(Scorer(plain, n=n), limit << 20) for n, limit in ((10, 300), (10, 1000), (1000, 1000))
+        blocks_within(Scorer(plain, ScoringOptions(n)), limit << 20)
+        for n, limit in ((10, 300), (10, 1000), (1000, 1000))
     ]
     assert sizes[0].rows < sizes[1].rows > sizes[2].rows and sizes[0].entries < sizes[1].entries
     assert all(value & (value - 1) == 0 for size in sizes for value in (size.rows, size.entries))

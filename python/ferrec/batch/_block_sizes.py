@@ -44,16 +44,16 @@ def blocks_within(scorer: Scorer, limit: int | None, *, in_order: bool = True) -
     threads = model._threads() or _rust.default_threads()
     # The kernels keep a copy of what belongs to the items, in the order that they like.
     fixed = _PROCESS + 2 * folders.resident_bytes(model) + threads * items * _ACCUMULATOR
-    if not in_order and scorer.history is None:
+    if not in_order and scorer.options.history is None:
         fixed += folders.looked_up_bytes(model)
     # One half is for what histories hold, the other for the rows and their answers.
-    row = _ROW + scorer.n * _ANSWER
+    row = _ROW + scorer.options.n * _ANSWER
     rows = (limit - fixed) // 2 // row
     if rows < _FEWEST_ROWS:
         least = fixed + 2 * _FEWEST_ROWS * row
         raise ValueError(
-            f"memory_limit: {limit / _MIB:,.0f} MiB is too little; this model and n={scorer.n} need at least "
-            f"{-(-least // _MIB):,} MiB"
+            f"memory_limit: {limit / _MIB:,.0f} MiB is too little; this model and n={scorer.options.n} need at "
+            f"least {-(-least // _MIB):,} MiB"
         )
     entries = (limit - fixed) // 2 // _ENTRY
     # Powers of two, so that a little more or less of anything makes no difference.

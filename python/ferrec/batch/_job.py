@@ -15,11 +15,12 @@ from ferrec import _rust
 from ferrec.batch._block_sizes import blocks_within, in_use, tidy
 from ferrec.batch._source import Source, open_source
 from ferrec.batch.sink import Sink, open_sink
-from ferrec.batch.table import EXTRA, Model, Scorer, Unknown
+from ferrec.batch.table import EXTRA, Model, Scorer
 from ferrec.errors import require
 from ferrec.io.progress import Callback, bar
 from ferrec.kernels.arguments import Progress, as_int
 from ferrec.models import Recommender
+from ferrec.models.scoring import ScoringOptions, Unknown
 from ferrec.storage import folders
 
 __all__ = ["BatchSummary", "score_batch"]
@@ -153,19 +154,10 @@ def score_batch(
         raise ValueError("block_size and memory_limit: give one; a limit chooses the size of blocks")
     if not isinstance(model, Recommender):
         model = folders.load(model, verify=True)
-    scorer = Scorer(
-        model,
-        n=n,
-        user=user,
-        item=item,
-        history=history,
-        rating=rating,
-        exclude_seen=exclude_seen,
-        exclude_items=exclude_items,
-        allow_items=allow_items,
-        unknown_users=unknown_users,
-        n_threads=n_threads,
+    options = ScoringOptions(
+        n, user, item, history, rating, exclude_seen, exclude_items, allow_items, unknown_users, n_threads
     )
+    scorer = Scorer(model, options)
     limit = None if memory_limit is None else as_int("memory_limit", memory_limit, minimum=1)
     size = blocks_within(scorer, limit, in_order=source is None)
     if block_size is not None:
@@ -191,21 +183,22 @@ def score_batch(
 
 def _job(scorer: Scorer, source: Source, compression: str) -> dict[str, Any]:
     """What tells this job from any other whose output would differ."""
-    allowed = scorer.allowed
+    options = scorer.options
+    allowed = options.allowed(scorer.model.items)
     return {
         "ferrec": _rust.__version__,
         "pyarrow": require("pyarrow", EXTRA).__version__,
         "model": type(scorer.model).__name__,
         "model_checksum": folders.checksum(scorer.model),
         "source": source.identity(),
-        "n": scorer.n,
-        "user": scorer.user,
-        "item": scorer.item,
-        "history": scorer.history,
-        "rating": scorer.rating,
-        "exclude_seen": scorer.exclude_seen,
+        "n": options.n,
+        "user": options.user,
+        "item": options.item,
+        "history": options.history,
+        "rating": options.rating,
+        "exclude_seen": options.exclude_seen,
         "items": "all" if allowed is None else hashlib.sha256(allowed.tobytes()).hexdigest(),
-        "unknown_users": scorer.unknown_users,
+        "unknown_users": options.unknown_users,
         "compression": compression,
     }
 

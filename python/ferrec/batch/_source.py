@@ -76,7 +76,7 @@ class _Rows(Source):
     """The columns of a table that the scorer reads."""
 
     def __init__(self, scorer: Scorer) -> None:
-        self._columns, self._history = scorer.columns, scorer.history
+        self._columns, self._history = scorer.options.columns, scorer.options.history
 
     @abstractmethod
     def _batches(self, start: int) -> Iterator[Any]:
@@ -245,8 +245,8 @@ def open_source(source: object, scorer: Scorer) -> Source:
     pyarrow = require("pyarrow", EXTRA)
     dataset = require("pyarrow.dataset", EXTRA)
     if source is None:
-        if scorer.history is not None:
-            raise ValueError(f"history={scorer.history!r}: is a column of a source, so give one")
+        if scorer.options.history is not None:
+            raise ValueError(f"history={scorer.options.history!r}: is a column of a source, so give one")
         return _Users(len(scorer.model.users))
     if isinstance(source, pyarrow.Table):
         return _InMemory(source, scorer)

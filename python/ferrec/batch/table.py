@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
@@ -21,12 +21,10 @@ from ferrec.errors import DataError, require
 from ferrec.io.arrays import offsets_of
 from ferrec.io.columns import read_ids, read_weights
 from ferrec.io.strings import Coded
-from ferrec.kernels.arguments import as_int, one_of
-from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts
 from ferrec.models import Recommender
 from ferrec.models.lookup import known_rows, refuse_other_kind
-from ferrec.models.scoring import item_mask
+from ferrec.models.scoring import ScoringOptions, Unknown
 from ferrec.storage.folders import load
 
 __all__ = [
@@ -36,8 +34,8 @@ __all__ = [
     "Model",
     "Scored",
     "Scorer",
-    "Unknown",
     "UserBlock",
+    "answer_table",
     "list_lengths",
     "score_table",
 ]
@@ -47,7 +45,6 @@ ArrowTable: TypeAlias = Any
 UserBlock: TypeAlias = "ArrowTable | NDArray[np.int32]"
 """Rows of a table, or codes of users."""
 Model: TypeAlias = "Recommender[Any] | str | os.PathLike[str]"
-Unknown: TypeAlias = Literal["error", "skip"]
 
 EXTRA = "parquet"
 
@@ -79,47 +76,20 @@ class Asked:
 
 
 class Scorer:
-    """What is asked of a model, checked once; scores one table after another. The arguments of `score_table`."""
+    """A model and what is asked of it; scores one table after another."""
 
     entries = 1 << 24
     """Entries of the model's own histories in hand at once: a run of very active users must not take all memory."""
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        n: int = 10,
-        user: str = "user_id",
-        item: str = "item_id",
-        history: str | None = None,
-        rating: str | None = None,
-        exclude_seen: bool = True,
-        exclude_items: object = None,
-        allow_items: object = None,
-        unknown_users: Unknown = "error",
-        n_threads: int | None = None,
-    ) -> None:
+    def __init__(self, model: Model, options: ScoringOptions) -> None:
         model = model if isinstance(model, Recommender) else load(model)
+        n_threads = options.n_threads
         self.model = model if n_threads is None else copy(model).set_params(n_threads=n_threads)
-        self.n = as_int("n", n, minimum=1)
-        self.user, self.item, self.history, self.rating = user, item, history, rating
-        self.exclude_seen = exclude_seen
-        self.unknown_users = one_of("unknown_users", unknown_users, ("error", "skip"))
-        if rating is not None and history is None:
-            raise ValueError(f"rating={rating!r}: weighs the items of a history, so name that column too")
-        self.columns = [name for name in (user, history, rating) if name is not None]
-        if len(set(self.columns)) < len(self.columns):
-            raise ValueError(f"user, history and rating must be different columns, got {self.columns}")
-        self.allowed = self._mask(exclude_items, allow_items)
-
-    def _mask(self, exclude_items: object, allow_items: object) -> NDArray[np.bool_] | None:
-        items, mask = self.model.items, None
-        if exclude_items is not None:
-            mask = ~item_mask(items, exclude_items, "exclude_items")
-        if allow_items is not None:
-            allowed = item_mask(items, allow_items, "allow_items")
-            mask = allowed if mask is None else mask & allowed
-        return mask
+        self.options = options
+        for name in ("exclude_items", "allow_items"):
+            if isinstance(getattr(options, name), Mapping):
+                raise TypeError(f"{name}: expected ids, the same for everybody, got a mapping")
+        self._filters = options.filters(self.model.items)
 
     def __call__(self, block: UserBlock) -> Scored:
         """The answers for the rows of a table, or for users by their codes, in that order."""
@@ -129,17 +99,19 @@ class Scorer:
         """What comes before the kernel, so that it can be done while another block is in there."""
         if isinstance(block, np.ndarray):
             return self._ask(block)
-        for name in self.columns:
+        for name in self.options.columns:
             if block.column_names.count(name) != 1:
                 listed = ", ".join(map(repr, block.column_names)) or "none"
                 raise DataError(f"column {name!r} must be in the table once; its columns are {listed}")
-        if self.history is not None:
-            history, sequence, unknown = _read_histories(block, self.history, self.rating, self.model.items)
+        if self.options.history is not None:
+            history, sequence, unknown = _read_histories(
+                block, self.options.history, self.options.rating, self.model.items
+            )
             ids = self._names(block)
             return Asked(ids, [Queries(ids, history, None, sequence)], len(ids), 0, unknown)
-        missing: Literal["error", "ignore"] = "error" if self.unknown_users == "error" else "ignore"
-        users = block.column(self.user)
-        codes = self.model.users.encode(users, name=f"column {self.user!r}", unknown=missing)
+        missing: Literal["error", "ignore"] = "error" if self.options.unknown_users == "error" else "ignore"
+        users = block.column(self.options.user)
+        codes = self.model.users.encode(users, name=f"column {self.options.user!r}", unknown=missing)
         return self._ask(codes[codes >= 0], int((codes < 0).sum()))
 
     def rank(self, asked: Asked) -> Scored:
@@ -168,23 +140,21 @@ class Scorer:
 
     def _names(self, table: ArrowTable) -> NDArray[Any]:
         """Who asks, where the model need not know them."""
-        ids = read_ids(table.column(self.user), f"column {self.user!r}")
+        ids = read_ids(table.column(self.options.user), f"column {self.options.user!r}")
         return ids.uniques.decode()[ids.codes] if isinstance(ids, Coded) else ids
 
     def schema(self, empty: UserBlock) -> Any:
         """That of the answers for such blocks."""
-        by_code = isinstance(empty, np.ndarray) or self.history is None
+        by_code = isinstance(empty, np.ndarray) or self.options.history is None
         ids = self.model.users.decode([]) if by_code else self._names(empty)
         return self._table(ids, _joined([])).schema
 
     def _answer(self, queries: Queries) -> CsrParts:
-        seen = [queries.history] if self.exclude_seen else []
-        return self.model.frozen.rank(
-            self.model.state, queries, self.n, Filter(seen, None, self.allowed), None
-        )
+        chosen = self._filters(queries)
+        return self.model.frozen.rank(self.model.state, queries, self.options.n, chosen, None)
 
     def _table(self, ids: NDArray[Any], answers: CsrParts) -> ArrowTable:
-        return Recommendations(ids, self.model.items, *answers).to_arrow(self.user, self.item)
+        return Recommendations(ids, self.model.items, *answers).to_arrow(self.options.user, self.options.item)
 
 
 def score_table(
@@ -262,25 +232,20 @@ def score_table(
     >>> ferrec.score_table(model, newcomers, history="basket")["item_id"].to_pylist()
     ['tea']
     """
+    options = ScoringOptions(
+        n, user, item, history, rating, exclude_seen, exclude_items, allow_items, unknown_users, n_threads
+    )
+    return answer_table(model, source, options)
+
+
+def answer_table(model: Model, source: ArrowTable, options: ScoringOptions) -> ArrowTable:
+    """What `score_table` does, its arguments in one."""
     pyarrow = require("pyarrow", EXTRA)
     if isinstance(source, pyarrow.RecordBatch):
         source = pyarrow.Table.from_batches([source])
     if not isinstance(source, pyarrow.Table):
         raise TypeError(f"source: expected a pyarrow.Table, got {type(source).__name__}")
-    scorer = Scorer(
-        model,
-        n=n,
-        user=user,
-        item=item,
-        history=history,
-        rating=rating,
-        exclude_seen=exclude_seen,
-        exclude_items=exclude_items,
-        allow_items=allow_items,
-        unknown_users=unknown_users,
-        n_threads=n_threads,
-    )
-    scored = scorer(source)
+    scored = Scorer(model, options)(source)
     if scored.unknown_users:
         _warn(f"{scored.unknown_users:,} of {scored.users:,} rows name users")
     if scored.unknown_items:
@@ -289,7 +254,7 @@ def score_table(
 
 
 def _warn(what: str) -> None:
-    warnings.warn(f"{what} that the model does not know; left out", UserWarning, stacklevel=3)
+    warnings.warn(f"{what} that the model does not know; left out", UserWarning, stacklevel=4)
 
 
 def _read_histories(

@@ -6,10 +6,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ferrec.batch import score_table
-from ferrec.batch.table import ArrowTable
+from ferrec.batch.table import ArrowTable, answer_table
 from ferrec.errors import ModelFileError
 from ferrec.models import Recommender
+from ferrec.models.scoring import ScoringOptions
 from ferrec.storage.folders import checksum, load
 
 __all__ = ["Job"]
@@ -21,14 +21,13 @@ class Job:
 
     model: str
     checksum: str
-    question: dict[str, Any]
-    """Arguments of `score_table`."""
+    options: ScoringOptions
 
     @classmethod
-    def of(cls, model: str | os.PathLike[str], **question: Any) -> "Job":
+    def of(cls, model: str | os.PathLike[str], options: ScoringOptions) -> "Job":
         """The question to the model as it is now."""
         path = Path(model).absolute()
-        return cls(str(path), checksum(load(path)), question)
+        return cls(str(path), checksum(load(path)), options)
 
     def open(self) -> Recommender[Any]:
         """The model, opened once in a process."""
@@ -36,7 +35,7 @@ class Job:
 
     def score(self, table: ArrowTable) -> ArrowTable:
         """The answers for a table."""
-        return score_table(self.open(), table, **self.question)
+        return answer_table(self.open(), table, self.options)
 
 
 @lru_cache(maxsize=1)

@@ -3,9 +3,10 @@
 import os
 from typing import Any, TypeAlias
 
-from ferrec.batch.table import ArrowTable, Unknown
+from ferrec.batch.table import ArrowTable
 from ferrec.distributed._worker import Job
 from ferrec.errors import require
+from ferrec.models.scoring import ScoringOptions, Unknown
 
 __all__ = ["score"]
 
@@ -80,19 +81,10 @@ def score(
     >>> recs.write_parquet("s3://bucket/recs/")  # doctest: +SKIP
     """
     data = require("ray.data", "ray")
-    job = Job.of(
-        model,
-        n=n,
-        user=user,
-        item=item,
-        history=history,
-        rating=rating,
-        exclude_seen=exclude_seen,
-        exclude_items=exclude_items,
-        allow_items=allow_items,
-        unknown_users=unknown_users,
-        n_threads=num_cpus,
+    options = ScoringOptions(
+        n, user, item, history, rating, exclude_seen, exclude_items, allow_items, unknown_users, num_cpus
     )
+    job = Job.of(model, options)
     fewest, most = (workers, workers) if isinstance(workers, int) else workers
     return dataset.map_batches(
         _Scorer,

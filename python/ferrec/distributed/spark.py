@@ -4,9 +4,10 @@ import os
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
-from ferrec.batch.table import EXTRA, Scorer, Unknown
+from ferrec.batch.table import EXTRA, Scorer
 from ferrec.distributed._worker import Job
 from ferrec.errors import DataError, require
+from ferrec.models.scoring import ScoringOptions, Unknown
 
 __all__ = ["score"]
 
@@ -71,25 +72,17 @@ def score(
     >>> score(users, "/mnt/models/model", n=20).write.parquet("s3://bucket/recs/")  # doctest: +SKIP
     """
     types = require("pyspark.sql.pandas.types", "spark")
-    job = Job.of(
-        model,
-        n=n,
-        user=user,
-        item=item,
-        history=history,
-        rating=rating,
-        exclude_seen=exclude_seen,
-        exclude_items=exclude_items,
-        allow_items=allow_items,
-        unknown_users=unknown_users,
-        n_threads=int(frame.sparkSession.sparkContext.getConf().get("spark.task.cpus", "1")),
+    n_threads = int(frame.sparkSession.sparkContext.getConf().get("spark.task.cpus", "1"))
+    options = ScoringOptions(
+        n, user, item, history, rating, exclude_seen, exclude_items, allow_items, unknown_users, n_threads
     )
-    scorer = Scorer(job.open(), **job.question)
-    for name in scorer.columns:
+    job = Job.of(model, options)
+    scorer = Scorer(job.open(), options)
+    for name in options.columns:
         if name not in frame.columns:
             listed = ", ".join(map(repr, frame.columns))
             raise DataError(f"column {name!r} is not in the frame; its columns are {listed}")
-    rows = frame.select(*scorer.columns)
+    rows = frame.select(*options.columns)
     answers = _spoken(scorer.schema(types.to_arrow_schema(rows.schema).empty_table()))
 
     def run(batches: Iterator[Any]) -> Iterator[Any]:

@@ -25,7 +25,7 @@ from ferrec.kernels.handles import CsrParts
 from ferrec.models.estimator import Estimator, clone
 from ferrec.models.explanation import Explanation, exact
 from ferrec.models.lookup import encode_ids, listed, read_queries, unit_rows
-from ferrec.models.scoring import item_filter
+from ferrec.models.scoring import ScoringOptions
 from ferrec.models.search_space import SearchSpace
 from ferrec.models.state import State
 
@@ -319,11 +319,13 @@ class Recommender(Estimator[StateT], ABC):
             There is no room for so many lists of `n`.
         """
         frozen, state = self.settled
-        n = as_int("n", n, minimum=1)
+        options = ScoringOptions(
+            n, exclude_seen=exclude_seen, exclude_items=exclude_items, allow_items=allow_items
+        )
         queries = read_queries(state, users, history)
-        chosen = item_filter(state, queries, exclude_seen, exclude_items, allow_items)
+        chosen = options.filters(state.items)(queries)
         with bar(progress, "recommend") as callback:
-            indptr, items, scores = frozen.rank(state, queries, n, chosen, callback)
+            indptr, items, scores = frozen.rank(state, queries, options.n, chosen, callback)
         return Recommendations(queries.ids, state.items, indptr, items, scores)
 
     def iter_recommend(
@@ -364,15 +366,18 @@ class Recommender(Estimator[StateT], ABC):
         3
         """
         frozen, state = self.settled
-        n, size = as_int("n", n, minimum=1), as_int("block_size", block_size, minimum=1)
+        options = ScoringOptions(
+            n, exclude_seen=exclude_seen, exclude_items=exclude_items, allow_items=allow_items
+        )
+        size, chosen = as_int("block_size", block_size, minimum=1), options.filters(state.items)
         codes = encode_ids(state.users, users, "users")
 
         def blocks() -> Iterator[Recommendations]:
             for start in range(0, len(codes), size):
                 some = codes[start : start + size]
                 queries = state.queries(some)
-                chosen = item_filter(state, queries, exclude_seen, exclude_items, allow_items)
-                yield Recommendations(queries.ids, state.items, *frozen.rank(state, queries, n, chosen, None))
+                answers = frozen.rank(state, queries, options.n, chosen(queries), None)
+                yield Recommendations(queries.ids, state.items, *answers)
 
         return blocks()
 

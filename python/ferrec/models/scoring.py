@@ -1,10 +1,9 @@
-"""Which items may be recommended to whom."""
+"""The question put to a model: how many items, and which of them to whom."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import chain
-from typing import (
-    Any,
-)
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import scipy
@@ -13,38 +12,109 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec.data.ids import Ids
 from ferrec.data.queries import Queries
+from ferrec.kernels.arguments import as_int, one_of
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import as_csr
 from ferrec.models.lookup import listed, refuse_other_kind
-from ferrec.models.state import State
+
+__all__ = ["ScoringOptions", "Unknown"]
 
 
-def item_filter(
-    state: State, queries: Queries, exclude_seen: bool, exclude_items: object, allow_items: object
-) -> Filter:
-    """Build the filter of one call of `recommend` from what its caller gave."""
-    lists = [queries.history] if exclude_seen else []
-    allow, mask = None, None
-    if exclude_items is not None:
-        if isinstance(exclude_items, Mapping):
-            lists.append(_by_query(state.items, queries, exclude_items, "exclude_items"))
-        else:
-            mask = ~item_mask(state.items, exclude_items, "exclude_items")
-    if allow_items is not None:
-        if isinstance(allow_items, Mapping):
-            missing = [key for key in queries.ids.tolist() if key not in allow_items]
-            if missing:
+Unknown: TypeAlias = Literal["error", "skip"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoringOptions:
+    """The question that is put to a model, checked once: how many items, which ones, and of whom.
+
+    `Recommender.recommend` and `ferrec.score_table` say what each means. The names of columns matter only where
+    the users come as a table.
+
+    Parameters
+    ----------
+    n : int
+        Items for each, at least 1.
+    user, item : str
+        Columns of the users, and of the items in the answer.
+    history, rating : str, optional
+        Columns of lists: the items of newcomers, and their weights.
+    exclude_seen : bool
+        Leave out what the user has already touched.
+    exclude_items, allow_items : array-like of ids, or mapping of user to ids, optional
+        Items to leave out; the only ones to recommend.
+    unknown_users : {"error", "skip"}
+        What to do where the model does not know a user.
+    n_threads : int, optional
+        By default the model's own.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument makes no sense.
+    """
+
+    n: int = 10
+    user: str = "user_id"
+    item: str = "item_id"
+    history: str | None = None
+    rating: str | None = None
+    exclude_seen: bool = True
+    exclude_items: object = None
+    allow_items: object = None
+    unknown_users: Unknown = "error"
+    n_threads: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without a model."""
+        object.__setattr__(self, "n", as_int("n", self.n, minimum=1))
+        one_of("unknown_users", self.unknown_users, ("error", "skip"))
+        if self.history is None:
+            if self.rating is not None:
                 raise ValueError(
-                    f"allow_items: no list for {len(missing)} of the users; the first is {missing[0]!r}"
+                    f"rating={self.rating!r}: weighs the items of a history, so name that column too"
                 )
-            allow = _by_query(state.items, queries, allow_items, "allow_items")
-        else:
-            allowed = item_mask(state.items, allow_items, "allow_items")
-            mask = allowed if mask is None else mask & allowed
-    return Filter(lists, allow, mask)
+        elif len(set(self.columns)) < len(self.columns):
+            raise ValueError(f"user, history and rating must be different columns, got {self.columns}")
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of a table that are read."""
+        return [name for name in (self.user, self.history, self.rating) if name is not None]
+
+    def filters(self, items: Ids) -> Callable[[Queries], Filter]:
+        """What makes the filter of some queries; what is the same for all is looked up once."""
+        mask = self.allowed(items)
+        exclude = self.exclude_items if isinstance(self.exclude_items, Mapping) else None
+        allow = self.allow_items if isinstance(self.allow_items, Mapping) else None
+
+        def build(queries: Queries) -> Filter:
+            lists = [queries.history] if self.exclude_seen else []
+            if exclude is not None:
+                lists.append(_by_query(items, queries, exclude, "exclude_items"))
+            only = None
+            if allow is not None:
+                missing = [key for key in queries.ids.tolist() if key not in allow]
+                if missing:
+                    raise ValueError(
+                        f"allow_items: no list for {len(missing)} of the users; the first is {missing[0]!r}"
+                    )
+                only = _by_query(items, queries, allow, "allow_items")
+            return Filter(lists, only, mask)
+
+        return build
+
+    def allowed(self, items: Ids) -> NDArray[np.bool_] | None:
+        """The items that anybody may get; None for all."""
+        mask = None
+        if self.exclude_items is not None and not isinstance(self.exclude_items, Mapping):
+            mask = ~_mask(items, self.exclude_items, "exclude_items")
+        if self.allow_items is not None and not isinstance(self.allow_items, Mapping):
+            only = _mask(items, self.allow_items, "allow_items")
+            mask = only if mask is None else mask & only
+        return mask
 
 
-def item_mask(items: Ids, ids: object, name: str) -> NDArray[np.bool_]:
+def _mask(items: Ids, ids: object, name: str) -> NDArray[np.bool_]:
     """Mark the items that are named."""
     ids = listed(ids)
     codes = items.encode(ids, name=name, unknown="ignore")

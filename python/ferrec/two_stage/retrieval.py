@@ -20,7 +20,7 @@ from ferrec.kernels.handles import CsrParts
 from ferrec.models.base import Recommender
 from ferrec.models.estimator import Estimator, clone, snake_name
 from ferrec.models.lookup import encode_ids, read_queries
-from ferrec.models.scoring import item_filter
+from ferrec.models.scoring import ScoringOptions
 from ferrec.models.state import State
 
 __all__ = ["Retrieval"]
@@ -197,8 +197,11 @@ class Retrieval(Estimator[RetrievalState]):
             As in `Recommender.recommend`.
         """
         state = self.known
+        rules = ScoringOptions(
+            exclude_seen=exclude_seen, exclude_items=exclude_items, allow_items=allow_items
+        )
         queries = read_queries(state, users, history)
-        return self._propose(queries, item_filter(state, queries, exclude_seen, exclude_items, allow_items))
+        return self._propose(queries, rules.filters(state.items)(queries))
 
     def iter_candidates(
         self,
@@ -242,7 +245,10 @@ class Retrieval(Estimator[RetrievalState]):
         size = as_int("block_size", block_size, minimum=1)
         state = self.known
         codes = encode_ids(state.users, users, "users")
-        rules = (exclude_seen, exclude_items, allow_items)
+        rules = ScoringOptions(
+            exclude_seen=exclude_seen, exclude_items=exclude_items, allow_items=allow_items
+        )
+        chosen = rules.filters(state.items)
         _quotas(self.fitted, self.frozen.n_candidates)
 
         def blocks() -> Iterator[Candidates]:
@@ -250,7 +256,7 @@ class Retrieval(Estimator[RetrievalState]):
                 for start in range(0, len(codes), size):
                     some = codes[start : start + size]
                     queries = state.queries(some)
-                    yield self._propose(queries, item_filter(state, queries, *rules))
+                    yield self._propose(queries, chosen(queries))
                     if callback is not None:
                         callback(start + len(some), len(codes))
 
