@@ -136,9 +136,10 @@ def judge(
     start = time.perf_counter()
     hybrid = ferrec.Hybrid(retrievers=retrievers, n_candidates=CANDIDATES, max_pairs=PAIRS, n_threads=threads)
     retrieval, features, _ = hybrid._stages(held.learn)
-    train, labels, validation = hybrid._training_set(
+    training = hybrid._training_set(
         held.learn, held.tune, retrieval.fit(held.learn), features.fit(held.learn)
     )
+    train, labels, validation = training.pairs, training.labels, training.validation
     retrieval, features = clone(retrieval).fit(held.learned), clone(features).fit(held.learned)
     shared = round(time.perf_counter() - start, 1)
     singles = {name: ferrec.evaluate(one, held.report, METRICS) for name, one in retrieval.fitted.items()}

@@ -13,6 +13,7 @@ from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
 from ferrec.data.recommendations import Recommendations
 from ferrec.errors import DataError
+from ferrec.io.arrays import offsets_of
 from ferrec.kernels.arguments import as_int, threads
 
 
@@ -111,6 +112,30 @@ class Candidates:
             if derived in self.__dict__:
                 more.__dict__[derived] = self.__dict__[derived]
         return more
+
+    def select(self, kept: NDArray[np.bool_]) -> "Candidates":
+        """Some of the pairs; every query stays, if only with none.
+
+        Parameters
+        ----------
+        kept : ndarray of bool, shape (len(self),)
+            Which pairs.
+
+        Returns
+        -------
+        Candidates
+
+        Examples
+        --------
+        >>> import ferrec
+        >>> data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["tea", "milk", "tea", "jam", "tea"])
+        >>> pairs = ferrec.Retrieval([ferrec.Popularity()]).fit(data).candidates()
+        >>> len(pairs), len(pairs.select(pairs.rows == 2)), len(pairs.select(pairs.rows == 2).queries)
+        (4, 2, 3)
+        """
+        indptr = offsets_of(np.bincount(self.rows[kept], minlength=len(self.queries)))
+        columns = {name: column[kept] for name, column in self.columns.items()}
+        return Candidates(self.queries, self.items, indptr, self.codes[kept], columns)
 
     def matrix(self, names: Sequence[str]) -> NDArray[np.float32]:
         """Some columns side by side.

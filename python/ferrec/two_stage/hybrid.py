@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec.data import splits
 from ferrec.data.candidates import Candidates
-from ferrec.data.interactions import Events, Interactions
+from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
 from ferrec.data.sequences import Sequences
 from ferrec.errors import DataError, UnsupportedError
@@ -31,9 +31,7 @@ from ferrec.models.state import State
 from ferrec.rankers import MLPRanker, Ranker
 from ferrec.rankers.contributions import contributions
 from ferrec.two_stage.retrieval import Retrieval
-
-TrainingSet: TypeAlias = tuple[Candidates, NDArray[np.float32], tuple[Candidates, NDArray[np.float32]] | None]
-"""Pairs, their labels, and both of a validation part."""
+from ferrec.two_stage.training import TrainingSet, rejoined, sampled_pairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +184,7 @@ class Hybrid(Recommender[HybridState]):
                 raise TypeError(f"{name}: expected Interactions, got {type(part).__name__}")
         learner = clone(self)
         with bar(progress, "fit Hybrid") as callback:
-            self.adopt(learner._learn(past, future, _together(past, future), callback), learner)
+            self.adopt(learner._learn(past, future, rejoined(past, future), callback), learner)
         return self
 
     def learn(self, data: Interactions, callback: Callback | None) -> HybridState:
@@ -201,9 +199,13 @@ class Hybrid(Recommender[HybridState]):
         self, past: Interactions, future: Interactions, whole: Interactions, callback: Callback | None
     ) -> HybridState:
         retrieval, features, ranker = self._stages(past)
-        train, labels, validation = self._training_set(past, future, retrieval.fit(past), features.fit(past))
+        learned = self._training_set(past, future, retrieval.fit(past), features.fit(past))
         ranker.fit(
-            train, labels, categories=features.categories, validation=validation, progress=callback or False
+            learned.pairs,
+            learned.labels,
+            categories=features.categories,
+            validation=learned.validation,
+            progress=callback or False,
         )
         retrieval, features = clone(retrieval).fit(whole), clone(features).fit(whole)
         return HybridState(whole.users, whole.items, whole.csr, retrieval, features, ranker)
@@ -212,7 +214,20 @@ class Hybrid(Recommender[HybridState]):
         self, past: Interactions, future: Interactions, retrieval: Retrieval, features: FeatureSet
     ) -> TrainingSet:
         """What the ranker learns from: pairs with the columns of the past and the labels of the future."""
-        return self._with_labels(self._training_pairs(past, future, retrieval, features), future)
+        fraction = as_float("validation_fraction", self.validation_fraction)
+        if not 0 <= fraction < 1:
+            raise ValueError(f"validation_fraction: must be in [0, 1), got {fraction}")
+        seed = as_int("seed", self.seed, minimum=0)
+        pairs = sampled_pairs(
+            retrieval,
+            features,
+            past,
+            future,
+            max_pairs=as_int("max_pairs", self.max_pairs, minimum=1),
+            block_size=as_int("block_size", self.block_size, minimum=1),
+            seed=seed,
+        )
+        return TrainingSet.of(pairs, future, fraction, seed)
 
     def _stages(self, data: Interactions) -> tuple[Retrieval, FeatureSet, Ranker[Any]]:
         """The three stages, not fitted."""
@@ -230,51 +245,6 @@ class Hybrid(Recommender[HybridState]):
         if not isinstance(ranker, Ranker):
             raise TypeError(f"ranker: expected a Ranker, got {ranker!r}")
         return retrieval, features.set_params(n_threads=self.n_threads), clone(ranker)
-
-    def _training_pairs(
-        self, past: Interactions, future: Interactions, retrieval: Retrieval, features: FeatureSet
-    ) -> Candidates:
-        """The proposals to users drawn at random of whom some came true, up to `max_pairs` of them."""
-        most = as_int("max_pairs", self.max_pairs, minimum=1)
-        size = as_int("block_size", self.block_size, minimum=1)
-        users = np.flatnonzero(np.diff(future.csr.parts()[0])).astype(np.int32)
-        users = np.random.default_rng(as_int("seed", self.seed, minimum=0)).permutation(users)
-        blocks: list[Candidates] = []
-        for start in range(0, len(users), size):
-            some = np.sort(users[start : start + size])
-            queries = past.queries(some)
-            pairs = retrieval._propose(queries, Filter([queries.history]))
-            hits = np.bincount(pairs.rows, pairs.hits(future), len(queries))
-            blocks.append(features.add_to(_subset(pairs, hits[pairs.rows] > 0)))
-            if sum(map(len, blocks)) >= most:
-                break
-        pairs = _joined(past, blocks)
-        if not len(pairs):
-            raise DataError(
-                f"future: none of the proposals to {len(users)} users came true; raise n_candidates, take other "
-                f"retrievers, or a longer future"
-            )
-        return pairs
-
-    def _with_labels(self, pairs: Candidates, future: Interactions) -> TrainingSet:
-        """The pairs with labels of the earlier part of the future, and with those of the later part."""
-        share = as_float("validation_fraction", self.validation_fraction)
-        if not 0 <= share < 1:
-            raise ValueError(f"validation_fraction: must be in [0, 1), got {share}")
-        if share and len(future) > 1:
-            if future.events.times is None:
-                early, late = splits.random(future, share, seed=self.seed)
-            else:
-                # The quantile, but exact: 64-bit times do not fit into the floats that NumPy's goes through.
-                times, at = future.events.times, int(np.ceil((len(future) - 1) * (1 - share)))
-                first = np.partition(times, at)[at]
-                later = times >= max(first, times.min() + 1)
-                early, late = future.select(~later), future.select(later)
-            now, then = pairs.hits(early) == 1, pairs.hits(late) == 1
-            if now.any() and (then & ~now).any():
-                train, rest = _subset(pairs, now | ~then), _subset(pairs, ~now)
-                return train, train.hits(early), (rest, rest.hits(late))
-        return pairs, pairs.hits(future), None
 
     # -- recommend ------------------------------------------------------------------------------------------
 
@@ -422,48 +392,3 @@ class Hybrid(Recommender[HybridState]):
         for start in range(0, len(queries), size):
             at = np.arange(start, min(start + size, len(queries)), dtype=np.int32)
             yield queries.take(at), at
-
-
-def _together(past: Interactions, future: Interactions) -> Interactions:
-    """The events of both parts of a split."""
-    for side in ("users", "items"):
-        mine, theirs = getattr(past, side), getattr(future, side)
-        if mine is not theirs and mine != theirs:
-            raise DataError(
-                f"past and future have different {side}, {len(mine)} and {len(theirs)}; take both from one split"
-            )
-    one, two = past.events, future.events
-    if (one.times is None) != (two.times is None):
-        raise DataError(f"{'past' if one.times is None else 'future'}: has no times, but the other part has")
-    events = Events(
-        np.concatenate([one.users, two.users]),
-        np.concatenate([one.items, two.items]),
-        None
-        if one.weights is None and two.weights is None
-        else np.concatenate([_weights(one), _weights(two)]),
-        None if one.times is None or two.times is None else np.concatenate([one.times, two.times]),
-        one.ordered and two.ordered,
-    )
-    return Interactions(past.users, past.items, events, past.duplicates, past.user_table, past.item_table)
-
-
-def _weights(events: Events) -> NDArray[np.float32]:
-    return np.ones(len(events), np.float32) if events.weights is None else events.weights
-
-
-def _subset(pairs: Candidates, kept: NDArray[np.bool_]) -> Candidates:
-    """Some of the pairs; every query stays, if only with none."""
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(pairs.rows[kept], minlength=len(pairs.queries)))])
-    columns = {name: column[kept] for name, column in pairs.columns.items()}
-    return Candidates(pairs.queries, pairs.items, indptr.astype(np.int64), pairs.codes[kept], columns)
-
-
-def _joined(data: Interactions, blocks: list[Candidates]) -> Candidates:
-    """The pairs of several blocks of users of the data."""
-    users = joined([block.queries.codes for block in blocks if block.queries.codes is not None], np.int32)
-    queries = data.queries(users)
-    lengths = joined([np.diff(block.indptr) for block in blocks], np.int64)
-    names = blocks[0].columns if blocks else ()
-    columns = {name: joined([block.columns[name] for block in blocks], np.float32) for name in names}
-    codes = joined([block.codes for block in blocks], np.int32)
-    return Candidates(queries, data.items, np.concatenate([[0], np.cumsum(lengths)]), codes, columns)
