@@ -469,7 +469,7 @@ def test_arguments_that_are_refused():
     table = {"user_id": [1], "item_id": [2], "r": [1.0], "e": ["x"]}
     cases = [
         ({"duplicates": "mean"}, "duplicates='mean': expected one of 'sum', 'last', 'max', 'count', 'error'"),
-        ({"user": "item_id"}, "user and item are the same column, 'item_id'"),
+        ({"user": "item_id"}, r"must be different columns, not \['item_id', 'item_id'\]"),
         ({"event_type": "e"}, "event_type and event_weights go together"),
         ({"event_weights": {"x": 1}}, "event_type and event_weights go together"),
         ({"rating": "r", "event_type": "e", "event_weights": {"x": 1}}, "rating and event_type both give"),

@@ -12,6 +12,7 @@ from ferrec.cli import common
 from ferrec.cli.models import find_class, kebab
 from ferrec.cli.steps import add_steps, prepare_params
 from ferrec.data import splits
+from ferrec.data.event_columns import EventColumns
 from ferrec.data.interactions import Interactions
 from ferrec.datasets import complete_journey
 from ferrec.description import describe
@@ -99,9 +100,9 @@ def _inputs(args: argparse.Namespace) -> tuple[object, str, dict[Any, str] | Non
         table, title = journey.transactions, args.title or "The Complete Journey, groceries of 2017"
         names = dict(zip(*(journey.products[name].to_pylist() for name in ("item_id", "name")), strict=True))
     elif (delimiter := csv_delimiter(args.events)) is not None:
-        ids = [name for name in (args.user, args.item, args.event_type) if name is not None]
-        columns, table = read_csv(args.events, ids, delimiter)
-        refuse_repeated(columns)
+        columns = EventColumns(args.user, args.item, time=args.time, event_type=args.event_type)
+        header, table = read_csv(args.events, columns.ids, delimiter)
+        refuse_repeated(header)
     if args.item_names is not None:
         (first, second, *_), read = read_csv(args.item_names, [], csv_delimiter(args.item_names) or ",")
         names = dict(zip(read[first].to_pylist(), read[second].to_pylist(), strict=True))

@@ -4,6 +4,7 @@ import argparse
 
 from ferrec.cli import common
 from ferrec.cli.steps import add_steps, prepare_params
+from ferrec.data.event_columns import EventColumns
 from ferrec.io.files import csv_delimiter, parquet_writer, read_csv
 from ferrec.io.tables import refuse_repeated
 from ferrec.preparation import Prepare, Report
@@ -78,8 +79,8 @@ def _loaded(args: argparse.Namespace) -> Prepare:
 
 
 def _prepare_csv(prepare: Prepare, args: argparse.Namespace, delimiter: str) -> Report:
-    ids = [name for name in (prepare.user, prepare.item, prepare.event_type) if name is not None]
-    names, table = read_csv(args.events, ids, delimiter)
+    columns = EventColumns(prepare.user, prepare.item, time=prepare.time, event_type=prepare.event_type)
+    names, table = read_csv(args.events, columns.ids, delimiter)
     refuse_repeated(names)
     if args.load:
         clean, report = prepare._transform(table)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, cast
 
 import numpy as np
 import scipy
@@ -11,21 +11,18 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec.data.attribute_tables import AttributeTable, attach
 from ferrec.data.attributes import Columns
+from ferrec.data.event_columns import Duplicates, EventColumns, check_duplicates
 from ferrec.data.ids import Ids, factorize
 from ferrec.data.queries import Queries
 from ferrec.data.sequences import Sequences
 from ferrec.errors import DataError
 from ferrec.io.arrays import read_only, spread
-from ferrec.io.columns import read_event_weights, read_times, read_weights
 from ferrec.io.files import open_csv, open_parquet
 from ferrec.io.tables import PathLike, Table, open_table
 from ferrec.io.times import iso
 from ferrec.kernels.handles import as_csr, rows_of, to_scipy
 
 __all__ = ["Duplicates", "Events", "Interactions"]
-
-Duplicates: TypeAlias = Literal["sum", "last", "max", "count", "error"]
-"""What to do where a user has several events with one item."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,7 +148,7 @@ class Interactions:
         item_table: Columns | None = None,
     ) -> None:
         self._users, self._items, self._events, self._sequences = users, items, events, None
-        self._duplicates = _check_duplicates(duplicates)
+        self._duplicates = check_duplicates(duplicates)
         self._user_table = _check_table(user_table, users, "user_table")
         self._item_table = _check_table(item_table, items, "item_table")
         try:
@@ -235,8 +232,8 @@ class Interactions:
         Traceback (most recent call last):
         ferrec.errors.DataError: column 'user_id' is not in the table; its columns are 'who', 'what', 'did'
         """
-        names = _Names(user, item, rating, time, event_type, event_weights, duplicates)
-        return names.read(open_table(source, names.needed))
+        columns = EventColumns(user, item, rating, time, event_type, event_weights, duplicates).weighed()
+        return cls._read(columns, open_table(source, columns.needed))
 
     @classmethod
     def from_parquet(
@@ -284,8 +281,8 @@ class Interactions:
         ...     Interactions.from_parquet(folder)
         Interactions(2 users × 2 items, 3 events, 3 pairs)
         """
-        names = _Names(user, item, rating, time, event_type, event_weights, duplicates)
-        return names.read(open_parquet(source))
+        columns = EventColumns(user, item, rating, time, event_type, event_weights, duplicates).weighed()
+        return cls._read(columns, open_parquet(source))
 
     @classmethod
     def from_csv(
@@ -338,10 +335,9 @@ class Interactions:
         >>> data.times.astype("datetime64[ns]").astype("datetime64[D]")
         array(['2024-01-02', '2024-01-01'], dtype='datetime64[D]')
         """
-        names = _Names(user, item, rating, time, event_type, event_weights, duplicates)
-        ids = [name for name in (user, item, event_type) if name is not None]
-        numbers = [name for name in (rating, time) if name is not None]
-        return names.read(open_csv(source, ids=ids, others=numbers, delimiter=delimiter))
+        columns = EventColumns(user, item, rating, time, event_type, event_weights, duplicates).weighed()
+        table = open_csv(source, ids=columns.ids, others=columns.numbers, delimiter=delimiter)
+        return cls._read(columns, table)
 
     @classmethod
     def from_arrays(
@@ -382,10 +378,10 @@ class Interactions:
         array([[0., 1.],
                [5., 0.]], dtype=float32)
         """
-        columns = {"users": users, "items": items}
-        columns |= {} if ratings is None else {"ratings": ratings}
-        columns |= {} if times is None else {"times": times}
-        names = _Names(
+        arrays = {"users": users, "items": items}
+        arrays |= {} if ratings is None else {"ratings": ratings}
+        arrays |= {} if times is None else {"times": times}
+        columns = EventColumns(
             "users",
             "items",
             rating=None if ratings is None else "ratings",
@@ -393,7 +389,12 @@ class Interactions:
             duplicates=duplicates,
             prefix="",
         )
-        return names.read(open_table(columns, names.needed))
+        return cls._read(columns, open_table(arrays, columns.needed))
+
+    @classmethod
+    def _read(cls, columns: EventColumns, table: Table) -> "Interactions":
+        users, items, arrays = columns.read(table)
+        return cls(users, items, Events(*arrays), columns.duplicates)
 
     @classmethod
     def from_csr(
@@ -848,75 +849,6 @@ class Interactions:
         if times is None or not len(times):
             return None
         return [iso(int(times.min())), iso(int(times.max()))]
-
-
-@dataclass(frozen=True, slots=True)
-class _Names:
-    """Which column of a table is what, checked; `read` makes the interactions."""
-
-    user: str
-    item: str
-    rating: str | None = None
-    time: str | None = None
-    event_type: str | None = None
-    event_weights: Mapping[Any, float] | None = None
-    duplicates: Duplicates = "sum"
-    prefix: str = "column "
-
-    def __post_init__(self) -> None:
-        _check_duplicates(self.duplicates)
-        if self.user == self.item:
-            raise ValueError(f"user and item are the same column, {self.user!r}")
-        if self.rating is not None and self.event_type is not None:
-            raise ValueError("rating and event_type both give the weight: name one of them")
-        if (self.event_type is None) != (self.event_weights is None):
-            raise ValueError(
-                'event_type and event_weights go together, as in event_type="type", event_weights={"buy": 5}'
-            )
-        for kind, weight in (self.event_weights or {}).items():
-            if not np.isfinite(np.float32(weight)):
-                raise ValueError(f"event_weights[{kind!r}]={weight!r}: expected a finite number")
-
-    @property
-    def needed(self) -> list[str]:
-        given = (self.user, self.item, self.rating, self.time, self.event_type)
-        return list(dict.fromkeys(name for name in given if name is not None))
-
-    def read(self, table: Table) -> Interactions:
-        for name in self.needed:
-            table.check(name)
-        users, user_ids = factorize(table.read(self.user), self._what(self.user))
-        items, item_ids = factorize(table.read(self.item), self._what(self.item))
-        weights = times = None
-        if self.rating is not None:
-            weights = read_weights(table.read(self.rating), self._what(self.rating))
-        if self.event_type is not None and self.event_weights is not None:
-            what = self._what(self.event_type)
-            weights = read_event_weights(table.read(self.event_type), self.event_weights, what)
-        if self.time is not None:
-            times = read_times(table.read(self.time), self._what(self.time))
-        given: dict[str | None, NDArray[Any] | None] = {
-            self.item: items,
-            self.rating or self.event_type: weights,
-            self.time: times,
-        }
-        for other, column in given.items():
-            if other is not None and column is not None and len(column) != len(users):
-                raise DataError(
-                    f"{self._what(self.user)} has {len(users):,} rows "
-                    f"and {self._what(other)} has {len(column):,}"
-                )
-        return Interactions(user_ids, item_ids, Events(users, items, weights, times), self.duplicates)
-
-    def _what(self, name: str) -> str:
-        return f"{self.prefix}{name!r}" if self.prefix else name
-
-
-def _check_duplicates(duplicates: Duplicates) -> Duplicates:
-    allowed = get_args(Duplicates)
-    if duplicates not in allowed:
-        raise ValueError(f"duplicates={duplicates!r}: expected one of {', '.join(map(repr, allowed))}")
-    return duplicates
 
 
 def _check_table(table: Columns | None, ids: Ids, name: str) -> Columns:

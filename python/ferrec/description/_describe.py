@@ -190,6 +190,5 @@ def _open(data: Any, settings: Settings) -> ColumnReader:
     delimiter = csv_delimiter(data)
     if delimiter is None:
         return ParquetSource.open(data)
-    ids = [name for name in (settings.user, settings.item, settings.event_type) if name is not None]
-    numbers = [] if settings.time is None else [settings.time]
-    return open_csv(data, ids=ids, others=numbers, delimiter=delimiter)
+    events = settings.events
+    return open_csv(data, ids=events.ids, others=events.numbers, delimiter=delimiter)

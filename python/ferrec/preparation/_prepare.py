@@ -306,10 +306,10 @@ class Prepare(Estimator[PrepareState]):
         settings = Settings.of(self.state.params)
         return Interactions.from_table(
             self._transform(source, settings.columns)[0],
-            user=settings.user,
-            item=settings.item,
+            user=settings.events.user,
+            item=settings.events.item,
             rating=WEIGHT if settings.weighs else None,
-            time=settings.time,
+            time=settings.events.time,
             duplicates=duplicates,
         )
 

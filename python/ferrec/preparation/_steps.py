@@ -86,10 +86,10 @@ def follow(source: EventReader, state: PrepareState) -> Decisions:
     settings.check(list(source.names))
     log = _read(source.filled(state.fills), settings, state.fills)
     if _filters_users(settings) and state.users is not None:
-        passing = state.users.passes(log.user_ids, settings.unknown, settings.user)
+        passing = state.users.passes(log.user_ids, settings.unknown, settings.events.user)
         log.keep(passing[log.users], "known", _why("users", settings))
     if state.items is not None:
-        passing = state.items.passes(log.item_ids, settings.unknown, settings.item)
+        passing = state.items.passes(log.item_ids, settings.unknown, settings.events.item)
         log.keep(passing[log.items], "known", _why("items", settings))
     positions = _positions(log, state.users) if settings.by_user else None
     return _finish(log, settings, positions, state.latest)
@@ -100,8 +100,8 @@ def _read(source: EventReader, settings: Settings, fills: Mapping[str, Scalar]) 
     log = read_log(source, settings)
     for name, value in fills.items():
         log.note("fill", f"{name} by {value!r} where it is missing")
-    if settings.event_weights is not None and settings.event_type is not None:
-        _filters.drop_events(log, settings.event_weights, settings.event_type)
+    if settings.event_weights is not None and settings.events.event_type is not None:
+        _filters.drop_events(log, settings.event_weights, settings.events.event_type)
     if settings.dedup is not None:
         _filters.drop_duplicates(log, settings.dedup, settings.n_threads)
     return log

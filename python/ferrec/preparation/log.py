@@ -83,10 +83,10 @@ def occurring(codes: NDArray[np.int32], n: int) -> Mask:
 def read_log(source: ColumnReader, settings: Settings) -> Log:
     """Read and check every column that the settings name; rows with something missing go, or are refused."""
     reader = _Reader(source)
-    users = reader.codes(settings.user)
-    items = reader.codes(settings.item)
-    times = None if settings.time is None else reader.column(settings.time, read_times)
-    kinds = None if settings.event_type is None else reader.codes(settings.event_type)
+    users = reader.codes(settings.events.user)
+    items = reader.codes(settings.events.item)
+    times = None if settings.events.time is None else reader.column(settings.events.time, read_times)
+    kinds = None if settings.events.event_type is None else reader.codes(settings.events.event_type)
     for name in settings.numeric:
         reader.column(name, _numbers_for(settings.normalize.get(name)))
     for name in settings.missing:
@@ -95,11 +95,11 @@ def read_log(source: ColumnReader, settings: Settings) -> Log:
         np.ones(len(users), np.bool_),
         users,
         items,
-        reader.ids[settings.user],
-        reader.ids[settings.item],
+        reader.ids[settings.events.user],
+        reader.ids[settings.events.item],
         times,
         kinds,
-        [] if settings.event_type is None else reader.ids[settings.event_type].values.tolist(),
+        [] if settings.events.event_type is None else reader.ids[settings.events.event_type].values.tolist(),
         reader.floats,
         {name: int(np.count_nonzero(~valid)) for name, valid in reader.valid.items()},
     )

@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
+from ferrec.data.event_columns import EventColumns
 from ferrec.errors import DataError
 from ferrec.io.tables import refuse_repeated
 from ferrec.kernels.arguments import Duration, as_int, as_seconds, one_of, threads
@@ -23,10 +24,7 @@ WEIGHT, SESSION = "weight", "session_id"
 class Settings:
     """What `Prepare` was told, in one form each."""
 
-    user: str
-    item: str
-    time: str | None
-    event_type: str | None
+    events: EventColumns
     missing: Mapping[str, Scalar]
     dedup: Dedup | None
     activity: tuple[float, float] | None
@@ -43,12 +41,8 @@ class Settings:
     def of(cls, params: Mapping[str, Any]) -> "Settings":
         """From the constructor's arguments; errors name the argument and the value."""
         time, event_type = params["time"], params["event_type"]
-        roles = [name for name in (params["user"], params["item"], time, event_type) if name is not None]
-        for name in roles:
-            if not isinstance(name, str):
-                raise TypeError(f"user, item, time and event_type are names of columns, not {name!r}")
-        if len(set(roles)) < len(roles):
-            raise ValueError(f"user, item, time and event_type must be different columns, not {roles}")
+        events = EventColumns(params["user"], params["item"], time=time, event_type=event_type)
+        roles = events.roles
         for name in ("half_life", "session_gap"):
             if params[name] is not None and time is None:
                 raise ValueError(f"{name}={params[name]!r} needs the column of times: give time=")
@@ -62,10 +56,7 @@ class Settings:
             if name in roles:
                 raise ValueError(f"normalize and weight_by take columns of numbers, and {name!r} is none")
         return cls(
-            user=params["user"],
-            item=params["item"],
-            time=time,
-            event_type=event_type,
+            events=events,
             missing=_policies(params["missing"], params["user"], params["item"], time),
             dedup=None if dedup is None else _dedup(dedup),
             activity=_quantiles(params["activity"]),
@@ -82,7 +73,7 @@ class Settings:
     @property
     def roles(self) -> list[str]:
         """The columns of ids, times and types."""
-        return [name for name in (self.user, self.item, self.time, self.event_type) if name is not None]
+        return self.events.roles
 
     @property
     def numeric(self) -> list[str]:
