@@ -491,7 +491,7 @@ def test_bad_sources(model, users, tmp_path):
 
 @pytest.mark.parametrize("sink", ["out", "out.parquet"])
 def test_a_writer_that_stops(plain, sink, tmp_path, monkeypatch):
-    kind = sinks._OneFile if sink.endswith("parquet") else sinks._Parts
+    kind = sinks._OneFile if sink.endswith("parquet") else sinks._PartFiles
     real, entered = kind.write, threading.Event()
 
     def dies(self, scored):
@@ -527,7 +527,7 @@ def test_a_writer_that_stops(plain, sink, tmp_path, monkeypatch):
 def test_reading_scoring_and_writing_go_on_at_once(plain, users, tmp_path, monkeypatch):
     """While one block is scored, the next is read and the last is written."""
     meeting = threading.Barrier(3, timeout=HANGS)
-    blocks, rank, write = _source._Users.blocks, Scorer.rank, sinks._Parts.write
+    blocks, rank, write = _source._Users.blocks, Scorer.rank, sinks._PartFiles.write
 
     def reading(self, start, size):
         for at, block in enumerate(blocks(self, start, size)):
@@ -547,7 +547,7 @@ def test_reading_scoring_and_writing_go_on_at_once(plain, users, tmp_path, monke
 
     monkeypatch.setattr(_source._Users, "blocks", reading)
     monkeypatch.setattr(Scorer, "rank", scoring)
-    monkeypatch.setattr(sinks._Parts, "write", writing)
+    monkeypatch.setattr(sinks._PartFiles, "write", writing)
     ferrec.score_batch(plain, None, tmp_path / "out", block_size=9)
     assert parquet.read_table(tmp_path / "out").equals(plain.recommend().to_arrow())
 

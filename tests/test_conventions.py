@@ -66,6 +66,7 @@ OWN = {
     "entries": "a saved report",
     "estimator": "any estimator, to clone",
     "event_mask": "which events to keep",
+    "pair_mask": "which pairs to keep",
     "events": "the log itself, as Events",
     "examples": "recommendations to show on a page",
     "exclude": "kernels: matrix of what may not be recommended",

@@ -113,12 +113,12 @@ class Candidates:
                 more.__dict__[derived] = self.__dict__[derived]
         return more
 
-    def select(self, kept: NDArray[np.bool_]) -> "Candidates":
+    def select(self, pair_mask: NDArray[np.bool_]) -> "Candidates":
         """Some of the pairs; every query stays, if only with none.
 
         Parameters
         ----------
-        kept : ndarray of bool, shape (len(self),)
+        pair_mask : ndarray of bool, shape (len(self),)
             Which pairs.
 
         Returns
@@ -133,9 +133,9 @@ class Candidates:
         >>> len(pairs), len(pairs.select(pairs.rows == 2)), len(pairs.select(pairs.rows == 2).queries)
         (4, 2, 3)
         """
-        indptr = offsets_of(np.bincount(self.rows[kept], minlength=len(self.queries)))
-        columns = {name: column[kept] for name, column in self.columns.items()}
-        return Candidates(self.queries, self.items, indptr, self.codes[kept], columns)
+        indptr = offsets_of(np.bincount(self.rows[pair_mask], minlength=len(self.queries)))
+        columns = {name: column[pair_mask] for name, column in self.columns.items()}
+        return Candidates(self.queries, self.items, indptr, self.codes[pair_mask], columns)
 
     def matrix(self, names: Sequence[str]) -> NDArray[np.float32]:
         """Some columns side by side.
