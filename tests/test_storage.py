@@ -109,6 +109,12 @@ def test_a_strange_index_is_an_error(copy, change):
         ferrec.load(copy)
 
 
+def test_an_older_format_says_to_fit_again(copy):
+    edit(copy, lambda index: index.update(format=1))
+    with pytest.raises(ferrec.ModelFileError, match=r"format 1, written by .*; fit and save again"):
+        ferrec.load(copy)
+
+
 @pytest.mark.parametrize("text", [b"", b"[]", b"\xff\xfe", b'{"format": 1}', b"[" * 100_000, b"1" * 10_000])
 def test_an_index_that_is_none_is_an_error(copy, text):
     (copy / "model.json").write_bytes(text)

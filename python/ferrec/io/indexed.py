@@ -128,9 +128,11 @@ def check_index(index: object, keys: Mapping[str, type], version: int) -> Index:
             raise ValueError(f"{key!r} is missing or no {kind.__name__}")
     found = cast(Index, index)
     if found["format"] != version:
-        written = f", written by ferrec {found['ferrec'][:40]}" if "ferrec" in keys else ""
+        saved = "ferrec" in keys  # else a job's manifest, which is not fitted
+        written = f", written by ferrec {found['ferrec'][:40]}" if saved else ""
         raise ValueError(
             f"format {found['format']}{written}; this is ferrec {__version__}, which reads format {version}"
+            + ("; fit and save again" if saved else "")
         )
     return found
 
