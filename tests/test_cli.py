@@ -575,7 +575,7 @@ def test_prepare(source: str, log: Path) -> None:
         (
             ["--load", "x", "--k-core", "2"],
             2,
-            "--load: user, item, time, event, k_core cannot be given with it",
+            "--load: user, item, time, event_type, k_core cannot be given with it",
         ),
         (["--event-weight", "view=1"], 1, "event_weights names 'view', but not 'buy' (2 rows)"),
         (["--weight-by", "price"], 1, "column 'price' is not in the table"),

@@ -23,6 +23,7 @@ FORBIDDEN = re.compile(
 """Names of parameters that have another name here."""
 
 LIBRARIES = {
+    "num_cpus": "Ray's own name",
     "num_leaves": "LightGBM's own name",
     "trials": "Tuning holds the trials themselves, not their number",
 }
@@ -54,6 +55,7 @@ OWN = {
     "compression": "Parquet's codec",
     "context_smoothing": "exponent of context frequencies (Levy et al.)",
     "counts": "co-occurrence counts",
+    "cutoff": "the first moment of the test part",
     "cross_layers": "DCN-v2's layers",
     "dedup": "which repeats to drop",
     "delta": "BM25+'s delta",
@@ -71,6 +73,7 @@ OWN = {
     "examples": "recommendations to show on a page",
     "exclude": "kernels: matrix of what may not be recommended",
     "extend": "whether new items become items",
+    "extra": "the extra that brings a module",
     "fields": "of a stored state",
     "function": "the formula of a metric",
     "groups": "how users or items are grouped",
@@ -101,11 +104,13 @@ OWN = {
     "min_similarity": "least similarity of a neighbor",
     "missing": "what to do with nulls, by column",
     "n_estimators": "LightGBM's own name",
+    "module": "an optional module",
     "name": "of one thing, in messages or as a column",
     "names": "of columns",
     "negatives": "negatives beside each positive",
     "nnz": "SciPy's word",
     "normalize": "how columns are scaled",
+    "num_cpus": "Ray's own name",
     "nu": "iALS: exponent of the regularization's frequency",
     "num_leaves": "LightGBM's own name",
     "offsets": "where each row of flat arrays begins",
@@ -135,8 +140,10 @@ OWN = {
     "shrink": "added to a measure's denominator",
     "similarity": "items × items",
     "size": "users and items of the checkerboard",
+    "smoothing": "share of the other distribution in calibration",
     "space": "what to tune",
     "state": "what fit made",
+    "strength": "of re-ranking, from 0 to 1",
     "subspace_size": "iALS++: factors in a block",
     "text": "columns of text",
     "track_loss": "whether als keeps the loss of each pass",
@@ -147,13 +154,16 @@ OWN = {
     "user_table": "attributes of users",
     "validation": "pairs that say when to stop",
     "values": "a column, or choices",
+    "vectors": "of the items",
     "weight_by": "column that multiplies weights",
     "weights": "weights of columns in a blend",
+    "workers": "processes of a cluster",
     "with_ratings": "whether synthetic data have ratings",
 }
 """Parameters that belong to one model or function, or to the hooks, and what they are."""
 
 MEANINGS = {
+    "categories": "names of columns; in calibrate the column itself",
     "columns": "names of columns, or what is said of each by name",
     "features": "a FeatureSet, or the features of one",
     "history": "a column in a batch, else the histories themselves; the handle in a hook",
@@ -202,8 +212,10 @@ def table_names() -> set[str]:
 
 
 def packages() -> Iterator[Any]:
-    """`ferrec` and its packages, without the command line."""
+    """`ferrec`, its modules and its packages, without the command line."""
     yield ferrec
+    yield from filter(inspect.ismodule, (getattr(ferrec, name) for name in ferrec.__all__))
+    yield from (importlib.import_module(f"ferrec.distributed.{name}") for name in ("ray", "spark"))
     for found in pkgutil.iter_modules(ferrec.__path__, "ferrec."):
         if found.ispkg and found.name != "ferrec.cli":
             yield importlib.import_module(found.name)

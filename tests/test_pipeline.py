@@ -102,7 +102,7 @@ def test_the_command_reads_csv_and_names(events, tmp_path, capsys):
     arguments = ["pipeline", str(csv), "-o", str(out), "--time", "ts", "--k-core", "2", "--trials", "2"]
     assert cli.main([*arguments, "--item-names", str(names), "--model", "item-knn", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert said["best"] == "item-knn" and said["output"] == str(out)
+    assert said["best"] == "item-knn" and said["path"] == str(out)
     assert "Thing " in (out / "report.html").read_text()
     assert "events.csv" in (out / "events.html").read_text()
 

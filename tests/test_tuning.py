@@ -102,7 +102,7 @@ def test_bad_arguments_of_cross_validation(data: Interactions) -> None:
             ferrec.cross_validate(model, data, bad)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="splits: there are none"):
         ferrec.cross_validate(model, data, [])
-    with pytest.raises(ValueError, match="k=1"):
+    with pytest.raises(ValueError, match="n_folds=1"):
         ferrec.cross_validate(model, data, 1)
 
 

@@ -26,7 +26,7 @@ class _Scorer:
 
 
 def score(
-    dataset: Dataset,
+    source: Dataset,
     model: str | os.PathLike[str],
     *,
     n: int = 10,
@@ -46,7 +46,7 @@ def score(
 
     Parameters
     ----------
-    dataset : ray.data.Dataset
+    source : ray.data.Dataset
         One row for each who asks.
     model : path
         The folder of a saved model, where every worker finds it: a shared disk, or a copy on each machine.
@@ -86,7 +86,7 @@ def score(
     )
     job = Job.of(model, options)
     fewest, most = (workers, workers) if isinstance(workers, int) else workers
-    return dataset.map_batches(
+    return source.map_batches(
         _Scorer,
         fn_constructor_args=[job],
         batch_format="pyarrow",

@@ -26,7 +26,7 @@ _SQL = {
 
 
 def score(
-    frame: DataFrame,
+    source: DataFrame,
     model: str | os.PathLike[str],
     *,
     n: int = 10,
@@ -43,7 +43,7 @@ def score(
 
     Parameters
     ----------
-    frame : pyspark.sql.DataFrame
+    source : pyspark.sql.DataFrame
         One row for each who asks.
     model : path
         The folder of a saved model, where the driver and every worker find it: a shared disk or a copy on each.
@@ -72,17 +72,17 @@ def score(
     >>> score(users, "/mnt/models/model", n=20).write.parquet("s3://bucket/recs/")  # doctest: +SKIP
     """
     types = require("pyspark.sql.pandas.types", "spark")
-    n_threads = int(frame.sparkSession.sparkContext.getConf().get("spark.task.cpus", "1"))
+    n_threads = int(source.sparkSession.sparkContext.getConf().get("spark.task.cpus", "1"))
     options = ScoringOptions(
         n, user, item, history, rating, exclude_seen, exclude_items, allow_items, unknown_users, n_threads
     )
     job = Job.of(model, options)
     scorer = Scorer(job.open(), options)
     for name in options.columns:
-        if name not in frame.columns:
-            listed = ", ".join(map(repr, frame.columns))
+        if name not in source.columns:
+            listed = ", ".join(map(repr, source.columns))
             raise DataError(f"column {name!r} is not in the frame; its columns are {listed}")
-    rows = frame.select(*options.columns)
+    rows = source.select(*options.columns)
     answers = _spoken(scorer.schema(types.to_arrow_schema(rows.schema).empty_table()))
 
     def run(batches: Iterator[Any]) -> Iterator[Any]:
