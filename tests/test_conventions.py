@@ -25,7 +25,6 @@ FORBIDDEN = re.compile(
 LIBRARIES = {
     "num_cpus": "Ray's own name",
     "num_leaves": "LightGBM's own name",
-    "trials": "Tuning holds the trials themselves, not their number",
 }
 """Forbidden names that are right where they are, and why."""
 
