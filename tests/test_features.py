@@ -509,7 +509,7 @@ def test_wrong_arguments():
         with pytest.raises(DataError, match=f"{type(feature).__name__}: needs times"):
             feature.fit(bare)
     for value in (0, -1.0, np.inf, np.nan):
-        with pytest.raises(ValueError, match="window: must be a positive number of seconds"):
+        with pytest.raises(ValueError, match="window: expected seconds above 0"):
             ItemPopularity(window=value).fit(data)
     with pytest.raises(UnknownIdError, match="no column 'color'; there are 'price', 'aisle', 'tags'"):
         ItemNumber(column="color").fit(data)

@@ -29,6 +29,7 @@ __all__ = [
     "add_common",
     "add_events",
     "add_output",
+    "add_repeated",
     "duration",
     "parse_ids",
     "parse_names",
@@ -109,15 +110,18 @@ def add_columns(parser: argparse.ArgumentParser, *, weighted: bool = True) -> No
     )
     if not weighted:
         return
-    group.add_argument(
-        "--event-weight", action="append", default=[], metavar="TYPE=WEIGHT", help="may be repeated"
-    )
+    add_repeated(group, "--event-weight", "TYPE=WEIGHT", "may be repeated")
     group.add_argument(
         "--duplicates",
         choices=("sum", "last", "max", "count", "error"),
         default="sum",
         help="what several events of one user with one item make (default sum)",
     )
+
+
+def add_repeated(parser: argparse._ActionsContainer, option: str, metavar: str, about: str) -> None:
+    """An option that may be given several times."""
+    parser.add_argument(option, action="append", default=[], metavar=metavar, help=about)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:

@@ -44,12 +44,11 @@ def add(commands: common.Commands) -> None:
     parser.add_argument(
         "--include-seen", action="store_true", help="recommend what users have touched, and count it"
     )
-    parser.add_argument(
+    common.add_repeated(
+        parser,
         "--against",
-        action="append",
-        default=[],
-        metavar="MODEL",
-        help="another model's folder to set beside the first; may be given several times",
+        "MODEL",
+        "another model's folder to set beside the first; may be given several times",
     )
     parser.add_argument(
         "--report",

@@ -41,12 +41,11 @@ def add(commands: common.Commands) -> None:
         "--item-table", metavar="FILE", help="what else is known about the items: Parquet or CSV"
     )
     group.add_argument("--user-table", metavar="FILE", help="the same of the users")
-    group.add_argument(
+    common.add_repeated(
+        group,
         "--separator",
-        action="append",
-        default=[],
-        metavar="COLUMN=SEPARATOR",
-        help="a column of the item table whose text is a list; may be repeated",
+        "COLUMN=SEPARATOR",
+        "a column of the item table whose text is a list; may be repeated",
     )
     common.add_common(parser)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from ferrec.cli.common import UsageError, add_events
+from ferrec.cli.common import UsageError, add_events, add_repeated
 from ferrec.models import MODELS
 from ferrec.models.base import Recommender
 from ferrec.models.estimator import Estimator
@@ -42,9 +42,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     """The events, and the model to fit on them."""
     add_events(parser)
     parser.add_argument("--model", required=True, metavar="NAME", help="as ferrec fit --help lists them")
-    parser.add_argument(
-        "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter; may be repeated"
-    )
+    add_repeated(parser, "--param", "NAME=VALUE", "a parameter; may be repeated")
     parser.add_argument("--retrievers", metavar="LIST", help="the hybrid's models, separated by commas")
     parser.add_argument(
         "--ranker", metavar="NAME", help="the hybrid's ranker (default: an mlp with a listwise loss)"

@@ -5,6 +5,7 @@ import ast
 from collections.abc import Callable
 from typing import Any, get_args
 
+from ferrec.cli.common import add_repeated
 from ferrec.preparation.settings import Dedup, Method
 
 __all__ = ["add_steps", "prepare_params"]
@@ -13,34 +14,21 @@ __all__ = ["add_steps", "prepare_params"]
 def add_steps(parser: argparse.ArgumentParser) -> None:
     """What `Prepare` may do."""
     steps = parser.add_argument_group("steps of cleaning")
-    steps.add_argument(
+    add_repeated(
+        steps,
         "--missing",
-        action="append",
-        default=[],
-        metavar="COLUMN=POLICY",
-        help="drop, error, mean, median, mode, or a value to fill in; may be repeated",
+        "COLUMN=POLICY",
+        "drop, error, mean, median, mode, or a value to fill in; may be repeated",
     )
     steps.add_argument("--dedup", choices=get_args(Dedup), help="which repeats to leave out")
     steps.add_argument(
         "--activity", metavar="LOW,HIGH", help="quantiles of events a user to keep, as 0,0.999"
     )
     steps.add_argument("--k-core", metavar="K[,K]", help="items a user and users an item must have at least")
-    steps.add_argument(
-        "--event-weight",
-        action="append",
-        default=[],
-        metavar="TYPE=WEIGHT",
-        help="none leaves the type out; may be repeated",
-    )
+    add_repeated(steps, "--event-weight", "TYPE=WEIGHT", "none leaves the type out; may be repeated")
     steps.add_argument("--weight-by", metavar="COLUMN", help="numbers that multiply the weight")
     steps.add_argument("--half-life", metavar="TIME", help="after which an event weighs half, as 30d")
-    steps.add_argument(
-        "--normalize",
-        action="append",
-        default=[],
-        metavar="COLUMN=METHOD",
-        help=f"{', '.join(get_args(Method))}; may be repeated",
-    )
+    add_repeated(steps, "--normalize", "COLUMN=METHOD", f"{', '.join(get_args(Method))}; may be repeated")
     steps.add_argument("--session-gap", metavar="TIME", help="a new session begins after it, as 30m")
     steps.add_argument("--unknown", choices=("drop", "keep"), default="drop", help="ids new to --load")
 

@@ -300,7 +300,7 @@ class Recommendations:
         Parameters
         ----------
         user, item : str
-            As in `to_arrow`.
+            As in `to_pandas`.
 
         Returns
         -------

@@ -89,7 +89,7 @@ class Description:
         Returns
         -------
         str
-            The page.
+            The page, as it is written.
 
         Raises
         ------

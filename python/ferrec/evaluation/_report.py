@@ -73,11 +73,11 @@ def report(
 
     Examples
     --------
-    >>> import ferrec
-    >>> train = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3, 4], ["tea", "jam", "tea", "jam", "tea", "tea"])
-    >>> test = ferrec.Interactions.from_arrays([3, 4], ["jam", "jam"])
-    >>> models = {"item-knn": ferrec.ItemKNN().fit(train), "popular": ferrec.Popularity().fit(train)}
-    >>> page = ferrec.report(ferrec.compare(models, test, ["ndcg@1", "coverage@1"]), title="Tea or jam?")
+    >>> from ferrec import Interactions, ItemKNN, Popularity, compare
+    >>> train = Interactions.from_arrays([1, 1, 2, 2, 3, 4], ["tea", "jam", "tea", "jam", "tea", "tea"])
+    >>> models = {"item-knn": ItemKNN().fit(train), "popular": Popularity().fit(train)}
+    >>> compared = compare(models, Interactions.from_arrays([3, 4], ["jam", "jam"]), ["ndcg@1", "coverage@1"])
+    >>> page = report(compared, title="Tea or jam?")
     >>> "<title>Tea or jam?</title>" in page
     True
     """

@@ -305,9 +305,9 @@ def inspect(source: str | os.PathLike[str], *, verify: bool = False) -> dict[str
     Examples
     --------
     >>> import ferrec, tempfile
-    >>> data = ferrec.Interactions.from_arrays([1, 1, 2], ["tea", "milk", "tea"])
+    >>> model = ferrec.ItemKNN(k=5).fit(ferrec.Interactions.from_arrays([1, 1, 2], ["tea", "milk", "tea"]))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     ferrec.ItemKNN(k=5).fit(data).save(folder + "/model")
+    ...     model.save(folder + "/model")
     ...     info = inspect(folder + "/model", verify=True)
     >>> info["model"], info["users"], info["items"], info["pairs"]
     ('ItemKNN', 2, 2, 3)

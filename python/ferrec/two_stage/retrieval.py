@@ -116,7 +116,7 @@ class Retrieval(Estimator[RetrievalState]):
 
         Raises
         ------
-        TypeError, ValueError
+        ValueError, TypeError
             A parameter makes no sense.
         """
         learner = clone(self)
