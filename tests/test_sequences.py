@@ -462,3 +462,12 @@ def test_random_damage_is_an_error_or_harmless(saved, tmp_path, data, checked):
         use(ferrec.load(copy))
     except (ferrec.FerrecError, ValueError, TypeError):
         return
+
+
+def test_blocks_of_a_batch_count_repeats(saved):
+    fitted, loaded = LastItem().fit(sample()), ferrec.load(saved)
+    codes = np.array([3, 0, 3], np.int32)
+    for state in (fitted.state, loaded.state):
+        lengths = np.maximum(np.diff(state.seen.parts()[0]), state.sequences.lengths)[codes]
+        assert state.history_lengths(codes).tolist() == lengths.tolist()
+    assert loaded.state.history_lengths(codes).sum() > 0

@@ -96,7 +96,17 @@ class Sequences:
 
     @classmethod
     def from_handle(cls, handle: _rust.Sequences) -> "Sequences":
-        """Wrap what a compiled kernel made."""
+        """Wrap what a compiled kernel made.
+
+        Parameters
+        ----------
+        handle : _rust.Sequences
+            Checked when it was made.
+
+        Returns
+        -------
+        Sequences
+        """
         made = cls.__new__(cls)
         made._handle = handle
         return made
@@ -278,6 +288,16 @@ class Sequences:
 
     def row_times(self, row: int) -> NDArray[np.int64] | None:
         """The times of one row, aligned with `row`; None without times.
+
+        Parameters
+        ----------
+        row : int
+            As in `row`.
+
+        Returns
+        -------
+        ndarray of int64 or None
+            Read-only.
 
         Examples
         --------

@@ -181,7 +181,7 @@ class State:
         return (len(value),) if isinstance(value, Ids) else tuple(value.shape)
 
     def history_lengths(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
-        """How many items some users have seen.
+        """How many entries some users' histories have, or their sequences where the state keeps them.
 
         Parameters
         ----------
@@ -192,11 +192,16 @@ class State:
         -------
         ndarray of int64
         """
-        if "seen" not in self.__dict__:
-            lengths: NDArray[np.int64] = self.__dict__["_stored"]["seen"].row_lengths(codes)
-            return lengths
-        indptr, _, _ = self.seen.parts()
-        return indptr[codes + 1] - indptr[codes]
+        lengths, name = self._row_lengths("seen", codes), self.sequence_field()
+        return lengths if name is None else np.maximum(lengths, self._row_lengths(name, codes))
+
+    def _row_lengths(self, name: str, codes: NDArray[np.int32]) -> NDArray[np.int64]:
+        if name not in self.__dict__:
+            stored: NDArray[np.int64] = self.__dict__["_stored"][name].row_lengths(codes)
+            return stored
+        field = self.__dict__[name]
+        offsets: NDArray[np.int64] = field.offsets if isinstance(field, Sequences) else field.parts()[0]
+        return offsets[codes + 1] - offsets[codes]
 
     def histories(self, codes: NDArray[np.int32] | None = None) -> _rust.Csr:
         """What some users have seen, in that order; of a loaded model the others' rows are not read.
@@ -219,12 +224,33 @@ class State:
 
     @classmethod
     def sequence_field(cls) -> str | None:
-        """The field in which the sequences of the users are kept, where the model wants them."""
+        """The field in which the sequences of the users are kept: the one of the type `UserSequences`.
+
+        Returns
+        -------
+        str or None
+        """
         hints = get_type_hints(cls, include_extras=True)
         return next((name for name, hint in hints.items() if hint == UserSequences), None)
 
     def sequences_of(self, codes: NDArray[np.int32] | None = None) -> Sequences:
-        """What some users have done in its order; of a loaded model the others' rows are not read."""
+        """What some users have done, oldest first; of a loaded model the others' rows are not read.
+
+        Parameters
+        ----------
+        codes : ndarray of int32, optional
+            The users; by default all.
+
+        Returns
+        -------
+        Sequences
+            A row for each.
+
+        Raises
+        ------
+        UnsupportedError
+            The state keeps none.
+        """
         name = self.sequence_field()
         if name is None:
             raise UnsupportedError(
@@ -240,7 +266,18 @@ class State:
         return rows
 
     def queries(self, codes: NDArray[np.int32] | None = None) -> Queries:
-        """Return users of the fitted data as queries: those of some codes, or everybody."""
+        """Users of the fitted data as queries.
+
+        Parameters
+        ----------
+        codes : ndarray of int32, optional
+            The users; by default all.
+
+        Returns
+        -------
+        Queries
+            What they have done is read when it is asked for.
+        """
         if codes is None:
             everybody = np.arange(len(self.users), dtype=np.int32)
             return Queries(self.users.values, self.histories, everybody, self.sequences_of)
