@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ferrec.data.attributes import Categories, Column, Columns, Lists, Numbers
 from ferrec.data.ids import Ids, factorize
 from ferrec.errors import DataError, require
+from ferrec.io.arrays import offsets_of
 from ferrec.io.columns import as_column, datetimes, is_null, is_text, numbers, numpy_nulls, read_ids
 from ferrec.io.files import csv_delimiter, open_csv, open_parquet
 from ferrec.io.strings import Coded, Strings
@@ -225,4 +226,4 @@ def _spread(
     """Lists of the rows that have one, among those that have none."""
     every = np.zeros(len(missing), np.int64)
     every[~missing] = lengths
-    return Lists(np.concatenate([[0], np.cumsum(every)]), codes, ids, missing)
+    return Lists(offsets_of(every), codes, ids, missing)

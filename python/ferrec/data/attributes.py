@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec.data.ids import Ids
 from ferrec.errors import DataError, UnknownIdError
-from ferrec.io.arrays import read_only
+from ferrec.io.arrays import offsets_of, read_only
 from ferrec.kernels.handles import Matrix, as_csr
 
 __all__ = ["Categories", "Column", "Columns", "Lists", "Numbers"]
@@ -127,7 +127,7 @@ class Categories:
     def to_csr(self) -> "scipy.sparse.csr_array[np.float32]":
         """Rows × ids: 1 at the value of each row."""
         present = self.codes >= 0
-        indptr = np.concatenate([[0], np.cumsum(present)])
+        indptr = offsets_of(present)
         ones = np.ones(int(indptr[-1]), np.float32)
         shape = (len(self), len(self.ids))
         return scipy.sparse.csr_array((ones, self.codes[present], indptr), shape=shape)
@@ -199,7 +199,7 @@ class Lists:
         lengths, starts = np.zeros(len(at), np.int64), np.zeros(len(at), np.int64)
         lengths[known] = np.diff(self.indptr)[at[known]]
         starts[known] = self.indptr[at[known]]
-        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        indptr = offsets_of(lengths)
         source = np.repeat(starts - indptr[:-1], lengths) + np.arange(indptr[-1])
         missing = ~known
         missing[known] = self.missing[at[known]]

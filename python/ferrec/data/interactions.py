@@ -16,7 +16,7 @@ from ferrec.data.ids import Ids, factorize
 from ferrec.data.queries import Queries
 from ferrec.data.sequences import Sequences
 from ferrec.errors import DataError
-from ferrec.io.arrays import read_only, spread
+from ferrec.io.arrays import offsets_of, read_only, spread
 from ferrec.io.files import open_csv, open_parquet
 from ferrec.io.tables import PathLike, Table, open_table
 from ferrec.io.times import iso
@@ -588,7 +588,7 @@ class Interactions:
         if user_at is not None:
             lengths = np.zeros(len(users), np.int64)
             lengths[user_at] = np.diff(indptr)
-            indptr = np.concatenate([[0], np.cumsum(lengths)])
+            indptr = offsets_of(lengths)
         if item_at is not None:
             indices = item_at[indices]
         data._csr = _rust.Csr(indptr, indices, values, len(items), name="events")

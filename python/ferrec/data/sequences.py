@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ferrec import _rust
 from ferrec.errors import DataError
+from ferrec.io.arrays import offsets_of
 from ferrec.kernels.arguments import as_int, threads
 from ferrec.kernels.handles import INT32_MAX, Csr, consecutive, to_scipy
 
@@ -154,7 +155,7 @@ class Sequences:
             if [len(one) for one in stamps] != [len(one) for one in rows]:
                 raise DataError("times: must have as many entries as lists, row for row")
             when = np.concatenate([*stamps, np.empty(0, np.int64)])
-        offsets = np.concatenate([[0], np.cumsum([len(one) for one in rows], dtype=np.int64)])
+        offsets = offsets_of([len(one) for one in rows])
         return cls(offsets.astype(np.int64), items.astype(np.int32), when, n_items=n_items)
 
     @classmethod

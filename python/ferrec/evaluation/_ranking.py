@@ -26,7 +26,7 @@ from ferrec.evaluation.metrics import (
     measure,
     parse_metrics,
 )
-from ferrec.io.arrays import joined
+from ferrec.io.arrays import joined, offsets_of
 from ferrec.io.progress import bar
 from ferrec.kernels.arguments import Progress, as_int
 from ferrec.kernels.handles import ListParts, as_csr, rows_of, to_scipy
@@ -165,7 +165,7 @@ def evaluate(
         hits=Hits(
             model.items,
             given.popularity,
-            np.concatenate([[0], np.cumsum(joined([part.n_true for part in parts], np.int64))]),
+            offsets_of(joined([part.n_true for part in parts], np.int64)),
             joined([part.items for part in parts], np.int32),
             joined([part.gains for part in parts], np.float32),
             joined([part.ranks for part in parts], np.int32),

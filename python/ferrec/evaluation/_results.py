@@ -16,6 +16,7 @@ from ferrec.evaluation._segments import by_count, by_id
 from ferrec.evaluation._significance import Difference, Significance
 from ferrec.evaluation._statistics import Test, holm, intervals, mean, p_value
 from ferrec.evaluation.metrics import HITS, cuts_of, named_hits, parse_metrics
+from ferrec.io.arrays import offsets_of
 from ferrec.io.text import aligned, table
 from ferrec.kernels.arguments import threads
 
@@ -59,7 +60,7 @@ class Hits:
         counts = np.bincount(self.rows[mask], minlength=len(self.indptr) - 1)
         return replace(
             self,
-            indptr=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            indptr=offsets_of(counts),
             codes=self.codes[mask],
             gains=self.gains[mask],
             ranks=self.ranks[mask],

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec.evaluation.metrics import HITS, LOWER_IS_BETTER, PER_LIST, RATINGS, WHOLE, About, QueryBlock
+from ferrec.io.arrays import offsets_of
 from ferrec.kernels.handles import Csr, to_scipy
 from ferrec.models.base import Recommender
 
@@ -143,7 +144,7 @@ def _judged(block: QueryBlock, k: int, given: About) -> Judged:
     indptr, items, n_items = block.lists
     lengths = np.diff(indptr)
     kept = np.arange(len(items)) - np.repeat(indptr[:-1], lengths) < k
-    cut = np.concatenate([[0], np.minimum(lengths, k).cumsum()]).astype(np.int64)
+    cut = offsets_of(np.minimum(lengths, k))
     truth = to_scipy(block.truth)
     rows = np.repeat(np.arange(len(lengths)), np.diff(cut))
     true = np.repeat(np.arange(len(lengths)), np.diff(truth.indptr)) * n_items + truth.indices

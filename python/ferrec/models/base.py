@@ -18,6 +18,7 @@ from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
 from ferrec.data.recommendations import Recommendations
 from ferrec.errors import DataError, UnsupportedError
+from ferrec.io.arrays import offsets_of
 from ferrec.io.progress import Callback, bar
 from ferrec.kernels.arguments import Progress, as_int, threads
 from ferrec.kernels.filters import Filter
@@ -418,7 +419,7 @@ class Recommender(Estimator[StateT], ABC):
         n_items = max(len(state.items), 1)
         keys, where = np.unique(rows.astype(np.int64) * n_items + item_codes, return_inverse=True)
         counts = np.bincount(keys // n_items, minlength=len(queries))
-        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        indptr = offsets_of(counts)
         columns = (keys % n_items).astype(np.int32)
         pairs = _rust.Csr(indptr, columns, np.ones(len(keys), np.float32), len(state.items), name="pairs")
         return frozen.score_pairs(state, queries, pairs)[where]

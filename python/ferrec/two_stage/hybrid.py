@@ -16,7 +16,7 @@ from ferrec.data.queries import Queries
 from ferrec.data.sequences import Sequences
 from ferrec.errors import DataError, UnsupportedError
 from ferrec.features import Feature, FeatureSet, defaults
-from ferrec.io.arrays import joined
+from ferrec.io.arrays import joined, offsets_of
 from ferrec.io.progress import Callback, bar
 from ferrec.kernels.arguments import Progress, as_float, as_int
 from ferrec.kernels.filters import Filter
@@ -263,7 +263,7 @@ class Hybrid(Recommender[HybridState]):
             scores.append(best.scores)
             if callback is not None:
                 callback(int(at[-1]) + 1, len(queries))
-        indptr = np.concatenate([[0], *counts]).cumsum().astype(np.int64)
+        indptr = offsets_of(joined(counts, np.int64))
         return indptr, joined(codes, np.int32), joined(scores, np.float32)
 
     def score_pairs(self, state: HybridState, queries: Queries, pairs: _rust.Csr) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from ferrec.data.ids import Ids
 from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
 from ferrec.errors import DataError
+from ferrec.io.arrays import offsets_of
 from ferrec.io.progress import Callback
 from ferrec.io.times import in_seconds
 from ferrec.kernels.arguments import Duration, as_int, as_seconds
@@ -148,7 +149,7 @@ class ContentKNN(NeighborScores[ContentState]):
         nearest: Any = scipy.sparse.csr_array((n, n), dtype=np.float32)
         for speaks in (has_events, ~has_events):
             speakers = np.flatnonzero(speaks).astype(np.int32)
-            ends = np.concatenate([[0], np.cumsum(speaks)])
+            ends = offsets_of(speaks)
             ones = np.ones(len(speakers), np.float32)
             itself = _rust.Csr(ends, np.arange(len(speakers), dtype=np.int32), ones, len(speakers))
             by_feature = content.rows(speakers).transpose()
