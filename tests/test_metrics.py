@@ -158,7 +158,7 @@ def test_sparse_and_dense_features_say_the_same() -> None:
 @pytest.mark.parametrize("features", [None, np.ones((3, 2)), np.ones(5), [["a"]], np.full((35, 1), np.nan)])
 def test_features_that_do_not_fit_are_named(features: Any) -> None:
     train, test = trained()
-    with pytest.raises(ValueError, match=r"^features"):
+    with pytest.raises(ValueError, match=r"^item_features"):
         evaluate(ferrec.Popularity().fit(train), test, "diversity@3", item_features=features)
 
 
