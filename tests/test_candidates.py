@@ -250,7 +250,7 @@ def test_rules_hold_for_every_model():
     assert len(retrieval.candidates(allow_items=[])) == 0
 
 
-def test_newcomers():
+def test_new_users():
     data = sample()
     retrieval = Retrieval(models(), n_candidates=5).fit(data)
     items = data.items.values

@@ -161,7 +161,7 @@ def test_texts_are_those_of_scikit_learn():
     assert ferrec.ContentKNN(text=["text"], encoder=whole).fit(DATA).recommend(n=1)["cat"]
 
 
-def test_new_items_are_recommended_and_speak_for_newcomers():
+def test_new_items_are_recommended_and_speak_for_new_users():
     model = ferrec.ContentKNN(columns={"tags": 1.0}).fit(DATA)
     assert [item for item, _ in model.recommend("cat")["cat"]] == ["sugar", "coffee"]
     # Nobody has touched sugar; one who does is told of what is like it, with events or without.

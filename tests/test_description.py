@@ -302,7 +302,7 @@ def test_the_page_is_whole_and_needs_nothing_else(page: str) -> None:
     assert page == page.strip() + "\n" and 'name="viewport"' in page and "prefers-color-scheme: dark" in page
 
 
-def test_every_figure_is_drawn_in_the_colours_of_the_page(page: str) -> None:
+def test_every_figure_is_drawn_in_the_colors_of_the_page(page: str) -> None:
     figures = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
     assert len(figures) == 9
     for figure in figures:

@@ -331,7 +331,7 @@ def test_ease_inverts_more_items_than_a_block():
 
 @pytest.mark.parametrize("shape", [(2, 2), (30, 10), (8, 39), (1200, 1100)])
 @pytest.mark.parametrize("k", [1, 3])
-def test_rows_that_are_alike_leave_nothing_when_centred(shape, k):
+def test_rows_that_are_alike_leave_nothing_when_centered(shape, k):
     row = np.random.default_rng(0).random(shape[1], dtype=np.float32) + np.float32(0.1)
     svd = truncated_svd(sp.csr_array(np.tile(row, (shape[0], 1))), k, centered=True)
     assert svd.u.shape == (shape[0], 0) and svd.vt.shape == (0, shape[1])

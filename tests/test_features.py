@@ -433,7 +433,7 @@ def test_contract(feature, tmp_path):
 
 
 @pytest.mark.parametrize("feature", ALL, ids=repr)
-def test_newcomers(feature):
+def test_new_users(feature):
     data = world()
     twin = type(feature)(**feature.get_params(deep=False)).fit(data)
     lists = [[1, 2, 5], [], data.items.values.tolist()]
@@ -443,7 +443,7 @@ def test_newcomers(feature):
     assert all(np.isfinite(column).all() for column in columns.values())
 
 
-def test_what_is_known_of_newcomers():
+def test_what_is_known_of_new_users():
     data = world()
     lists = [[1, 2, 5], []]
     pairs = everything(data, history=lists)

@@ -148,7 +148,7 @@ def test_times_and_pauses_say_what_is_near(solver):
     assert np.mean(right) > 0.95
 
 
-def test_both_solvers_find_the_same_neighbours():
+def test_both_solvers_find_the_same_neighbors():
     pytest.importorskip("gensim")
     rng = np.random.default_rng(2)
     # Items on a circle; a user walks along it.

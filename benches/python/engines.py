@@ -170,7 +170,7 @@ def lenskit_items(inputs: Inputs, threads: int) -> Run:
     from lenskit.data import DatasetBuilder
     from lenskit.knn import ItemKNNScorer
 
-    class Uncentred(ItemKNNScorer):
+    class Uncentered(ItemKNNScorer):
         def _center_ratings(self, log: Any, timer: Any, rmat: Any) -> tuple[Any, None]:
             return rmat, None
 
@@ -184,7 +184,7 @@ def lenskit_items(inputs: Inputs, threads: int) -> Run:
     feedback = "explicit" if ratings else "implicit"
 
     def run() -> Result:
-        model = Uncentred(save_nbrs=NEIGHBORS, min_sim=1e-30, feedback=feedback)
+        model = Uncentered(save_nbrs=NEIGHBORS, min_sim=1e-30, feedback=feedback)
         model.train(data)
         return model.sim_matrix.to_scipy()
 
