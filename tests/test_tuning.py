@@ -419,7 +419,12 @@ def test_tuning_of_the_checkerboard() -> None:
 def events(data: Interactions, tmp_path_factory: pytest.TempPathFactory) -> str:
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     found = data.events
-    columns = {"user_id": found.users, "item_id": found.items, "stars": found.weights, "ts": found.times}
+    columns = {
+        "user_id": found.users,
+        "item_id": found.items,
+        "stars": found.weights,
+        "ts": found.times.view("datetime64[ns]"),
+    }
     path = tmp_path_factory.mktemp("tuning") / "events.parquet"
     parquet.write_table(pyarrow.table(columns), path)
     return str(path)
