@@ -16,7 +16,7 @@ from test_storage import edit, flip, replace
 
 import ferrec
 from ferrec import Interactions, Sequences, _rust
-from ferrec.io.times import PER_SECOND
+from ferrec.io.times import PER_SECOND, in_seconds
 from ferrec.kernels.handles import as_csr
 from ferrec.models import ItemItem, State, UserSequences
 from ferrec.models.item_neighbors import NeighborScores
@@ -328,6 +328,16 @@ def test_concurrent_use():
         answers = list(pool.map(lambda user: model.recommend(user, n=3)[user], data.users.values.tolist()))
     together = model.recommend(n=3)
     assert answers == [together[user] for user in data.users.values.tolist()]
+
+
+def test_spans_of_time_in_seconds():
+    rng = np.random.default_rng(0)
+    whole = rng.integers(-(2**33), 2**33, 70_000)
+    assert in_seconds(whole * PER_SECOND).tolist() == whole.tolist()
+    odd = rng.integers(-(2**62), 2**62, 70_000)
+    expected = [moment // PER_SECOND + moment % PER_SECOND / PER_SECOND for moment in odd.tolist()]
+    assert in_seconds(odd).tolist() == expected
+    assert [in_seconds(moment) for moment in odd[:100]] == expected[:100]
 
 
 def test_the_page_in_the_documentation_runs(capsys):
