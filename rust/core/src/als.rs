@@ -12,7 +12,7 @@
 use crate::control::Control;
 use crate::csr::Csr;
 use crate::dense::Random;
-use crate::error::{Error, Result, not_negative};
+use crate::error::{Error, Result, at_least_one, not_negative};
 use crate::factors::Dense;
 pub use crate::ridge::Solver;
 use crate::ridge::{Problem, Table, Terms, penalties_fit};
@@ -65,18 +65,18 @@ impl Objective {
     fn check(&self, name: &str, x: &Csr) -> Result<()> {
         let Self { alpha, unobserved, reg, nu } = *self;
         not_negative(&[("alpha", alpha), ("alpha0", unobserved), ("reg", reg), ("nu", nu)])?;
-        if let Some(v) = x.values().iter().find(|&&v| v < 0.0) {
-            return Err(Error::invalid(name, format_args!("has {v}; confidences must be at least 0")));
+        if let Some(&v) = x.values().iter().find(|&&v| v < 0.0) {
+            return Err(Error::values(name, "confidences must be at least 0", v));
         }
         for (argument, weight) in [("alpha", alpha), ("alpha0", unobserved)] {
             if weight > f64::from(f32::MAX) {
-                return Err(Error::invalid(argument, format_args!("{weight:?} exceeds float32")));
+                return Err(Error::parameter(argument, "must fit in float32", weight));
             }
         }
         let most = x.values().iter().copied().fold(0.0, f32::max);
         if !(alpha as f32 * most + unobserved as f32).is_finite() {
-            let text = format_args!("has {most:?}, whose weight exceeds float32 with alpha={alpha:?}");
-            return Err(Error::invalid(name, text));
+            let problem = format!("with alpha={alpha:?} a weight exceeds float32");
+            return Err(Error::overflow(name, problem, most));
         }
         self.check_growth(x)
     }
@@ -127,11 +127,7 @@ pub fn als(x: &Csr, settings: Settings, control: &Control) -> Result<Factors> {
 pub fn als_at(level: Level, x: &Csr, settings: Settings, control: &Control) -> Result<Factors> {
     let Settings { k, objective, solver, epochs, seed, loss } = settings;
     objective.check("x", x)?;
-    for (name, v) in [("k", k), ("epochs", epochs)] {
-        if v == 0 {
-            return Err(Error::invalid(name, "must be at least 1, got 0"));
-        }
-    }
+    at_least_one(&[("k", k), ("epochs", epochs)])?;
     let full = x.without_zeros();
     let x = full.as_ref().unwrap_or(x);
     let by_item = x.transpose();
@@ -233,8 +229,11 @@ pub fn fold_in_als(
     objective.check(name, x)?;
     let (n, k) = factors.shape();
     if x.n_cols() != n {
-        let text = format!("{name} has {} columns, but there are factors of {n}", x.n_cols());
-        return Err(Error::Shape(text));
+        return Err(Error::shape(
+            name,
+            format!("must have the {n} columns that there are factors of"),
+            x.n_cols(),
+        ));
     }
     let full = x.without_zeros();
     let x = full.as_ref().unwrap_or(x);

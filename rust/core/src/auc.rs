@@ -19,7 +19,11 @@ impl Rows<'_> {
         let whole =
             self.indptr.first() == Some(&0) && self.indptr.last() == Some(&(self.scores.len() as i64));
         if !whole || self.indptr.windows(2).any(|w| w[0] > w[1]) {
-            return Err(Error::invalid(name, "indptr does not run from 0 to the number of scores"));
+            return Err(Error::layout(
+                name,
+                "indptr must ascend from 0 to the number of scores",
+                self.scores.len(),
+            ));
         }
         Ok(())
     }
@@ -37,7 +41,7 @@ pub fn auc(positives: Rows<'_>, negatives: Rows<'_>) -> Result<Vec<f64>> {
     let n_rows = positives.indptr.len() - 1;
     if negatives.indptr.len() - 1 != n_rows {
         let got = negatives.indptr.len() - 1;
-        return Err(Error::Shape(format!("positives have {n_rows} rows and negatives {got}")));
+        return Err(Error::shape("negatives", format!("must have {n_rows} rows like positives"), got));
     }
     Ok((0..n_rows)
         .into_par_iter()
@@ -63,8 +67,8 @@ fn one_row(positives: &[f32], negatives: &[f32], sorted: &mut Vec<f32>) -> f64 {
 /// columns. A row's draw depends on its key and the seed alone.
 pub fn sample_others(exclude: &Csr, n: usize, seed: u64, keys: &[u64]) -> Result<(Vec<i64>, Vec<i32>)> {
     if keys.len() != exclude.n_rows() {
-        let (got, expected) = (keys.len(), exclude.n_rows());
-        return Err(Error::Shape(format!("{got} keys for {expected} rows")));
+        let problem = format!("must have length {}, one for each row", exclude.n_rows());
+        return Err(Error::shape("keys", problem, keys.len()));
     }
     let n_cols = exclude.n_cols();
     let mut indptr = vec![0_i64];

@@ -11,7 +11,7 @@ use crate::biases::{Biases, Settings as BiasSettings, biases};
 use crate::control::Control;
 use crate::csr::Csr;
 use crate::dense::Random;
-use crate::error::{Error, Result, not_negative};
+use crate::error::{Error, Result, at_least_one, not_negative};
 use crate::factors::Dense;
 use crate::ridge::{Problem, Solver, Table, Terms, penalties_fit};
 use crate::simd::Level;
@@ -124,9 +124,7 @@ impl Side {
 pub fn biased_factors(x: &Csr, settings: Settings, control: &Control) -> Result<BiasedFactors> {
     let Settings { k, penalties, epochs, seed } = settings;
     penalties.check(x)?;
-    if epochs == 0 {
-        return Err(Error::invalid("epochs", "must be at least 1, got 0"));
-    }
+    at_least_one(&[("epochs", epochs)])?;
     // Biases alone come first, so that the factors begin with what these leave.
     let alone = BiasSettings { reg_users: 10.0, reg_items: 10.0, epochs: 5 };
     let Biases { mean, users: user_biases, .. } = biases(x, alone, control)?;
@@ -158,8 +156,8 @@ pub fn fold_in_biased(
     penalties.check(x)?;
     let (n, width) = items.shape();
     if x.n_cols() != n || width == 0 {
-        let text = format!("history has {} columns, but items has shape {:?}", x.n_cols(), (n, width));
-        return Err(Error::Shape(text));
+        let problem = format!("must have the columns of items, whose shape is {:?}", (n, width));
+        return Err(Error::shape("history", problem, x.n_cols()));
     }
     let k = width - 1;
     let mut side = Side { table: Table::filled(items.values(), n, width), biases: vec![0.0; n] };

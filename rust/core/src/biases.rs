@@ -2,7 +2,7 @@
 
 use crate::control::Control;
 use crate::csr::Csr;
-use crate::error::{Error, Result};
+use crate::error::{Result, not_negative};
 use rayon::prelude::*;
 
 /// `rating ≈ mean + user + item`.
@@ -29,11 +29,7 @@ pub struct Settings {
 
 /// Fits items, then users, in turn.
 pub fn biases(x: &Csr, settings: Settings, control: &Control) -> Result<Biases> {
-    for (name, v) in [("reg_users", settings.reg_users), ("reg_items", settings.reg_items)] {
-        if !(v.is_finite() && v >= 0.0) {
-            return Err(Error::invalid(name, format_args!("must be at least 0, got {v}")));
-        }
-    }
+    not_negative(&[("reg_users", settings.reg_users), ("reg_items", settings.reg_items)])?;
     let total: f64 = x.row_sums(f64::from).iter().sum();
     let mean = if x.nnz() == 0 { 0.0 } else { total / x.nnz() as f64 };
     let by_item = x.transpose();

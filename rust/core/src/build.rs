@@ -1,6 +1,6 @@
 //! Events to a matrix: sorts (user, item) pairs and merges those that repeat.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use rayon::prelude::*;
 
 /// What becomes of several events of the same user and item.
@@ -28,9 +28,7 @@ impl Duplicates {
             "count" => Self::Count,
             "error" => Self::Error,
             _ => {
-                let text = format_args!("unknown policy {name:?}; there are sum, last, max, count, error")
-                    .to_string();
-                return Err(Error::invalid("duplicates", text));
+                return Err(Error::choice("duplicates", name, &["sum", "last", "max", "count", "error"]));
             }
         })
     }
@@ -49,26 +47,33 @@ pub struct Events<'a> {
     pub times: Option<&'a [i64]>,
 }
 
+/// That the other columns are as long as `users`, and that 32 bits can count the events.
+pub(crate) fn same_length(n: usize, others: [(&str, Option<usize>); 3]) -> Result<()> {
+    if let Some((name, Some(len))) = others.into_iter().find(|(_, len)| len.is_some_and(|len| len != n)) {
+        return Err(Error::shape(name, format!("must have length {n} like users"), len));
+    }
+    if n > u32::MAX as usize {
+        return Err(Error::shape("users", format!("must be at most {} events", u32::MAX), n));
+    }
+    Ok(())
+}
+
 impl Events<'_> {
     /// That the columns are of one length and the codes within bounds.
     pub(crate) fn check(&self, n_users: usize, n_items: usize) -> Result<()> {
         let n = self.users.len();
-        let lengths = [Some(self.items.len()), self.weights.map(<[f32]>::len), self.times.map(<[i64]>::len)];
-        if let Some(other) = lengths.into_iter().flatten().find(|&len| len != n) {
-            return Err(Error::Shape(format!("{n} users but another column of {other} events")));
-        }
-        if n > u32::MAX as usize {
-            return Err(Error::invalid(
-                "users",
-                format_args!("{n} events; at most {} fit in one matrix", u32::MAX),
-            ));
-        }
+        same_length(
+            n,
+            [
+                ("items", Some(self.items.len())),
+                ("weights", self.weights.map(<[f32]>::len)),
+                ("times", self.times.map(<[i64]>::len)),
+            ],
+        )?;
         for (name, codes, size) in [("users", self.users, n_users), ("items", self.items, n_items)] {
             if let Some(at) = codes.iter().position(|&c| c as u32 as usize >= size) {
-                return Err(Error::invalid(
-                    name,
-                    format_args!("code {} at event {at} is not in 0..{size}", codes[at]),
-                ));
+                let problem = format!("codes must be in 0..{size}");
+                return Err(Error::layout(name, problem, codes[at]).at("event", at));
             }
         }
         Ok(())
@@ -155,7 +160,12 @@ pub fn build_csr(
     if duplicates == Duplicates::Error {
         let count: usize = merged.iter().map(|m| m.repeats).sum();
         if let Some((user, item)) = merged.iter().find_map(|m| m.first_repeat) {
-            return Err(Error::Duplicates { count, user, item });
+            return Err(Error::new(
+                Kind::Duplicates { count, user, item },
+                "users, items",
+                "events repeat the pair of an earlier one",
+                count,
+            ));
         }
     }
     let mut indptr = Vec::with_capacity(n_users + 1);

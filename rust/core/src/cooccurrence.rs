@@ -59,10 +59,10 @@ pub fn cooccurrence(
 ) -> Result<Csr> {
     events.check(n_users, n_items)?;
     if let Some(gap) = near.max_gap.filter(|&gap| gap < 0) {
-        return Err(Error::invalid("max_gap", format_args!("must be at least 0, got {gap}")));
+        return Err(Error::parameter("max_gap", "must be at least 0", gap));
     }
     if near.max_gap.is_some() && events.times.is_none() {
-        return Err(Error::invalid("max_gap", "needs times"));
+        return Err(Error::parameter("max_gap", "needs times, and there are none", ()));
     }
     let entries = entries(&events, n_users, near);
     let (starts, by_item) = group(&entries.items, n_items);
@@ -262,13 +262,13 @@ fn join(pieces: Vec<Piece>, n_cols: usize) -> Csr {
 /// column and `s` the smoothing; entries that come to 0 are left out.
 pub fn shifted_ppmi(counts: &Csr, shift: f64, smoothing: f64, control: &Control) -> Result<Csr> {
     if !(shift > 0.0 && shift.is_finite()) {
-        return Err(Error::invalid("shift", format_args!("must be above 0 and finite, got {shift}")));
+        return Err(Error::parameter("shift", "must be above 0 and finite", shift));
     }
     if !(0.0..=1.0).contains(&smoothing) {
-        return Err(Error::invalid("context_smoothing", format_args!("must be from 0 to 1, got {smoothing}")));
+        return Err(Error::parameter("context_smoothing", "must be from 0 to 1", smoothing));
     }
-    if let Some(bad) = counts.values().iter().find(|v| **v < 0.0) {
-        return Err(Error::invalid("counts", format_args!("must be at least 0, got {bad}")));
+    if let Some(&bad) = counts.values().iter().find(|v| **v < 0.0) {
+        return Err(Error::values("counts", "must be at least 0", bad));
     }
     let logs = |sums: Vec<f64>| -> Vec<f64> { sums.into_iter().map(f64::ln).collect() };
     let columns = counts.column_sums(f64::from);

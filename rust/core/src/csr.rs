@@ -58,15 +58,12 @@ impl Csr {
     ) -> Result<Self> {
         let n_rows = indptr.len().saturating_sub(1);
         if n_cols > i32::MAX as usize || n_rows > i32::MAX as usize {
-            let shape = (n_rows, n_cols);
-            return Err(Error::invalid(
-                name,
-                format_args!("shape {shape:?} exceeds {} rows or columns", i32::MAX),
-            ));
+            let problem = format!("must have at most {} rows and columns", i32::MAX);
+            return Err(Error::shape(name, problem, (n_rows, n_cols)));
         }
         if indices.len() != values.len() {
-            let (i, v) = (indices.len(), values.len());
-            return Err(Error::invalid(name, format_args!("{i} column indices but {v} values")));
+            let problem = format!("must have a value for each of its {} column indices", indices.len());
+            return Err(Error::layout(name, problem, values.len()));
         }
         offsets::check(name, &indptr, indices.len())?;
         let csr = Self { indptr, indices, values, n_cols };
@@ -85,18 +82,15 @@ impl Csr {
                 // a huge one as u32, so one comparison tests both ends.
                 if !cols.iter().fold(true, |all, &c| all & ((c as u32) < n_cols as u32)) {
                     let bad = cols.iter().find(|&&c| c as u32 as usize >= n_cols).copied().unwrap_or(0);
-                    let text =
-                        format_args!("column {bad} in row {row}, but there are {n_cols} columns").to_string();
-                    return Err(Error::invalid(name, text));
+                    let problem = format!("columns must be in 0..{n_cols}");
+                    return Err(Error::layout(name, problem, bad).at("row", row));
                 }
                 if !values.iter().fold(true, |all, v| all & v.is_finite()) {
                     let at = values.iter().position(|v| !v.is_finite()).unwrap_or(0);
                     let bad = self.values.iter().filter(|v| !v.is_finite()).count();
-                    let text = format!(
-                        "{bad} non-finite value(s); the first is {} at row {row}, column {}",
-                        values[at], cols[at]
-                    );
-                    return Err(Error::invalid(name, text));
+                    let problem = format!("values must be finite, {bad} of {} are not", self.values.len());
+                    let error = Error::values(name, problem, values[at]);
+                    return Err(error.at("row", row).at("column", cols[at] as usize));
                 }
                 sorted &= cols.windows(2).fold(true, |all, w| all & (w[0] < w[1]));
             }
@@ -122,8 +116,8 @@ impl Csr {
     /// The given rows, in that order, as often as they are given.
     pub fn take_rows(&self, rows: &[i32]) -> Result<Self> {
         let n_rows = self.n_rows();
-        if let Some(bad) = rows.iter().find(|&&r| r as u32 as usize >= n_rows) {
-            return Err(Error::invalid("rows", format_args!("row {bad}, but there are {n_rows}")));
+        if let Some(at) = rows.iter().position(|&r| r as u32 as usize >= n_rows) {
+            return Err(Error::layout("rows", format!("must be in 0..{n_rows}"), rows[at]).at("position", at));
         }
         let ranges: Vec<_> = rows.iter().map(|&r| self.range(r as usize)).collect();
         let indptr = offsets::of(&ranges)?;
@@ -171,7 +165,8 @@ impl Csr {
         for row in rows {
             let (cols, vals) = self.row(row);
             if u32::try_from(cols.len()).is_err() {
-                return Err(Error::invalid(name, format_args!("row {row} has {} entries", cols.len())));
+                let problem = format!("must have at most {} entries in a row", u32::MAX);
+                return Err(Error::shape(name, problem, cols.len()).at("row", row));
             }
             // Column and position as one number: duplicates are summed in their given order.
             entries.clear();
@@ -182,8 +177,8 @@ impl Csr {
                 indices.push(col);
                 let sum = group.iter().map(|&e| f64::from(vals[e as u32 as usize])).sum::<f64>() as f32;
                 if !sum.is_finite() {
-                    let text = format!("duplicates at row {row}, column {col} add up beyond float32");
-                    return Err(Error::invalid(name, text));
+                    let error = Error::overflow(name, "entries of one place add up beyond float32", sum);
+                    return Err(error.at("row", row).at("column", col as usize));
                 }
                 values.push(sum);
             }

@@ -278,7 +278,7 @@ pub(crate) fn product(a: &[Row<f64>; B], b: &[Row<f64>; B]) -> [Row<f64>; B] {
 pub(crate) fn eigen(matrix: MatRef<'_, f64>) -> Result<(Vec<f64>, Mat<f64>)> {
     let n = matrix.nrows();
     let found = matrix.self_adjoint_eigen(Side::Lower);
-    let found = found.map_err(|_| Error::invalid("x", "an eigenvalue decomposition did not converge"))?;
+    let found = found.map_err(|_| Error::values("x", "an eigenvalue decomposition did not converge", ()))?;
     let values = (0..n).rev().map(|i| found.S()[i]).collect();
     let vectors = Mat::from_fn(n, n, |i, j| found.U()[(i, n - 1 - j)]);
     Ok((values, vectors))

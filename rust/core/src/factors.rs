@@ -30,17 +30,15 @@ impl<'a> Dense<'a> {
     /// Checks the length, and that every value is finite; `name` is the argument that errors speak of.
     pub fn new(name: &str, values: &'a [f32], n_rows: usize, n_cols: usize) -> Result<Self> {
         if n_rows.checked_mul(n_cols) != Some(values.len()) {
-            let shape = (n_rows, n_cols);
-            let text = format!("{name} has {} values, which is not shape {shape:?}", values.len());
-            return Err(Error::Shape(text));
+            let problem = format!("must have the values of shape {:?}", (n_rows, n_cols));
+            return Err(Error::shape(name, problem, values.len()));
         }
         if n_rows > i32::MAX as usize {
-            return Err(Error::invalid(name, format_args!("{n_rows} rows exceed {}", i32::MAX)));
+            return Err(Error::shape(name, format!("must have at most {} rows", i32::MAX), n_rows));
         }
         if let Some(at) = values.par_iter().with_min_len(1 << 14).position_first(|v| !v.is_finite()) {
-            let (row, col, value) = (at / n_cols, at % n_cols, values[at]);
-            let text = format_args!("has {value} at row {row}, column {col}");
-            return Err(Error::invalid(name, text));
+            let error = Error::values(name, "values must be finite", values[at]);
+            return Err(error.at("row", at / n_cols).at("column", at % n_cols));
         }
         Ok(Self { values, n_rows, n_cols })
     }
@@ -179,9 +177,8 @@ pub fn score_factors(
 ) -> Result<Vec<f32>> {
     check_dimensions(&queries, &items)?;
     if (pairs.n_rows(), pairs.n_cols()) != (queries.n_rows, items.n_rows) {
-        let (r, c) = (pairs.n_rows(), pairs.n_cols());
-        let expected = (queries.n_rows, items.n_rows);
-        return Err(Error::Shape(format!("pairs has shape ({r}, {c}), expected {expected:?}")));
+        let problem = format!("must have shape {:?}, queries × items", (queries.n_rows, items.n_rows));
+        return Err(Error::shape("pairs", problem, (pairs.n_rows(), pairs.n_cols())));
     }
     let kernel = Kernel::new(Level::current());
     let rows: Vec<Vec<f32>> = (0..pairs.n_rows())
@@ -200,9 +197,8 @@ pub fn score_factors(
 
 fn check_dimensions(queries: &Dense<'_>, items: &Dense<'_>) -> Result<()> {
     if queries.n_cols != items.n_cols {
-        let (q, i) = ((queries.n_rows, queries.n_cols), (items.n_rows, items.n_cols));
-        let text = format!("queries has shape {q:?} and items {i:?}; both must have as many columns");
-        return Err(Error::Shape(text));
+        let problem = format!("must have {} columns like queries", queries.n_cols);
+        return Err(Error::shape("items", problem, items.n_cols));
     }
     Ok(())
 }
@@ -306,8 +302,8 @@ impl Search<'_> {
 /// `history @ items`: the vectors of queries that have touched these items, row after row.
 pub fn fold_in(history: &Csr, items: Dense<'_>, control: &Control) -> Result<Vec<f32>> {
     if history.n_cols() != items.n_rows {
-        let (h, i) = (history.n_cols(), items.n_rows);
-        return Err(Error::Shape(format!("history has {h} columns, but there are vectors of {i} items")));
+        let problem = format!("must have {} columns, one for each vector of items", items.n_rows);
+        return Err(Error::shape("history", problem, history.n_cols()));
     }
     let d = items.n_cols;
     let mut out = vec![0.0_f32; history.n_rows() * d];
@@ -319,8 +315,9 @@ pub fn fold_in(history: &Csr, items: Dense<'_>, control: &Control) -> Result<Vec
             out.iter_mut().zip(items.row(c as usize)).for_each(|(o, &v)| *o += by * v);
         }
         match out.iter().find(|o| !o.is_finite()) {
-            Some(bad) => {
-                Err(Error::invalid("history", format_args!("row {row} adds up to {bad} in float32")))
+            Some(&bad) => {
+                let problem = "a vector adds up beyond float32";
+                Err(Error::overflow("history", problem, bad).at("row", row))
             }
             None => Ok(()),
         }

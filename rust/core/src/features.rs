@@ -51,8 +51,8 @@ fn each(
     fill: impl Fn(&[f32]) -> Result<Vec<f32>>,
 ) -> Result<Vec<Vec<f32>>> {
     if let Some(column) = columns.iter().find(|column| column.len() != n) {
-        let text = format!("a column has length {}, but there are {n} {what}", column.len());
-        return Err(Error::Shape(text));
+        let problem = format!("each must have length {n}, one value for each of the {what}");
+        return Err(Error::shape("columns", problem, column.len()));
     }
     columns.iter().map(|column| fill(column)).collect()
 }
@@ -61,8 +61,7 @@ fn check_shape(name: &str, matrix: &Csr, shape: (usize, usize)) -> Result<()> {
     if (matrix.n_rows(), matrix.n_cols()) == shape {
         return Ok(());
     }
-    let got = (matrix.n_rows(), matrix.n_cols());
-    Err(Error::Shape(format!("{name} has shape {got:?}, expected {shape:?}")))
+    Err(Error::shape(name, format!("must have shape {shape:?}"), (matrix.n_rows(), matrix.n_cols())))
 }
 
 /// How much of a query's history shares the categories of each candidate: the share, `ln(1 + n)` of the n items
@@ -121,8 +120,8 @@ pub fn number_affinity(
 ) -> Result<[Vec<f32>; 3]> {
     check_shape("history", histories, (pairs.n_rows(), pairs.n_cols()))?;
     if numbers.len() != pairs.n_cols() {
-        let text = format!("numbers has length {}, but there are {} items", numbers.len(), pairs.n_cols());
-        return Err(Error::Shape(text));
+        let problem = format!("must have length {}, one for each item", pairs.n_cols());
+        return Err(Error::shape("numbers", problem, numbers.len()));
     }
     fill_rows(
         pairs.indptr(),
@@ -154,8 +153,8 @@ pub fn number_affinity(
 /// column. The values are 1 for the last item, 2 for the one before, ….
 pub fn latest(history: &Csr, times: &[i64], n: usize, control: &Control) -> Result<Csr> {
     if times.len() != history.nnz() {
-        let text = format!("times has length {}, but there are {} entries", times.len(), history.nnz());
-        return Err(Error::Shape(text));
+        let problem = format!("must have length {}, one for each entry of history", history.nnz());
+        return Err(Error::shape("times", problem, times.len()));
     }
     let kept = |row: usize| history.row_len(row).min(n);
     let mut indptr = vec![0_i64];
@@ -270,8 +269,8 @@ pub fn embedding_similarity(
 ) -> Result<[Vec<f32>; 4]> {
     recent.check(pairs)?;
     if vectors.shape().0 != pairs.n_cols() {
-        let text = format!("vectors has shape {:?}, but there are {} items", vectors.shape(), pairs.n_cols());
-        return Err(Error::Shape(text));
+        let problem = format!("must have {} rows, one for each item", pairs.n_cols());
+        return Err(Error::shape("vectors", problem, vectors.shape()));
     }
     let kernel = Kernel::new(Level::current());
     let scratch = || (vec![Line::default(); vectors.shape().1], [Tile::<QUERIES>::default()]);

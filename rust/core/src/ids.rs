@@ -57,7 +57,7 @@ fn by_table(values: &[i64], low: i64, size: usize) -> Result<(Vec<i32>, Vec<i64>
 
 fn check_count(n: usize) -> Result<()> {
     if n > i32::MAX as usize {
-        return Err(Error::invalid("values", format_args!("{n} distinct ids; at most {} fit", i32::MAX)));
+        return Err(Error::shape("values", format!("must have at most {} distinct ids", i32::MAX), n));
     }
     Ok(())
 }

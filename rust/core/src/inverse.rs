@@ -36,21 +36,21 @@ pub fn inverse_gram<T: Real>(x: &Csr, reg: f64, control: &Control) -> Result<Vec
     for i in 0..n {
         a[i * (n + 1)] = T::of(a[i * (n + 1)].wide() + reg);
     }
-    invert(&mut a, n, control)?;
+    invert(&mut a, n, control).map_err(|error| error.got(reg))?;
     // 1 / P_ii is what the others leave of item i's variance, and reg at least.
     let fits = |p: f64| p > 0.0 && p * reg <= 2.0;
     if (0..n).any(|i| !fits(a[i * (n + 1)].wide())) {
-        return Err(not_positive::<T>());
+        return Err(not_positive::<T>().got(reg));
     }
     Ok(a)
 }
 
 fn not_positive<T>() -> Error {
-    let (dtype, advice) = match size_of::<T>() {
-        4 => ("float32", "raise it, or take dtype=\"float64\""),
-        _ => ("float64", "raise it"),
+    let (problem, advice) = match size_of::<T>() {
+        4 => ("XᵀX + reg · I is not positive definite in float32", "raise it, or take dtype=\"float64\""),
+        _ => ("XᵀX + reg · I is not positive definite in float64", "raise it"),
     };
-    Error::invalid("reg", format_args!("XᵀX + reg · I is not positive definite in {dtype}; {advice}"))
+    Error::parameter("reg", problem, ()).advise(advice)
 }
 
 /// Replaces a positive definite matrix, given by its lower triangle, by its inverse.

@@ -1,19 +1,19 @@
 //! The last events of each user.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, at_least_one};
 
 /// Marks the `n` events of each user with the greatest keys (of equal ones the later in order; without keys the
 /// last in order). Users with `n` events or fewer have none marked.
 pub fn latest(users: &[i32], keys: Option<&[i64]>, n_users: usize, n: usize) -> Result<Vec<bool>> {
-    if let Some(user) = users.iter().find(|&&u| u as u32 as usize >= n_users) {
-        return Err(Error::invalid("users", format_args!("user {user} of {n_users}")));
+    if let Some(at) = users.iter().position(|&u| u as u32 as usize >= n_users) {
+        return Err(
+            Error::layout("users", format!("codes must be in 0..{n_users}"), users[at]).at("event", at)
+        );
     }
     if let Some(keys) = keys.filter(|keys| keys.len() != users.len()) {
-        return Err(Error::Shape(format!("{} users and {} keys", users.len(), keys.len())));
+        return Err(Error::shape("keys", format!("must have length {} like users", users.len()), keys.len()));
     }
-    if n == 0 {
-        return Err(Error::invalid("n", "must be at least 1, got 0"));
-    }
+    at_least_one(&[("n", n)])?;
     let mut counts = vec![0_usize; n_users];
     for &user in users {
         counts[user as usize] += 1;

@@ -47,6 +47,6 @@ pub mod weight;
 
 pub use control::Control;
 pub use csr::{Buf, Csr};
-pub use error::{Error, Result};
+pub use error::{Error, Invalid, Kind, Result, Value};
 pub use sequences::Sequences;
 pub use topk::{Filter, Ranked};

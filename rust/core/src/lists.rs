@@ -8,8 +8,8 @@ use rayon::prelude::*;
 /// The mean of `values` over the first k of each list, for each of `ks`; NaN for an empty list.
 pub fn means(lists: Lists<'_>, values: &[f64], ks: &[usize]) -> Result<Vec<f64>> {
     if values.len() != lists.n_cols() {
-        let (got, expected) = (values.len(), lists.n_cols());
-        return Err(Error::Shape(format!("values has {got} entries, but there are {expected} columns")));
+        let problem = format!("must have length {}, one for each column of the lists", lists.n_cols());
+        return Err(Error::shape("values", problem, values.len()));
     }
     let mut out = vec![f64::NAN; lists.n_rows() * ks.len()];
     out.par_chunks_mut(ks.len().max(1)).enumerate().with_min_len(ROWS).for_each(|(row, out)| {
@@ -30,8 +30,8 @@ pub fn means(lists: Lists<'_>, values: &[f64], ks: &[usize]) -> Result<Vec<f64>>
 /// than two. `features` has a row for each column of the lists; a row of zeros is at distance 1 from all others.
 pub fn diversity(lists: Lists<'_>, features: &Csr, ks: &[usize]) -> Result<Vec<f64>> {
     if features.n_rows() != lists.n_cols() {
-        let (got, expected) = (features.n_rows(), lists.n_cols());
-        return Err(Error::Shape(format!("features has {got} rows, but there are {expected} items")));
+        let problem = format!("must have {} rows, one for each item", lists.n_cols());
+        return Err(Error::shape("features", problem, features.n_rows()));
     }
     let norms = features.row_sums(|v| f64::from(v) * f64::from(v));
     let inverse: Vec<f64> = norms.iter().map(|&n| if n > 0.0 { 1.0 / n.sqrt() } else { 0.0 }).collect();
@@ -82,8 +82,13 @@ fn pair_sums(list: &[i32], features: &Csr, inverse: &[f64], sum: &mut [f64], pro
 /// for each of `ks`. `ranks` says where the true items of each row stand (0: nowhere).
 pub fn serendipity(truth: &Csr, ranks: &[i32], expected: Lists<'_>, ks: &[usize]) -> Result<Vec<f64>> {
     let (rows, cols) = (truth.n_rows(), truth.n_cols());
-    if ranks.len() != truth.nnz() || (expected.n_rows(), expected.n_cols()) != (rows, cols) {
-        return Err(Error::Shape(format!("ranks and expected do not fit truth of shape ({rows}, {cols})")));
+    if ranks.len() != truth.nnz() {
+        let problem = format!("must have length {}, one for each entry of truth", truth.nnz());
+        return Err(Error::shape("ranks", problem, ranks.len()));
+    }
+    let got = (expected.n_rows(), expected.n_cols());
+    if got != (rows, cols) {
+        return Err(Error::shape("expected", format!("must have the shape of truth, ({rows}, {cols})"), got));
     }
     let mut out = vec![0.0; rows * ks.len()];
     out.par_chunks_mut(ks.len().max(1)).enumerate().with_min_len(ROWS).for_each(|(row, out)| {

@@ -18,10 +18,12 @@ impl<'a> Lists<'a> {
     pub fn new(name: &str, indptr: &'a [i64], indices: &'a [i32], n_cols: usize) -> Result<Self> {
         let whole = indptr.first() == Some(&0) && indptr.last() == Some(&(indices.len() as i64));
         if !whole || indptr.windows(2).any(|w| w[0] > w[1]) {
-            return Err(Error::invalid(name, "indptr does not run from 0 to the number of entries"));
+            let problem = "indptr must ascend from 0 to the number of entries";
+            return Err(Error::layout(name, problem, indices.len()));
         }
-        if let Some(c) = indices.iter().find(|&&c| c as u32 as usize >= n_cols) {
-            return Err(Error::invalid(name, format_args!("column {c} of {n_cols}")));
+        if let Some(at) = indices.iter().position(|&c| c as u32 as usize >= n_cols) {
+            let problem = format!("columns must be in 0..{n_cols}");
+            return Err(Error::layout(name, problem, indices[at]).at("position", at));
         }
         Ok(Self { indptr, indices, n_cols })
     }
@@ -55,7 +57,7 @@ pub fn hit_ranks(recommended: Lists<'_>, truth: &Csr) -> Result<Vec<i32>> {
     let expected = (truth.n_rows(), truth.n_cols());
     let got = (recommended.n_rows(), recommended.n_cols());
     if got != expected {
-        return Err(Error::Shape(format!("recommended has shape {got:?} but truth {expected:?}")));
+        return Err(Error::shape("recommended", format!("must have the shape of truth, {expected:?}"), got));
     }
     let mut ranks = vec![0; truth.nnz()];
     let mut rows = Vec::with_capacity(truth.n_rows());
@@ -81,8 +83,8 @@ fn rank_row(row: usize, list: &[i32], relevant: &[i32], marks: &mut [u32], ranks
     for (at, &col) in list.iter().enumerate() {
         let mark = marks[col as usize];
         if mark == listed {
-            let problem = format_args!("row {row} holds column {col} twice");
-            return Err(Error::invalid("recommended", problem));
+            let problem = "a row must not hold a column twice";
+            return Err(Error::values("recommended", problem, col).at("row", row));
         }
         if mark == wanted {
             ranks[relevant.partition_point(|&c| c < col)] = at as i32 + 1;
@@ -134,18 +136,15 @@ pub struct Ranked<'a> {
 /// counts as filled up with misses.
 pub fn of_ranks(given: Ranked<'_>, ks: &[usize]) -> Result<(Vec<f64>, Vec<i64>)> {
     let n = given.ranks.len();
-    if given.gains.len() != n || given.indptr.first() != Some(&0) || given.indptr.last() != Some(&(n as i64))
-    {
-        return Err(Error::Shape(format!(
-            "{} gains and {n} ranks do not fit the offsets",
-            given.gains.len()
-        )));
+    if given.gains.len() != n {
+        return Err(Error::shape("gains", format!("must have length {n} like ranks"), given.gains.len()));
     }
-    if let Some(w) = given.indptr.windows(2).find(|w| w[0] > w[1]) {
-        return Err(Error::invalid("indptr", format_args!("falls from {} to {}", w[0], w[1])));
+    let whole = given.indptr.first() == Some(&0) && given.indptr.last() == Some(&(n as i64));
+    if !whole || given.indptr.windows(2).any(|w| w[0] > w[1]) {
+        return Err(Error::layout("indptr", "must ascend from 0 to the number of ranks", n));
     }
     if ks.contains(&0) {
-        return Err(Error::invalid("ks", "a cut-off must be at least 1, got 0"));
+        return Err(Error::parameter("ks", "cut-offs must be at least 1", 0));
     }
     let n_rows = given.indptr.len() - 1;
     let rows: Vec<i64> =

@@ -48,11 +48,10 @@ impl Embedding {
     pub fn new(lookup: Buf<i32>, rows: Buf<f32>, width: usize) -> Result<Self> {
         let n_rows = rows.len().checked_div(width).unwrap_or(0);
         if n_rows == 0 || n_rows * width != rows.len() {
-            let text = format!("embeddings: {} values are no rows of {width}", rows.len());
-            return Err(Error::Shape(text));
+            return Err(Error::shape("embeddings", format!("must be whole rows of {width}"), rows.len()));
         }
         if let Some(&row) = lookup.iter().find(|&&row| row < 0 || row as usize >= n_rows) {
-            return Err(Error::invalid("embeddings", format_args!("there is no row {row}, only {n_rows}")));
+            return Err(Error::layout("embeddings", format!("rows must be in 0..{n_rows}"), row));
         }
         finite("embeddings", &rows)?;
         Ok(Self { lookup, rows, width })
@@ -78,8 +77,8 @@ impl Layer {
     fn new(name: &str, inputs: usize, weights: &[f32], bias: &[f32]) -> Result<Self> {
         let outputs = bias.len();
         if outputs == 0 || inputs.checked_mul(outputs) != Some(weights.len()) {
-            let text = format!("{name}: {} weights are not {outputs} rows of {inputs}", weights.len());
-            return Err(Error::Shape(text));
+            let problem = format!("weights must be {outputs} rows of {inputs}");
+            return Err(Error::shape(name, problem, weights.len()));
         }
         finite(name, weights)?;
         finite(name, bias)?;
@@ -111,8 +110,8 @@ impl Layer {
 }
 
 fn finite(name: &str, values: &[f32]) -> Result<()> {
-    match values.iter().find(|v| !v.is_finite()) {
-        Some(v) => Err(Error::invalid(name, format_args!("holds {v}"))),
+    match values.iter().position(|v| !v.is_finite()) {
+        Some(at) => Err(Error::values(name, "values must be finite", values[at]).at("position", at)),
         None => Ok(()),
     }
 }
@@ -152,22 +151,26 @@ impl Mlp {
     ) -> Result<Self> {
         let n = scaling.mean.len();
         if scaling.scale.len() != n {
-            return Err(Error::Shape(format!("scale has {} values, but mean has {n}", scaling.scale.len())));
+            return Err(Error::shape(
+                "scale",
+                format!("must have length {n} like mean"),
+                scaling.scale.len(),
+            ));
         }
         finite("mean", &scaling.mean)?;
         finite("scale", &scaling.scale)?;
         if scaling.clip.is_nan() || scaling.clip <= 0.0 {
-            return Err(Error::invalid("clip", format_args!("must be above 0, got {}", scaling.clip)));
+            return Err(Error::parameter("clip", "must be above 0", scaling.clip));
         }
-        if let Some(at) = scaling.marked.iter().find(|&&at| at as usize >= n) {
-            return Err(Error::invalid("marked", format_args!("there is no column {at}, only {n}")));
+        if let Some(&at) = scaling.marked.iter().find(|&&at| at as usize >= n) {
+            return Err(Error::layout("marked", format!("columns must be in 0..{n}"), at as usize));
         }
         let inputs = n + scaling.marked.len() + embeddings.iter().map(|e| e.width).sum::<usize>();
         let mut square = Vec::with_capacity(crosses.len());
         for (weights, bias) in crosses {
             if bias.len() != inputs {
-                let text = format!("crosses: one has {} outputs, but there are {inputs} inputs", bias.len());
-                return Err(Error::Shape(text));
+                let problem = format!("each must have as many outputs as there are inputs, {inputs}");
+                return Err(Error::shape("crosses", problem, bias.len()));
             }
             square.push(Layer::new("crosses", inputs, weights, bias)?);
         }
@@ -178,7 +181,7 @@ impl Mlp {
             width = bias.len();
         }
         let Some(last) = stack.pop().filter(|last| last.outputs == 1) else {
-            return Err(Error::Shape("layers: the last must have one output".into()));
+            return Err(Error::shape("layers", "the last must have one output", width));
         };
         Ok(Self { scaling, embeddings, crosses: square, hidden: stack, last, sigmoid, inputs })
     }
@@ -190,16 +193,17 @@ impl Mlp {
 
     /// [`Mlp::score`] on a given instruction set.
     pub fn score_at(&self, level: Level, pairs: &Pairs<'_>, control: &Control) -> Result<Vec<f32>> {
-        let expected = (self.scaling.mean.len(), self.embeddings.len());
-        let got = (pairs.columns.len(), pairs.codes.len());
-        if got != expected {
-            let text = format!("columns and codes: expected {expected:?} of them, got {got:?}");
-            return Err(Error::Shape(text));
-        }
-        let lengths = pairs.columns.iter().map(|c| c.len()).chain(pairs.codes.iter().map(|c| c.len()));
-        if let Some(len) = lengths.into_iter().find(|&len| len != pairs.len) {
-            let text = format!("columns: one has {len} values, but there are {} pairs", pairs.len);
-            return Err(Error::Shape(text));
+        let columns = ("columns", self.scaling.mean.len(), pairs.columns.iter().map(|c| c.len()).collect());
+        let codes = ("codes", self.embeddings.len(), pairs.codes.iter().map(|c| c.len()).collect());
+        for (name, expected, lengths) in [columns, codes] {
+            let lengths: Vec<usize> = lengths;
+            if lengths.len() != expected {
+                return Err(Error::shape(name, format!("must be {expected}"), lengths.len()));
+            }
+            if let Some(&len) = lengths.iter().find(|&&len| len != pairs.len) {
+                let problem = format!("each must have length {}, one value for each pair", pairs.len);
+                return Err(Error::shape(name, problem, len));
+            }
         }
         control.start(pairs.len as u64);
         let kernel = Kernel::new(level);

@@ -13,20 +13,17 @@ pub(crate) const PIECE: usize = 1 << 16;
 /// at most `i32::MAX` rows.
 pub(crate) fn check(name: &str, offsets: &[i64], n: usize) -> Result<()> {
     let (Some(&first), Some(&last)) = (offsets.first(), offsets.last()) else {
-        return Err(Error::invalid(name, "indptr is empty; it has one entry more than there are rows"));
+        return Err(Error::layout(name, "indptr must have one entry more than there are rows, got none", ()));
     };
     if offsets.len() - 1 > i32::MAX as usize {
-        let text = format_args!("{} rows; at most {} are possible", offsets.len() - 1, i32::MAX).to_string();
-        return Err(Error::invalid(name, text));
+        return Err(Error::shape(name, format!("must have at most {} rows", i32::MAX), offsets.len() - 1));
     }
     if first != 0 || last != n as i64 {
-        return Err(Error::invalid(
-            name,
-            format_args!("indptr runs from {first} to {last}, not from 0 to {n}"),
-        ));
+        let (at, got) = if first != 0 { (0, first) } else { (offsets.len() - 1, last) };
+        return Err(Error::layout(name, format!("indptr must run from 0 to {n}"), got).at("position", at));
     }
     match offsets.windows(2).position(|w| w[0] > w[1]) {
-        Some(row) => Err(Error::invalid(name, format_args!("indptr falls at row {row}"))),
+        Some(row) => Err(Error::layout(name, "indptr must not fall", offsets[row + 1]).at("row", row)),
         None => Ok(()),
     }
 }
@@ -37,12 +34,12 @@ pub(crate) fn ranges(name: &str, offsets: &[i64], n: usize, rows: &[i32]) -> Res
     let range = |row: i32| {
         let at = row as u32 as usize;
         if at >= n_rows {
-            return Err(Error::invalid("rows", format_args!("row {row}, but there are {n_rows}")));
+            return Err(Error::layout("rows", format!("must be in 0..{n_rows}"), row));
         }
         let (start, end) = (offsets[at], offsets[at + 1]);
         if start < 0 || end < start || end as usize > n {
-            let text = format_args!("row {row} runs from {start} to {end} of {n} entries").to_string();
-            return Err(Error::invalid(name, text));
+            let got = if end < start || start >= 0 { end } else { start };
+            return Err(Error::layout(name, format!("indptr must ascend from 0 to {n}"), got).at("row", at));
         }
         Ok(start as usize..end as usize)
     };
@@ -55,7 +52,8 @@ pub(crate) fn ranges(name: &str, offsets: &[i64], n: usize, rows: &[i32]) -> Res
         total += range(row)?.len();
     }
     if total > n {
-        return Err(Error::invalid(name, format_args!("{total} entries in some rows, but {n} in all")));
+        let problem = format!("rows must not overlap: there are {n} entries in all");
+        return Err(Error::layout(name, problem, total));
     }
     rows.iter().map(|&row| range(row)).collect()
 }

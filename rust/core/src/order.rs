@@ -1,5 +1,6 @@
 //! Events in the order of their users, cut into runs: repeats of an event, or a user's sessions.
 
+use crate::build::same_length;
 use crate::control::Control;
 use crate::error::{Error, Result};
 use rayon::prelude::*;
@@ -37,16 +38,18 @@ pub fn event_runs(
     control: &Control,
 ) -> Result<Runs> {
     let n = users.len();
-    let lengths = [keys.items.map(<[i32]>::len), keys.times.map(<[i64]>::len), keys.kinds.map(<[i32]>::len)];
-    if let Some(other) = lengths.into_iter().flatten().find(|&len| len != n) {
-        return Err(Error::Shape(format!("{n} users but another column of {other} events")));
-    }
-    if n > u32::MAX as usize {
-        return Err(Error::invalid("users", format_args!("{n} events; at most {} can be ordered", u32::MAX)));
-    }
+    same_length(
+        n,
+        [
+            ("items", keys.items.map(<[i32]>::len)),
+            ("times", keys.times.map(<[i64]>::len)),
+            ("kinds", keys.kinds.map(<[i32]>::len)),
+        ],
+    )?;
     if let Some(at) = users.iter().position(|&u| u as u32 as usize >= n_users) {
-        let problem = format_args!("code {} at event {at} is not in 0..{n_users}", users[at]).to_string();
-        return Err(Error::invalid("users", problem));
+        return Err(
+            Error::layout("users", format!("codes must be in 0..{n_users}"), users[at]).at("event", at)
+        );
     }
 
     let mut starts = vec![0_usize; n_users + 1];

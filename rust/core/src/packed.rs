@@ -8,7 +8,6 @@
 
 use crate::csr::{Csr, View};
 use crate::pages::Zeroed;
-use crate::product::Product;
 use crate::simd::prefetch;
 use crate::topk::{BLOCK, Lanes, Order, PER_LINE, RowScorer, Scores};
 use rayon::prelude::*;
@@ -168,27 +167,28 @@ fn plus(mut sums: Lanes, by: f32, values: &Lanes) -> Lanes {
 pub(crate) struct PackedProduct<'a> {
     a: View<'a>,
     b: &'a Packed,
-    product: Product<'a>,
+    /// Multiply-adds of each row.
+    work: Vec<u64>,
 }
 
 impl<'a> PackedProduct<'a> {
-    pub(crate) fn new(a: &'a Csr, b: &'a Packed, product: Product<'a>) -> Self {
-        Self { a: a.view(), b, product }
+    pub(crate) fn new(a: &'a Csr, b: &'a Packed, work: Vec<u64>) -> Self {
+        Self { a: a.view(), b, work }
     }
 }
 
 impl RowScorer for PackedProduct<'_> {
     fn n_rows(&self) -> usize {
-        self.product.n_rows()
+        self.work.len()
     }
 
     fn n_cols(&self) -> usize {
-        self.product.n_cols()
+        self.b.order.columns.len()
     }
 
     #[inline(always)]
     fn work(&self, row: usize) -> u64 {
-        self.product.work(row)
+        self.work[row]
     }
 
     #[inline(always)]

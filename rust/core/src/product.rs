@@ -38,11 +38,9 @@ pub(crate) struct Product<'a> {
 impl<'a> Product<'a> {
     pub(crate) fn new(names: (&str, &str), a: &'a Csr, b: &'a Csr) -> Result<Self> {
         if a.n_cols() != b.n_rows() {
-            let (shape_a, shape_b) = ((a.n_rows(), a.n_cols()), (b.n_rows(), b.n_cols()));
             let (name_a, name_b) = names;
-            return Err(Error::Shape(format!(
-                "{name_a} has shape {shape_a:?} and {name_b} {shape_b:?}; the columns of {name_a} must be the rows of {name_b}"
-            )));
+            let problem = format!("must have {} columns, the rows of {name_b}", b.n_rows());
+            return Err(Error::shape(name_a, problem, (a.n_rows(), a.n_cols())));
         }
         let row_work = |row: usize| a.row(row).0.iter().map(|&mid| b.row_len(mid as usize) as u64).sum();
         // A few rows need no thread pool.
@@ -152,7 +150,7 @@ pub fn top_k_block(
         }
     };
     match packed {
-        Some(packed) => top_k(&PackedProduct::new(a, packed, product), k, filter, control),
+        Some(packed) => top_k(&PackedProduct::new(a, packed, product.work), k, filter, control),
         None => top_k(&product.reordered(b), k, filter, control),
     }
 }
@@ -195,7 +193,7 @@ pub fn top_k_row(
 ) -> Result<Ranked> {
     let product = Product::new(names, a, b)?;
     if let Some(Some(packed)) = memory.packed.get() {
-        return top_k(&PackedProduct::new(a, packed, product), k, filter, control);
+        return top_k(&PackedProduct::new(a, packed, product.work), k, filter, control);
     }
     memory.products.fetch_add(product.work.iter().sum(), Relaxed);
     top_k(&product, k, filter, control)

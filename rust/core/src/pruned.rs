@@ -568,7 +568,7 @@ mod tests {
             let product = Product::new(("a", "b"), &a, &b).unwrap();
             let work = product.work.clone();
             let packed = Packed::new(&a, &b).unwrap();
-            let packed = PackedProduct::new(&a, &packed, product);
+            let packed = PackedProduct::new(&a, &packed, product.work);
             prop_assert_eq!(&bits(&topk::top_k(&packed, k, &filter, &control).unwrap()), &expected);
             let pruned = Pruned::new(&a, &b, filter.threshold.unwrap()).unwrap();
             for level in Level::available() {

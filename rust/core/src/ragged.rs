@@ -22,8 +22,8 @@ impl<'a> Rows<'a> {
     pub fn new(name: &str, indptr: &'a [i64], cols: &'a [i32], n_cols: usize) -> Result<Self> {
         offsets::check(name, indptr, cols.len())?;
         if let Some(at) = cols.iter().position(|&c| c as u32 as usize >= n_cols) {
-            let text = format_args!("column {} at position {at}, but there are {n_cols} columns", cols[at]);
-            return Err(Error::invalid(name, text));
+            let problem = format!("columns must be in 0..{n_cols}");
+            return Err(Error::layout(name, problem, cols[at]).at("position", at));
         }
         Ok(Self { indptr, cols, n_cols })
     }
@@ -32,8 +32,8 @@ impl<'a> Rows<'a> {
     pub fn check_ascending(&self, name: &str) -> Result<()> {
         for row in 0..self.n_rows() {
             if let Some(at) = self.row(row).windows(2).position(|w| w[0] >= w[1]) {
-                let text = format_args!("the columns of row {row} do not ascend at position {}", at + 1);
-                return Err(Error::invalid(name, text));
+                let error = Error::layout(name, "the columns of a row must ascend", self.row(row)[at + 1]);
+                return Err(error.at("row", row).at("position", at + 1));
             }
         }
         Ok(())
@@ -120,8 +120,8 @@ where
 pub fn union(lists: &[Rows<'_>], control: &Control) -> Result<(Vec<i64>, Vec<i32>)> {
     let n_rows = lists.first().map_or(0, Rows::n_rows);
     if let Some(other) = lists.iter().find(|list| list.n_rows() != n_rows) {
-        let text = format!("lists have {n_rows} and {} rows; they must have as many", other.n_rows());
-        return Err(Error::Shape(text));
+        let problem = format!("each must have {n_rows} rows like the first");
+        return Err(Error::shape("lists", problem, other.n_rows()));
     }
     let work = |row: usize| lists.iter().map(|list| list.row(row).len() as u64).sum::<u64>();
     let total = (0..n_rows).map(work).sum();
@@ -191,8 +191,8 @@ pub fn places(
     offsets::check("lists", ends, listed.len())?;
     offsets::check("scores", indptr, scores.len())?;
     if ends.len() != indptr.len() {
-        let text = format!("lists have {} rows and scores {}", ends.len() - 1, indptr.len() - 1);
-        return Err(Error::Shape(text));
+        let problem = format!("must have {} rows like scores", indptr.len() - 1);
+        return Err(Error::shape("lists", problem, ends.len() - 1));
     }
     let [places] = fill_rows(
         indptr,
@@ -239,12 +239,7 @@ pub fn min_max(indptr: &[i64], scores: &[f32], control: &Control) -> Result<Vec<
 
 /// The best `n` columns of every row, best first, equal scores by ascending column.
 pub fn best(rows: Rows<'_>, scores: &[f32], n: usize, control: &Control) -> Result<Ranked> {
-    if scores.len() != rows.cols.len() {
-        let text =
-            format!("scores has length {}, but there are {} candidates", scores.len(), rows.cols.len());
-        return Err(Error::Shape(text));
-    }
-    check_finite(scores)?;
+    check_scores(rows, scores)?;
     let longest = (0..rows.n_rows()).map(|row| rows.row(row).len()).max().unwrap_or(0);
     let n = n.min(longest);
     drive(
@@ -263,9 +258,18 @@ pub fn best(rows: Rows<'_>, scores: &[f32], n: usize, control: &Control) -> Resu
     )
 }
 
-pub(crate) fn check_finite(scores: &[f32]) -> Result<()> {
+/// That there is a finite score for each candidate.
+pub(crate) fn check_scores(rows: Rows<'_>, scores: &[f32]) -> Result<()> {
+    if scores.len() != rows.len() {
+        let problem = format!("must have length {}, one for each candidate", rows.len());
+        return Err(Error::shape("scores", problem, scores.len()));
+    }
+    check_finite(scores)
+}
+
+fn check_finite(scores: &[f32]) -> Result<()> {
     match scores.iter().position(|s| !s.is_finite()) {
-        Some(at) => Err(Error::invalid("scores", format_args!("{} at position {at}", scores[at]))),
+        Some(at) => Err(Error::values("scores", "must be finite", scores[at]).at("position", at)),
         None => Ok(()),
     }
 }
@@ -281,10 +285,8 @@ pub fn values_at(
 ) -> Result<Vec<f32>> {
     check_rows(pairs, rows, matrix.n_rows())?;
     if pairs.n_cols() != matrix.n_cols() {
-        let (p, m) = (pairs.n_cols(), matrix.n_cols());
-        return Err(Error::Shape(format!(
-            "pairs has {p} columns and the matrix {m}; they must have as many"
-        )));
+        let problem = format!("must have {} columns like pairs", pairs.n_cols());
+        return Err(Error::shape("matrix", problem, matrix.n_cols()));
     }
     let [values] = fill_rows(
         pairs.indptr(),
@@ -313,11 +315,13 @@ pub fn values_at(
 /// Checks that `rows` names a row, or none, for every row of the pairs.
 pub(crate) fn check_rows(pairs: &Csr, rows: &[i32], n_rows: usize) -> Result<()> {
     if rows.len() != pairs.n_rows() {
-        let text = format!("rows has length {}, but there are {} queries", rows.len(), pairs.n_rows());
-        return Err(Error::Shape(text));
+        let problem = format!("must have length {}, one for each query", pairs.n_rows());
+        return Err(Error::shape("rows", problem, rows.len()));
     }
-    match rows.iter().find(|&&row| row >= 0 && row as usize >= n_rows) {
-        Some(row) => Err(Error::invalid("rows", format_args!("row {row}, but there are {n_rows}"))),
+    match rows.iter().position(|&row| row >= 0 && row as usize >= n_rows) {
+        Some(at) => {
+            Err(Error::layout("rows", format!("must be below {n_rows}"), rows[at]).at("position", at))
+        }
         None => Ok(()),
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::control::Control;
 use crate::csr::Csr;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Value};
 use crate::product::Product;
 use crate::topk::{Filter, Lanes, Ranked, RowScorer, Scores, lanes, score_pairs, top_k};
 
@@ -32,15 +32,13 @@ pub struct Baseline<'a> {
 impl Baseline<'_> {
     fn check(&self, n_rows: usize, n_cols: usize) -> Result<()> {
         if (self.rows.len(), self.cols.len()) != (n_rows, n_cols) {
-            let got = (self.rows.len(), self.cols.len());
-            return Err(Error::Shape(format!(
-                "baselines of lengths {got:?} for a matrix of {:?}",
-                (n_rows, n_cols)
-            )));
+            let problem = format!("must have the lengths {:?}, users and items", (n_rows, n_cols));
+            return Err(Error::shape("baselines", problem, (self.rows.len(), self.cols.len())));
         }
         let (low, high) = self.range;
         if low.is_nan() || high.is_nan() || low > high {
-            return Err(Error::invalid("range", format_args!("({low}, {high}) is no range of ratings")));
+            let got = Value::Floats(vec![low.into(), high.into()]);
+            return Err(Error::parameter("range", "must be two numbers, the lower first", got));
         }
         Ok(())
     }

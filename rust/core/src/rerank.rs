@@ -7,7 +7,7 @@ use crate::control::Control;
 use crate::csr::Csr;
 use crate::error::{Error, Result};
 use crate::factors::Dense;
-use crate::ragged::{Rows, check_finite};
+use crate::ragged::{Rows, check_scores};
 use crate::topk::{Ranked, drive};
 
 /// What says how alike two items are.
@@ -67,13 +67,9 @@ impl Scratch {
 }
 
 fn check(rows: Rows<'_>, scores: &[f32], strength: f64) -> Result<()> {
-    if scores.len() != rows.len() {
-        let text = format!("scores has length {}, but there are {} candidates", scores.len(), rows.len());
-        return Err(Error::Shape(text));
-    }
-    check_finite(scores)?;
+    check_scores(rows, scores)?;
     if !(0.0..=1.0).contains(&strength) {
-        return Err(Error::invalid("strength", format_args!("must be between 0 and 1, got {strength}")));
+        return Err(Error::parameter("strength", "must be from 0 to 1", strength));
     }
     Ok(())
 }
@@ -94,8 +90,8 @@ pub fn mmr(
         Likeness::Neighbors(near) => (near.n_rows().min(near.n_cols()), near.n_cols()),
     };
     if known < rows.n_cols() {
-        let text = format!("the likeness knows {known} items, but there are {}", rows.n_cols());
-        return Err(Error::Shape(text));
+        let problem = format!("must know {} items", rows.n_cols());
+        return Err(Error::shape("likeness", problem, known));
     }
     greedy(rows, scores, n, n_places, control, |own, row, take| {
         let items = rows.row(row);
@@ -173,16 +169,15 @@ pub fn calibrate(
 ) -> Result<Ranked> {
     check(rows, scores, strength)?;
     if !(smoothing > 0.0 && smoothing < 1.0) {
-        let text = format_args!("must be above 0 and below 1, got {smoothing}");
-        return Err(Error::invalid("smoothing", text));
+        return Err(Error::parameter("smoothing", "must be above 0 and below 1", smoothing));
     }
-    let got = [histories.n_rows(), histories.n_cols(), categories.n_rows()];
-    if got != [rows.n_rows(), rows.n_cols(), rows.n_cols()] {
-        let (queries, items) = (rows.n_rows(), rows.n_cols());
-        return Err(Error::Shape(format!(
-            "history has shape ({}, {}) and categories {} rows, but there are {queries} queries and {items} items",
-            got[0], got[1], got[2]
-        )));
+    let (got, expected) = ((histories.n_rows(), histories.n_cols()), (rows.n_rows(), rows.n_cols()));
+    if got != expected {
+        return Err(Error::shape("history", format!("must have shape {expected:?}, queries × items"), got));
+    }
+    if categories.n_rows() != rows.n_cols() {
+        let problem = format!("must have {} rows, one for each item", rows.n_cols());
+        return Err(Error::shape("categories", problem, categories.n_rows()));
     }
     let scratch = || (vec![0.0_f64; categories.n_cols()], vec![0.0_f64; categories.n_cols()]);
     greedy_with(rows, scores, n, 0, scratch, control, |(taste, list), own, row, take| {

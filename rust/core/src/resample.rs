@@ -23,7 +23,7 @@ pub fn bootstrap_means(
     control: &Control,
 ) -> Result<Vec<f64>> {
     if n_cols == 0 || !table.len().is_multiple_of(n_cols) {
-        return Err(Error::Shape(format!("{} values do not make rows of {n_cols}", table.len())));
+        return Err(Error::shape("table", format!("must be whole rows of {n_cols}"), table.len()));
     }
     let n_rows = table.len() / n_cols;
     let mut means = vec![0.0; n_resamples * n_cols];

@@ -9,7 +9,7 @@
 
 use crate::control::Control;
 use crate::csr::Csr;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, at_least_one};
 use crate::pages::Zeroed;
 use crate::simd::lanes::{LANES, Lane, Lanes, Work, run};
 use crate::simd::{Level, prefetch};
@@ -129,17 +129,14 @@ impl Solver {
     /// By its name in Python; only the parameter of the one that is named counts.
     pub fn parse(name: &str, steps: usize, size: usize) -> Result<Self> {
         let (argument, given) = if name == "cg" { ("cg_steps", steps) } else { ("subspace_size", size) };
-        if name != "cholesky" && given == 0 {
-            return Err(Error::invalid(argument, "must be at least 1, got 0"));
+        if name != "cholesky" {
+            at_least_one(&[(argument, given)])?;
         }
         match name {
             "cholesky" => Ok(Self::Cholesky),
             "cg" => Ok(Self::Cg(steps)),
             "ials++" => Ok(Self::Subspaces(size)),
-            _ => {
-                let text = format_args!("must be one of 'cholesky', 'cg', 'ials++', got {name:?}");
-                Err(Error::invalid("solver", text))
-            }
+            _ => Err(Error::choice("solver", name, &["cholesky", "cg", "ials++"])),
         }
     }
 }
@@ -150,12 +147,13 @@ pub(crate) fn penalties_fit(x: &Csr, more: f64, regs: &[(&str, f64)], nu: f64) -
     let entries = x.longest_row() as f64 + more;
     let (growth, most) = (entries.max(1.0).powf(nu), f64::from(f32::MAX));
     if growth > most {
-        return Err(Error::invalid("nu", format_args!("{entries:?} to the power of {nu:?} exceeds float32")));
+        let problem = format!("{entries:?} entries to the power of it exceed float32");
+        return Err(Error::parameter("nu", problem, nu));
     }
     for &(name, reg) in regs {
         if reg * growth > most {
-            let text = format_args!("{reg:?} times {entries:?} to the power of {nu:?} exceeds float32");
-            return Err(Error::invalid(name, text));
+            let problem = format!("times {entries:?} entries to the power of nu={nu:?} it exceeds float32");
+            return Err(Error::parameter(name, problem, reg));
         }
     }
     Ok(())
@@ -222,11 +220,9 @@ impl Problem<'_> {
                     own.weights.resize(cols.len().next_multiple_of(4), 0.0);
                     own.pulls.resize(cols.len().next_multiple_of(4), 0.0);
                     self.solve_row(cols, own, w.as_chunks_mut().0, scratch);
-                    if let Some(bad) = w.iter().find(|v| !v.is_finite()) {
-                        let text = format_args!(
-                            "the factors of row {row} come to {bad} in float32; its values or the settings are too large"
-                        );
-                        return Err(Error::invalid(self.name, text));
+                    if let Some(&bad) = w.iter().find(|v| !v.is_finite()) {
+                        let error = Error::overflow(self.name, "the factors of a row exceed float32", bad);
+                        return Err(error.at("row", row).advise("take smaller values or settings"));
                     }
                 }
                 control.advance((rows.len() / width) as u64);

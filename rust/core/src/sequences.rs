@@ -40,22 +40,19 @@ impl Sequences {
         n_items: usize,
     ) -> Result<Self> {
         if n_items > i32::MAX as usize {
-            return Err(Error::invalid(
-                name,
-                format_args!("{n_items} items; at most {} are possible", i32::MAX),
-            ));
+            return Err(Error::shape(name, format!("must have at most {} items", i32::MAX), n_items));
         }
         let rows = Rows::new(name, &offsets, &items, n_items)?;
         if let Some(times) = &times {
             if times.len() != items.len() {
-                let text = format_args!("{} items but {} times", items.len(), times.len()).to_string();
-                return Err(Error::invalid(name, text));
+                let problem = format!("must have a time for each of its {} items", items.len());
+                return Err(Error::layout(name, problem, times.len()));
             }
             for row in 0..rows.n_rows() {
                 let own = &times[rows.range(row)];
                 if let Some(at) = own.windows(2).position(|w| w[0] > w[1]) {
-                    let text = format!("the times of row {row} fall at position {}", at + 1);
-                    return Err(Error::invalid(name, text));
+                    let error = Error::layout(name, "the times of a row must not fall", own[at + 1]);
+                    return Err(error.at("row", row).at("position", at + 1));
                 }
             }
         }
@@ -123,8 +120,8 @@ impl Sequences {
     /// The given rows, in that order, as often as they are given.
     pub fn take(&self, rows: &[i32]) -> Result<Self> {
         let n_rows = self.n_rows();
-        if let Some(bad) = rows.iter().find(|&&r| r as u32 as usize >= n_rows) {
-            return Err(Error::invalid("rows", format_args!("row {bad}, but there are {n_rows}")));
+        if let Some(at) = rows.iter().position(|&r| r as u32 as usize >= n_rows) {
+            return Err(Error::layout("rows", format!("must be in 0..{n_rows}"), rows[at]).at("position", at));
         }
         let ranges: Vec<_> = rows.iter().map(|&r| self.range(r as usize)).collect();
         let offsets = offsets::of(&ranges)?;

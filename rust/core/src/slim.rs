@@ -59,15 +59,14 @@ pub fn slim(x: &Csr, candidates: Option<&Csr>, settings: Settings, control: &Con
     let n = x.n_cols();
     check(settings)?;
     if let Some(c) = candidates.filter(|c| (c.n_rows(), c.n_cols()) != (n, n)) {
-        let shape = (c.n_rows(), c.n_cols());
-        return Err(Error::Shape(format!("candidates has shape {shape:?}, but x has {n} columns")));
+        let problem = format!("must have shape {:?}, columns × columns of x", (n, n));
+        return Err(Error::shape("candidates", problem, (c.n_rows(), c.n_cols())));
     }
     control.start(n as u64);
     let gram = rows(x, control)?;
     let problem = Problem::new(&gram, candidates, settings);
-    if let Some(square) = problem.diagonal.iter().find(|square| !square.is_finite()) {
-        let text = format_args!("values too large: a squared length of {square} exceeds float32");
-        return Err(Error::invalid("x", text));
+    if let Some(&square) = problem.diagonal.iter().find(|square| !square.is_finite()) {
+        return Err(Error::overflow("x", "values too large: a squared length exceeds float32", square));
     }
     let solve = |scratch: &mut Scratch, item: usize| {
         let solved = problem.solve(item, scratch, control)?;
@@ -91,15 +90,11 @@ pub fn slim(x: &Csr, candidates: Option<&Csr>, settings: Settings, control: &Con
 fn check(settings: Settings) -> Result<()> {
     for (name, value) in [("l1", settings.l1), ("l2", settings.l2)] {
         if !(value >= 0.0 && value <= f64::from(f32::MAX)) {
-            let text = format_args!("must be at least 0 and finite in float32, got {value:?}");
-            return Err(Error::invalid(name, text));
+            return Err(Error::parameter(name, "must be at least 0 and finite in float32", value));
         }
     }
     if !(settings.tol > 0.0 && settings.tol.is_finite()) {
-        return Err(Error::invalid(
-            "tol",
-            format_args!("must be above 0 and finite, got {:?}", settings.tol),
-        ));
+        return Err(Error::parameter("tol", "must be above 0 and finite", settings.tol));
     }
     Ok(())
 }

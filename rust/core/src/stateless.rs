@@ -16,7 +16,7 @@ pub fn top_k_common(
 ) -> Result<Ranked> {
     let n_cols = scores.len();
     if let Some(at) = scores.iter().position(|s| !s.is_finite()) {
-        return Err(Error::invalid("scores", format_args!("{} at position {at}", scores[at])));
+        return Err(Error::values("scores", "must be finite", scores[at]).at("position", at));
     }
     filter.check(n_rows, n_cols)?;
     let allowed = |col: usize| filter.allowed.is_none_or(|mask| mask[col]);

@@ -64,14 +64,11 @@ impl<'a> Strings<'a> {
     /// The place of each wanted string among these, which ascend; -1 where it is not.
     pub fn find(&self, wanted: Strings<'_>) -> Result<Vec<i32>> {
         if self.len() > i32::MAX as usize {
-            return Err(Error::invalid(
-                "labels",
-                format_args!("{} strings; at most {} fit", self.len(), i32::MAX),
-            ));
+            return Err(Error::shape("labels", format!("must be at most {} strings", i32::MAX), self.len()));
         }
         let find = |at: usize| match wanted.get(at) {
             Some(text) => Ok(self.place(text)),
-            None => Err(Error::invalid("values", format_args!("string {at} lies outside the bytes"))),
+            None => Err(Error::layout("values", "strings must lie within the bytes", ()).at("position", at)),
         };
         if Self::is_few(wanted.len()) {
             return (0..wanted.len()).map(find).collect();

@@ -60,12 +60,14 @@ const MOST_UNTIL: usize = 4096;
 const MOST_RESTARTS: usize = 1000;
 /// Blocks between two looks at the Ritz values.
 const LOOK_EVERY: usize = 4;
+/// What Cholesky's failure means.
+const INSEPARABLE: &str = "its singular vectors could not be told apart";
 
 /// The `k` largest singular triplets of `x`.
 pub fn truncated_svd(x: &Csr, settings: Settings, control: &Control) -> Result<Svd> {
     let Settings { k, tol, center, .. } = settings;
     if !(tol > 0.0 && tol < 1.0) {
-        return Err(Error::invalid("tol", format_args!("must be above 0 and below 1, got {tol}")));
+        return Err(Error::parameter("tol", "must be above 0 and below 1", tol));
     }
     let means = if center { column_means(x) } else { Vec::new() };
     let wide = x.n_rows() < x.n_cols();
@@ -78,8 +80,8 @@ pub fn truncated_svd(x: &Csr, settings: Settings, control: &Control) -> Result<S
         }
     };
     let s: Vec<f32> = found.s.iter().map(|&s| s as f32).collect();
-    if let Some(s) = s.iter().find(|s| !s.is_finite()) {
-        return Err(Error::invalid("x", format_args!("a singular value exceeds float32 ({s})")));
+    if let Some(&s) = s.iter().find(|s| !s.is_finite()) {
+        return Err(Error::overflow("x", "a singular value exceeds float32", s));
     }
     let (mut u, mut v) = if wide { (found.right, found.left) } else { (found.left, found.right) };
     fix_signs(&mut u, &mut v);
@@ -148,7 +150,7 @@ fn solve(op: &Operator<'_>, settings: Settings, control: &Control) -> Result<Fou
     }
     match lanczos::<f64>(op, settings, 0.0, control)? {
         Some(right) => finish(op, right, control),
-        None => Err(Error::invalid("tol", format_args!("{} was not reached", settings.tol))),
+        None => Err(Error::parameter("tol", "was not reached", settings.tol).advise("raise it")),
     }
 }
 
@@ -176,9 +178,9 @@ where
     }
     let scaled = Mat::from_fn(k, k, |i, j| gram[(kept[i], kept[j])] / (norms[kept[i]] * norms[kept[j]]));
     let lower = scaled.as_ref().llt(faer::Side::Lower);
-    let lower = lower.map_err(|_| Error::invalid("x", "its singular vectors could not be told apart"))?;
+    let lower = lower.map_err(|_| Error::values("x", INSEPARABLE, ()))?;
     let upper = Mat::from_fn(k, k, |i, j| if i > j { 0.0 } else { lower.L()[(j, i)] * norms[kept[j]] });
-    let svd = upper.svd().map_err(|_| Error::invalid("x", "a k × k SVD did not converge"))?;
+    let svd = upper.svd().map_err(|_| Error::values("x", "a k × k SVD did not converge", ()))?;
     let s: Vec<f64> = (0..k).map(|i| svd.S()[i]).collect();
     let full = norms.len();
     let mut turn = Mat::<f64>::zeros(full, k);
@@ -223,7 +225,7 @@ impl Narrow for Tall<f64> {
 fn orthonormalise<T: Real>(v: &mut Tall<T>) -> Result<()> {
     let lower = v.gram();
     let lower = lower.llt(faer::Side::Lower);
-    let lower = lower.map_err(|_| Error::invalid("x", "its singular vectors could not be told apart"))?;
+    let lower = lower.map_err(|_| Error::values("x", INSEPARABLE, ()))?;
     let k = v.n_cols;
     let mut inverse = Mat::<f64>::identity(k, k);
     faer::linalg::triangular_solve::solve_lower_triangular_in_place(

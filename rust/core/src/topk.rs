@@ -330,25 +330,25 @@ pub struct Filter<'a> {
     pub threshold: Option<f32>,
 }
 
+fn check_shape(name: &str, matrix: &Csr, n_rows: usize, n_cols: usize) -> Result<()> {
+    let got = (matrix.n_rows(), matrix.n_cols());
+    if got != (n_rows, n_cols) {
+        return Err(Error::shape(name, format!("must have shape ({n_rows}, {n_cols})"), got));
+    }
+    Ok(())
+}
+
 impl Filter<'_> {
     pub(crate) fn check(&self, n_rows: usize, n_cols: usize) -> Result<()> {
         let named = self.exclude.iter().map(|m| ("exclude", *m)).chain(self.allow.map(|m| ("allow", m)));
         for (name, m) in named {
-            if (m.n_rows(), m.n_cols()) != (n_rows, n_cols) {
-                let (r, c) = (m.n_rows(), m.n_cols());
-                return Err(Error::Shape(format!(
-                    "{name} has shape ({r}, {c}), expected ({n_rows}, {n_cols})"
-                )));
-            }
+            check_shape(name, m, n_rows, n_cols)?;
         }
         if let Some(mask) = self.allowed.filter(|m| m.len() != n_cols) {
-            let len = mask.len();
-            return Err(Error::Shape(format!(
-                "the mask of allowed columns has length {len}, expected {n_cols}"
-            )));
+            return Err(Error::shape("allowed", format!("must have length {n_cols}"), mask.len()));
         }
-        if self.threshold.is_some_and(f32::is_nan) {
-            return Err(Error::invalid("threshold", "is NaN"));
+        if let Some(threshold) = self.threshold.filter(|t| t.is_nan()) {
+            return Err(Error::parameter("threshold", "must be a number", threshold));
         }
         Ok(())
     }
@@ -814,10 +814,7 @@ fn finished<S: RowScorer>(scorer: &S, row: usize, place: usize, scores: &Scores)
 /// of its entries, 0 where the column is no candidate.
 pub fn score_pairs<S: RowScorer>(scorer: &S, pairs: &Csr, control: &Control) -> Result<Vec<f32>> {
     let (n_rows, n_cols) = (scorer.n_rows(), scorer.n_cols());
-    if (pairs.n_rows(), pairs.n_cols()) != (n_rows, n_cols) {
-        let (r, c) = (pairs.n_rows(), pairs.n_cols());
-        return Err(Error::Shape(format!("pairs has shape ({r}, {c}), expected ({n_rows}, {n_cols})")));
-    }
+    check_shape("pairs", pairs, n_rows, n_cols)?;
     let mut out = vec![0.0; pairs.nnz()];
     let work = |row: usize| if pairs.row_len(row) == 0 { 0 } else { scorer.work(row) + ROW_OVERHEAD };
     let total = (0..n_rows).map(work).sum();

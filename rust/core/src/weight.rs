@@ -1,7 +1,7 @@
 //! Re-weighting of the stored values; the pattern stays.
 
 use crate::csr::Csr;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, not_negative};
 
 /// Which side of the matrix a weighting treats as its documents (the other side are the terms), or whose
 /// vectors it normalises.
@@ -60,10 +60,7 @@ impl Weighting {
             "l1" => Self::L1,
             "l2" => Self::L2,
             "max" => Self::Max,
-            _ => {
-                let text = format!("unknown weighting {name:?}; there are {}", Self::NAMES.join(", "));
-                return Err(Error::invalid("kind", text));
-            }
+            _ => return Err(Error::choice("kind", name, &Self::NAMES)),
         })
     }
 
@@ -90,29 +87,23 @@ pub fn weight(
 ) -> Result<Vec<f32>> {
     if let Some(r) = reference {
         if side == Side::Items {
-            return Err(Error::invalid("reference", "only goes with users as documents"));
+            return Err(Error::parameter("reference", "only goes with users as documents", ()));
         }
         if r.n_cols() != x.n_cols() {
-            return Err(Error::Shape(format!(
-                "reference has {} columns but {name} has {}",
-                r.n_cols(),
-                x.n_cols()
-            )));
+            let problem = format!("must have {} columns like {name}", x.n_cols());
+            return Err(Error::shape("reference", problem, r.n_cols()));
         }
     }
     let base = reference.unwrap_or(x);
     if let Some(formula) = weighting.needs_positive()
-        && let Some(v) = x.values().iter().find(|v| **v < 0.0)
+        && let Some(&v) = x.values().iter().find(|v| **v < 0.0)
     {
-        return Err(Error::invalid(name, format_args!("{formula} needs values of at least 0, got {v}")));
+        return Err(Error::values(name, format!("{formula} needs values of at least 0"), v));
     }
     if let Weighting::Bm25 { k1, b, delta } = weighting {
-        let good =
-            k1.is_finite() && k1 >= 0.0 && (0.0..=1.0).contains(&b) && delta.is_finite() && delta >= 0.0;
-        if !good {
-            let text =
-                format_args!("need k1 >= 0, 0 <= b <= 1, delta >= 0; got {k1}, {b}, {delta}").to_string();
-            return Err(Error::invalid("k1, b, delta", text));
+        not_negative(&[("k1", k1), ("delta", delta)])?;
+        if !(0.0..=1.0).contains(&b) {
+            return Err(Error::parameter("b", "must be from 0 to 1", b));
         }
     }
     // (document, term) of an entry at (row, column).
@@ -177,8 +168,9 @@ pub fn weight(
             })
         }
     };
-    if weighted.iter().any(|v| !v.is_finite()) {
-        return Err(Error::invalid(name, "values too large: weighted they exceed float32"));
+    if let Some(at) = weighted.iter().position(|v| !v.is_finite()) {
+        let problem = "values too large: weighted they exceed float32";
+        return Err(Error::overflow(name, problem, x.values()[at]));
     }
     Ok(weighted)
 }

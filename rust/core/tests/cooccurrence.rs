@@ -137,7 +137,7 @@ fn stops_when_told_to_and_names_bad_arguments() {
         let error = cooccurrence(given, 5, n_items, near, &Control::new()).err().unwrap();
         assert!(error.to_string().starts_with(name), "{error}");
     };
-    fails(4, ALL, "items: code 4");
+    fails(4, ALL, "items: codes must be in 0..4, got 4");
     fails(5, Nearness { max_gap: Some(-1), ..ALL }, "max_gap: must be at least 0, got -1");
     fails(5, Nearness { max_gap: Some(1), ..ALL }, "max_gap: needs times");
     let bad = Csr::new("x", vec![0_i64, 1].into(), vec![0].into(), vec![-1.0].into(), 1).unwrap();

@@ -28,39 +28,72 @@ fn malformed_lists_are_refused() {
     assert!(message(Lists::new("lists", &[], &[], 3)).starts_with("lists: indptr"));
     assert!(message(Lists::new("lists", &[0, 2], &[1], 3)).starts_with("lists: indptr"));
     assert!(message(Lists::new("lists", &[0, 2, 1, 3], &[0, 1, 2], 3)).starts_with("lists: indptr"));
-    assert_eq!(message(Lists::new("lists", &[0, 1], &[3], 3)), "lists: column 3 of 3");
-    assert_eq!(message(Lists::new("lists", &[0, 1], &[-1], 3)), "lists: column -1 of 3");
+    assert_eq!(
+        message(Lists::new("lists", &[0, 1], &[3], 3)),
+        "lists: columns must be in 0..3, got 3 at position 0"
+    );
+    assert_eq!(
+        message(Lists::new("lists", &[0, 1], &[-1], 3)),
+        "lists: columns must be in 0..3, got -1 at position 0"
+    );
 }
 
 #[test]
 fn parts_that_do_not_fit_are_refused() {
     let truth = csr(&[&[0], &[1, 2]], 3);
     let one = Lists::new("lists", &[0, 1], &[0], 3).unwrap();
-    assert!(message(hit_ranks(one, &truth)).contains("(1, 3) but truth (2, 3)"));
-    assert!(message(lists::means(one, &[1.0], &[1])).contains("1 entries, but there are 3"));
-    assert!(message(lists::diversity(one, &csr(&[&[0]], 2), &[1])).contains("1 rows, but there are 3"));
-    assert!(message(lists::serendipity(&truth, &[1], one, &[1])).contains("do not fit truth"));
+    assert!(
+        message(hit_ranks(one, &truth))
+            .contains("recommended: must have the shape of truth, (2, 3), got (1, 3)")
+    );
+    assert!(
+        message(lists::means(one, &[1.0], &[1]))
+            .contains("values: must have length 3, one for each column of the lists, got 1")
+    );
+    assert!(
+        message(lists::diversity(one, &csr(&[&[0]], 2), &[1]))
+            .contains("features: must have 3 rows, one for each item, got 1")
+    );
+    assert!(
+        message(lists::serendipity(&truth, &[1], one, &[1]))
+            .contains("expected: must have the shape of truth")
+    );
     let (ranks, gains) = (&[1_i32, 0, 2], &[1.0_f32, 1.0, 1.0]);
     let given = Ranked { indptr: &[0, 1, 3], ranks, gains, n_items: 3 };
     assert!(of_ranks(given, &[2]).is_ok());
     assert!(message(of_ranks(given, &[0])).contains("at least 1"));
-    assert!(message(of_ranks(Ranked { indptr: &[0, 3, 1, 3], ..given }, &[1])).contains("falls"));
-    assert!(message(of_ranks(Ranked { indptr: &[0, 2], ..given }, &[1])).contains("do not fit"));
-    assert!(message(of_ranks(Ranked { gains: &[1.0], ..given }, &[1])).contains("do not fit"));
+    assert!(
+        message(of_ranks(Ranked { indptr: &[0, 3, 1, 3], ..given }, &[1])).starts_with("indptr: must ascend")
+    );
+    assert!(message(of_ranks(Ranked { indptr: &[0, 2], ..given }, &[1])).starts_with("indptr: must ascend"));
+    assert!(
+        message(of_ranks(Ranked { gains: &[1.0], ..given }, &[1])).starts_with("gains: must have length")
+    );
 }
 
 #[test]
 fn scores_and_events_that_do_not_fit_are_refused() {
     let none = Rows { indptr: &[0, 0], scores: &[] };
     assert!(auc(none, none).unwrap()[0].is_nan());
-    assert!(message(auc(none, Rows { indptr: &[0, 0, 0], scores: &[] })).contains("1 rows and negatives 2"));
+    assert!(
+        message(auc(none, Rows { indptr: &[0, 0, 0], scores: &[] }))
+            .contains("negatives: must have 1 rows like positives, got 2")
+    );
     assert!(message(auc(Rows { indptr: &[0, 1], scores: &[] }, none)).starts_with("positives"));
-    assert!(message(sample_others(&csr(&[&[0]], 2), 1, 0, &[])).contains("0 keys for 1 rows"));
-    assert!(message(latest(&[0, 2], None, 2, 1)).contains("user 2 of 2"));
-    assert!(message(latest(&[0], Some(&[]), 1, 1)).contains("1 users and 0 keys"));
+    assert!(
+        message(sample_others(&csr(&[&[0]], 2), 1, 0, &[]))
+            .contains("keys: must have length 1, one for each row, got 0")
+    );
+    assert!(message(latest(&[0, 2], None, 2, 1)).contains("users: codes must be in 0..2, got 2 at event 1"));
+    assert!(message(latest(&[0], Some(&[]), 1, 1)).contains("keys: must have length 1 like users, got 0"));
     assert!(message(latest(&[0], None, 1, 0)).starts_with("n:"));
-    assert!(message(bootstrap_means(&[1.0], 2, 1, 0, &Control::new())).contains("1 values"));
-    assert!(message(bootstrap_means(&[], 0, 1, 0, &Control::new())).contains("rows of 0"));
+    assert!(
+        message(bootstrap_means(&[1.0], 2, 1, 0, &Control::new()))
+            .contains("table: must be whole rows of 2, got 1")
+    );
+    assert!(
+        message(bootstrap_means(&[], 0, 1, 0, &Control::new())).contains("table: must be whole rows of 0")
+    );
 }
 
 #[test]

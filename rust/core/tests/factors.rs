@@ -279,14 +279,23 @@ fn scores_do_not_depend_on_batch_threads_or_place() {
 fn errors_name_the_argument() {
     let named = |e: Option<Error>| e.unwrap().to_string();
     let nan = [1.0, f32::NAN];
-    assert_eq!(named(Dense::new("items", &nan, 1, 2).err()), "items: has NaN at row 0, column 1");
-    assert!(named(Dense::new("items", &nan, 2, 2).err()).contains("items has 2 values"));
+    assert_eq!(
+        named(Dense::new("items", &nan, 1, 2).err()),
+        "items: values must be finite, got NaN at row 0, column 1"
+    );
+    assert!(
+        named(Dense::new("items", &nan, 2, 2).err())
+            .contains("items: must have the values of shape (2, 2), got 2")
+    );
     let (a, b) = (Dense::new("q", &[1.0, 2.0], 1, 2).unwrap(), Dense::new("v", &[1.0], 1, 1).unwrap());
     let filter = Filter::default();
     let error = top_k_factors_at(Level::PORTABLE, a, b, 1, &filter, &Control::new()).err();
-    assert!(named(error).contains("(1, 2)"));
+    assert!(named(error).contains("items: must have 2 columns like queries, got 1"));
     let x = csr(&[vec![1.0, 2.0]], 2);
-    assert!(named(fold_in(&x, b, &Control::new()).err()).contains("2 columns"));
+    assert!(
+        named(fold_in(&x, b, &Control::new()).err())
+            .contains("history: must have 1 columns, one for each vector of items, got 2")
+    );
     for tol in [0.0, 1.0, f64::NAN] {
         let error = truncated_svd(&x, Settings { k: 1, tol, center: false, seed: 0 }, &Control::new()).err();
         assert!(named(error).starts_with("tol: "));

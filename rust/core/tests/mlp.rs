@@ -4,7 +4,7 @@
 
 use ferrec_core::mlp::{Embedding, Mlp, Pairs, Scaling};
 use ferrec_core::simd::Level;
-use ferrec_core::{Control, Error};
+use ferrec_core::{Control, Error, Kind, Value};
 use proptest::prelude::*;
 
 /// A network and pairs for it, all of one seed.
@@ -206,8 +206,12 @@ fn what_does_not_fit_is_refused() {
     let mlp = case.build().unwrap();
     let (columns, codes) = ([&[0.0_f32; 3][..]; 3], [&[0_i32; 2][..]]);
     let score = |pairs: Pairs<'_>| mlp.score(&pairs, &Control::new());
-    assert!(matches!(score(Pairs { columns: &columns, codes: &codes, len: 3 }), Err(Error::Shape(_))));
-    assert!(matches!(score(Pairs { columns: &columns, codes: &[], len: 3 }), Err(Error::Shape(_))));
+    for (codes, got) in [(&codes[..], 2), (&[], 0)] {
+        let Err(Error::Invalid(error)) = score(Pairs { columns: &columns, codes, len: 3 }) else {
+            panic!("accepted codes {codes:?}")
+        };
+        assert_eq!((error.argument.as_str(), error.kind, error.got), ("codes", Kind::Shape, Value::Int(got)));
+    }
     let control = Control::new();
     control.cancel();
     let codes = [&[0_i32; 3][..]];

@@ -10,7 +10,7 @@ use ferrec_core::simd::Level;
 use ferrec_core::similarity::{Axis, Measure, Request, top_k_similar};
 use ferrec_core::stateless::{score_random, top_k_common, top_k_random};
 use ferrec_core::topk::{BLOCK, Lanes, RowScorer, Scores, score_pairs, top_k_at};
-use ferrec_core::{Control, Csr, Error, Filter, Ranked};
+use ferrec_core::{Control, Csr, Error, Filter, Kind, Ranked};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -501,7 +501,11 @@ proptest! {
         let built = build_csr(given, 5, 6, Duplicates::parse(policy).unwrap());
         if policy == "error" && repeats > 0 {
             let (&(user, item), _) = pairs.iter().find(|(_, v)| v.len() > 1).unwrap();
-            prop_assert_eq!(built, Err(Error::Duplicates { count: repeats, user, item }));
+            let kind = match built {
+                Err(Error::Invalid(invalid)) => Some(invalid.kind),
+                _ => None,
+            };
+            prop_assert_eq!(kind, Some(Kind::Duplicates { count: repeats, user, item }));
             return Ok(());
         }
         let built = built.unwrap();
@@ -810,7 +814,8 @@ fn a_matrix_that_breaks_an_invariant_is_refused() {
     let refused = |indptr: Vec<i64>, indices: Vec<i32>, values: Vec<f32>, n_cols: usize, says: &str| {
         let made = Csr::new("history", indptr.into(), indices.into(), values.into(), n_cols);
         match made {
-            Err(Error::InvalidArgument(text)) => {
+            Err(error @ Error::Invalid(_)) => {
+                let text = error.to_string();
                 assert!(text.starts_with("history: ") && text.contains(says), "{text:?} should say {says:?}");
             }
             Err(other) => panic!("{other:?}"),
@@ -818,21 +823,33 @@ fn a_matrix_that_breaks_an_invariant_is_refused() {
         }
     };
     let too_many = i32::MAX as usize + 1;
-    refused(vec![], vec![], vec![], 3, "indptr is empty");
-    refused(vec![0], vec![], vec![], too_many, "exceeds");
-    refused(vec![0, 2], vec![0, 1], vec![1.0], 3, "2 column indices but 1 values");
-    refused(vec![1, 2], vec![0, 1], vec![1.0, 1.0], 3, "indptr runs from 1 to 2, not from 0 to 2");
-    refused(vec![0, 1], vec![0, 1], vec![1.0, 1.0], 3, "indptr runs from 0 to 1, not from 0 to 2");
-    refused(vec![0, 3], vec![0, 1], vec![1.0, 1.0], 3, "indptr runs from 0 to 3, not from 0 to 2");
-    refused(vec![0, 2, 1, 2], vec![0, 1], vec![1.0, 1.0], 3, "indptr falls at row 1");
-    refused(vec![0, 9, 2], vec![0, 1], vec![1.0, 1.0], 3, "indptr falls at row 1");
-    refused(vec![0, -1, 2], vec![0, 1], vec![1.0, 1.0], 3, "indptr falls at row 0");
-    refused(vec![0, 1, 2], vec![0, 3], vec![1.0, 1.0], 3, "column 3 in row 1, but there are 3 columns");
-    refused(vec![0, 1, 2], vec![0, -1], vec![1.0, 1.0], 3, "column -1 in row 1");
-    refused(vec![0, 1], vec![0], vec![1.0], 0, "column 0 in row 0, but there are 0 columns");
+    refused(vec![], vec![], vec![], 3, "indptr must have one entry more");
+    refused(vec![0], vec![], vec![], too_many, "must have at most");
+    refused(
+        vec![0, 2],
+        vec![0, 1],
+        vec![1.0],
+        3,
+        "must have a value for each of its 2 column indices, got 1",
+    );
+    refused(vec![1, 2], vec![0, 1], vec![1.0, 1.0], 3, "indptr must run from 0 to 2, got 1 at position 0");
+    refused(vec![0, 1], vec![0, 1], vec![1.0, 1.0], 3, "indptr must run from 0 to 2, got 1 at position 1");
+    refused(vec![0, 3], vec![0, 1], vec![1.0, 1.0], 3, "indptr must run from 0 to 2, got 3 at position 1");
+    refused(vec![0, 2, 1, 2], vec![0, 1], vec![1.0, 1.0], 3, "indptr must not fall, got 1 at row 1");
+    refused(vec![0, 9, 2], vec![0, 1], vec![1.0, 1.0], 3, "indptr must not fall, got 2 at row 1");
+    refused(vec![0, -1, 2], vec![0, 1], vec![1.0, 1.0], 3, "indptr must not fall, got -1 at row 0");
+    refused(vec![0, 1, 2], vec![0, 3], vec![1.0, 1.0], 3, "columns must be in 0..3, got 3 at row 1");
+    refused(vec![0, 1, 2], vec![0, -1], vec![1.0, 1.0], 3, "got -1 at row 1");
+    refused(vec![0, 1], vec![0], vec![1.0], 0, "columns must be in 0..0, got 0 at row 0");
     refused(vec![0, 1, 2], vec![0, 2], vec![1.0, f32::NAN], 3, "NaN at row 1, column 2");
     refused(vec![0, 1, 2], vec![1, 2], vec![f32::INFINITY, 1.0], 3, "inf at row 0, column 1");
-    refused(vec![0, 1, 2], vec![1, 2], vec![f32::NEG_INFINITY, f32::NAN], 3, "2 non-finite value(s)");
+    refused(
+        vec![0, 1, 2],
+        vec![1, 2],
+        vec![f32::NEG_INFINITY, f32::NAN],
+        3,
+        "values must be finite, 2 of 2 are not, got -inf at row 0, column 1",
+    );
 }
 
 #[test]
@@ -844,32 +861,38 @@ fn arguments_that_do_not_fit_are_named() {
         Ok(_) => panic!("accepted: {says}"),
     };
     let product = |filter: &Filter<'_>, b: &Csr| top_k_product(("a", "b"), &x, b, 3, filter, &control);
-    shape(product(&Filter::default(), &y), "a has shape (5, 6) and b (7, 8)");
+    shape(product(&Filter::default(), &y), "a: must have 7 columns, the rows of b, got (5, 6)");
     let b = large(6, 8, 3);
     shape(
         product(&Filter { exclude: &[&y], ..Filter::default() }, &b),
-        "exclude has shape (7, 8), expected (5, 8)",
+        "exclude: must have shape (5, 8), got (7, 8)",
     );
-    shape(product(&Filter { allow: Some(&y), ..Filter::default() }, &b), "allow has shape (7, 8)");
-    shape(product(&Filter { allowed: Some(&[true]), ..Filter::default() }, &b), "has length 1, expected 8");
+    shape(product(&Filter { allow: Some(&y), ..Filter::default() }, &b), "allow: must have shape (5, 8)");
+    shape(
+        product(&Filter { allowed: Some(&[true]), ..Filter::default() }, &b),
+        "allowed: must have length 8, got 1",
+    );
     shape(product(&Filter { threshold: Some(f32::NAN), ..Filter::default() }, &b), "threshold");
     let similar = |measure, shrink, queries: Option<&Csr>| {
         top_k_similar(&x, queries, 3, Request { measure, axis: Axis::Users, shrink }, None, &control)
     };
-    shape(similar(Measure::Cosine, -1.0, None), "shrink: must be at least 0, got -1");
-    shape(similar(Measure::Cosine, f64::NAN, None), "shrink: must be at least 0, got NaN");
+    shape(similar(Measure::Cosine, -1.0, None), "shrink: must be at least 0 and finite, got -1");
+    shape(similar(Measure::Cosine, f64::NAN, None), "shrink: must be at least 0 and finite, got NaN");
     shape(similar(Measure::Dot, 1.0, None), "shrink");
-    shape(similar(Measure::AsymmetricCosine { alpha: 1.5 }, 0.0, None), "alpha: must be in 0 to 1, got 1.5");
-    shape(similar(Measure::Cosine, 0.0, Some(&y)), "queries has 8 columns but x has 6");
+    shape(
+        similar(Measure::AsymmetricCosine { alpha: 1.5 }, 0.0, None),
+        "alpha: must be from 0 to 1, got 1.5",
+    );
+    shape(similar(Measure::Cosine, 0.0, Some(&y)), "queries: must have 6 columns like x, got 8");
     for name in Measure::NAMES {
         assert!(Measure::parse(name, None, None).is_ok(), "{name}");
     }
     for (name, alpha, beta, says) in [
-        ("cosinus", None, None, "measure: unknown measure \"cosinus\""),
-        ("cosine", Some(0.5), None, "alpha: the measure \"cosine\" has no such parameter"),
-        ("p3alpha", None, Some(0.5), "beta: the measure \"p3alpha\" has no such parameter"),
-        ("tversky", Some(-1.0), None, "alpha: must be at least 0, got -1"),
-        ("rp3beta", None, Some(f64::NAN), "beta: must be at least 0, got NaN"),
+        ("cosinus", None, None, "measure: must be one of 'cosine', "),
+        ("cosine", Some(0.5), None, "alpha: the measure 'cosine' has no such parameter"),
+        ("p3alpha", None, Some(0.5), "beta: the measure 'p3alpha' has no such parameter"),
+        ("tversky", Some(-1.0), None, "alpha: must be at least 0 and finite, got -1"),
+        ("rp3beta", None, Some(f64::NAN), "beta: must be at least 0 and finite, got NaN"),
     ] {
         let error = Measure::parse(name, alpha, beta).unwrap_err().to_string();
         assert!(error.contains(says), "{error} should say {says:?}");

@@ -44,7 +44,7 @@ fn only_what_is_taken_is_checked() {
     let parts: (&[i64], &[i32], &[f32]) = (&[0, 1, 2, 3], &[0, 99, 1], &values);
     assert!(Csr::checked_rows("x", parts, 5, &[2, 0]).is_ok());
     let wrong = Csr::checked_rows("x", parts, 5, &[1]).err().unwrap();
-    assert!(wrong.to_string().contains("column 99"), "{wrong}");
+    assert!(wrong.to_string().contains("got 99"), "{wrong}");
 }
 
 #[test]
@@ -64,9 +64,9 @@ fn wrong_offsets_are_errors() {
         (&[], 0),
         (&[5], 0),
     ] {
-        assert!(matches!(take(indptr, &[row]), Err(Error::InvalidArgument(_))), "{indptr:?} {row}");
+        assert!(matches!(take(indptr, &[row]), Err(Error::Invalid(_))), "{indptr:?} {row}");
     }
     // Rows that overlap could ask for more memory than there is.
     let overlap = take(&[0, 3, 0, 3], &[0, 2]).unwrap_err();
-    assert_eq!(overlap.to_string(), "x: 6 entries in some rows, but 3 in all");
+    assert_eq!(overlap.to_string(), "x: rows must not overlap: there are 3 entries in all, got 6");
 }

@@ -145,14 +145,20 @@ fn wrong_parts_are_errors() {
         let error = Sequences::new("x", owned.0, owned.1, owned.2, n_items).err().unwrap();
         assert!(error.to_string().contains(part), "{error}");
     };
-    refused(&[], &[], None, 3, "indptr is empty");
-    refused(&[0, 1], &[0, 1], None, 3, "not from 0 to 2");
-    refused(&[0, 2, 1, 2], &[0, 1], None, 3, "falls at row 1");
-    refused(&[0, -1, 2], &[0, 1], None, 3, "falls at row 0");
-    refused(&[0, 2], &[0, 3], None, 3, "column 3 at position 1");
-    refused(&[0, 2], &[0, -1], None, 3, "column -1 at position 1");
-    refused(&[0, 2], &[0, 1], Some(&[5]), 3, "2 items but 1 times");
-    refused(&[0, 1, 3], &[0, 1, 2], Some(&[9, 5, 4]), 3, "the times of row 1 fall at position 1");
+    refused(&[], &[], None, 3, "indptr must have one entry more");
+    refused(&[0, 1], &[0, 1], None, 3, "indptr must run from 0 to 2, got 1");
+    refused(&[0, 2, 1, 2], &[0, 1], None, 3, "indptr must not fall, got 1 at row 1");
+    refused(&[0, -1, 2], &[0, 1], None, 3, "indptr must not fall, got -1 at row 0");
+    refused(&[0, 2], &[0, 3], None, 3, "got 3 at position 1");
+    refused(&[0, 2], &[0, -1], None, 3, "got -1 at position 1");
+    refused(&[0, 2], &[0, 1], Some(&[5]), 3, "must have a time for each of its 2 items, got 1");
+    refused(
+        &[0, 1, 3],
+        &[0, 1, 2],
+        Some(&[9, 5, 4]),
+        3,
+        "the times of a row must not fall, got 4 at row 1, position 1",
+    );
     refused(&[0], &[], None, 1 << 31, "at most");
 }
 
@@ -161,14 +167,13 @@ fn only_what_is_taken_is_checked() {
     let parts: (&[i64], &[i32], Option<&[i64]>) = (&[0, 1, 2, 4], &[0, 99, 1, 1], Some(&[1, 2, 4, 3]));
     let take = |rows: &[i32]| Sequences::checked_rows("x", parts, 5, rows).map(|taken| taken.n_events());
     assert_eq!(take(&[0, 0]), Ok(2));
-    for (row, part) in [(1, "column 99"), (2, "times of row"), (3, "row 3, but there are 3"), (-1, "row -1")]
-    {
+    for (row, part) in [(1, "got 99"), (2, "times of a row"), (3, "must be in 0..3, got 3"), (-1, "got -1")] {
         let error = take(&[row]).err().unwrap();
         assert!(error.to_string().contains(part), "{error}");
     }
     // Rows that overlap ask for more than there is.
     let overlap = Sequences::checked_rows("x", (&[0, 3, 0, 3], &[0, 1, 2], None), 5, &[0, 2]).err().unwrap();
-    assert!(overlap.to_string().contains("entries in some rows"), "{overlap}");
+    assert!(overlap.to_string().contains("rows must not overlap"), "{overlap}");
 }
 
 #[test]
@@ -177,10 +182,10 @@ fn wrong_events_are_errors() {
         let events = Events { users, items, weights: None, times };
         Sequences::from_events(events, 2, ITEMS, &Control::new()).err().unwrap()
     };
-    assert!(build(&[2], &[0], None).to_string().contains("code 2 at event 0"));
-    assert!(build(&[0], &[-1], None).to_string().contains("code -1 at event 0"));
-    assert!(matches!(build(&[0, 1], &[0], None), Error::Shape(_)));
-    assert!(matches!(build(&[0], &[0], Some(&[])), Error::Shape(_)));
+    assert!(build(&[2], &[0], None).to_string().contains("got 2 at event 0"));
+    assert!(build(&[0], &[-1], None).to_string().contains("got -1 at event 0"));
+    assert!(build(&[0, 1], &[0], None).to_string().starts_with("items: must have length 2"));
+    assert!(build(&[0], &[0], Some(&[])).to_string().starts_with("times: must have length 1"));
 }
 
 #[test]

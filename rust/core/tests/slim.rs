@@ -81,5 +81,5 @@ fn stops_when_told_to_and_names_bad_arguments() {
     let error = slim(&x, None, Settings { l1: -1.0, ..SETTINGS }, &Control::new()).err().unwrap();
     assert!(error.to_string().starts_with("l1: "));
     let error = slim(&x, Some(&random(3, 3, 2)), SETTINGS, &Control::new()).err().unwrap();
-    assert!(error.to_string().starts_with("candidates has shape (3, 3)"));
+    assert!(error.to_string().starts_with("candidates: must have shape "));
 }

@@ -1,9 +1,9 @@
 //! NumPy arrays as Rust slices and back: the only place that borrows, the only one that hands over.
 
-use ferrec_core::{Buf, Csr, Ranked};
+use crate::error::to_python;
+use ferrec_core::{Buf, Csr, Error, Ranked};
 use numpy::ndarray::ArrayView1;
 use numpy::{Element, IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray1, PyUntypedArrayMethods};
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 /// `(indptr, indices, data)` of a matrix.
@@ -43,7 +43,9 @@ pub(crate) fn hold<T: Element + Sync + Send>(array: &Bound<'_, PyArray1<T>>, nam
 
 /// The array as a slice; it must be contiguous and aligned.
 pub(crate) fn slice<'a, T: Element>(array: &'a PyReadonlyArray1<'_, T>, name: &str) -> PyResult<&'a [T]> {
-    array.as_slice().map_err(|e| PyValueError::new_err(format!("{name}: {e} (length {})", array.len())))
+    array
+        .as_slice()
+        .map_err(|_| to_python(Error::layout(name, "must be contiguous and aligned", array.len())))
 }
 
 /// Hands a vector over to NumPy without copying.

@@ -119,7 +119,7 @@ impl Level {
         }
         Self::detect(&name).ok_or_else(|| {
             let there: Vec<&str> = Self::available().map(Self::name).collect();
-            Error::invalid(VARIABLE, format_args!("this machine has {}, got {name:?}", there.join(", ")))
+            Error::parameter(VARIABLE, format!("must be one of {} on this machine", there.join(", ")), &*name)
         })
     }
 

@@ -1,7 +1,7 @@
 //! What turns a sum of products into a similarity.
 
 use super::Measure;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, not_negative};
 use crate::topk::{BLOCK, Lanes, Order, lanes};
 use rayon::prelude::*;
 
@@ -131,12 +131,10 @@ impl Formula {
         right: &Terms,
         n_others: usize,
     ) -> Result<Self> {
-        if !(shrink.is_finite() && shrink >= 0.0) {
-            return Err(Error::invalid("shrink", format_args!("must be at least 0, got {shrink}")));
-        }
+        not_negative(&[("shrink", shrink)])?;
         if shrink > 0.0 && !measure.has_denominator() {
-            let text = format_args!("{measure:?} has no denominator to shrink by, got {shrink}").to_string();
-            return Err(Error::invalid("shrink", text));
+            let problem = format!("the measure '{}' has no denominator to shrink by", measure.name());
+            return Err(Error::parameter("shrink", problem, shrink));
         }
         let (mut scale, mut overlap) = (1.0, 0.0);
         let mut tversky = |alpha: f64, beta: f64, by: f32| {
@@ -155,7 +153,7 @@ impl Formula {
             }
             Measure::AsymmetricCosine { alpha } => {
                 if alpha > 1.0 {
-                    return Err(Error::invalid("alpha", format_args!("must be in 0 to 1, got {alpha}")));
+                    return Err(Error::parameter("alpha", "must be from 0 to 1", alpha));
                 }
                 (mul(&left.squares, alpha), mul(&right.squares, 1.0 - alpha))
             }

@@ -12,7 +12,7 @@ mod pairs;
 
 use crate::control::Control;
 use crate::csr::Csr;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, not_negative};
 use crate::product::Product;
 use crate::simd::Level;
 use crate::topk::{Filter, Lanes, Order, Ranked, RowScorer, Scores, top_k};
@@ -84,14 +84,13 @@ impl Measure {
             {
                 *slot = match (given, default) {
                     (None, default) => default.unwrap_or(0.0),
-                    (Some(v), Some(_)) if v.is_finite() && v >= 0.0 => v,
                     (Some(v), Some(_)) => {
-                        return Err(Error::invalid(parameter, format_args!("must be at least 0, got {v}")));
+                        not_negative(&[(parameter, v)])?;
+                        v
                     }
                     (Some(v), None) => {
-                        let text =
-                            format_args!("the measure {name:?} has no such parameter, got {v}").to_string();
-                        return Err(Error::invalid(parameter, text));
+                        let problem = format!("the measure '{name}' has no such parameter");
+                        return Err(Error::parameter(parameter, problem, v));
                     }
                 };
             }
@@ -120,10 +119,7 @@ impl Measure {
             "rp3beta" => {
                 parameters([Some(1.0), Some(0.5)]).map(|[alpha, beta]| Self::Rp3Beta { alpha, beta })?
             }
-            _ => {
-                let text = format!("unknown measure {name:?}; there are {}", Self::NAMES.join(", "));
-                return Err(Error::invalid("measure", text));
-            }
+            _ => return Err(Error::choice("measure", name, &Self::NAMES)),
         })
     }
 
@@ -143,6 +139,25 @@ impl Measure {
         "p3alpha",
         "rp3beta",
     ];
+
+    /// Its public name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dot => "dot",
+            Self::Cocount => "cocount",
+            Self::Cosine => "cosine",
+            Self::AdjustedCosine => "adjusted_cosine",
+            Self::Pearson => "pearson",
+            Self::AsymmetricCosine { .. } => "asymmetric_cosine",
+            Self::Jaccard => "jaccard",
+            Self::Dice => "dice",
+            Self::Tversky { .. } => "tversky",
+            Self::ConditionalProbability { .. } => "conditional_probability",
+            Self::Lift => "lift",
+            Self::P3Alpha { .. } => "p3alpha",
+            Self::Rp3Beta { .. } => "rp3beta",
+        }
+    }
 
     fn is_centred(self) -> bool {
         matches!(self, Self::AdjustedCosine | Self::Pearson)
@@ -409,9 +424,10 @@ fn means(sums: &[f64], counts: impl Iterator<Item = usize>) -> Vec<f64> {
 }
 
 fn no_negatives(name: &str, x: &Csr) -> Result<()> {
-    x.values().iter().find(|v| **v < 0.0).map_or(Ok(()), |v| {
-        Err(Error::invalid(name, format_args!("a walk needs weights of at least 0, got {v}")))
-    })
+    match x.values().iter().find(|v| **v < 0.0) {
+        Some(&v) => Err(Error::values(name, "a walk needs weights of at least 0", v)),
+        None => Ok(()),
+    }
 }
 
 /// A factor of a walk's probability.
@@ -423,8 +439,7 @@ fn walked(value: f64, alpha: f64) -> f32 {
 fn check_squares(name: &str, terms: &Terms) -> Result<()> {
     let largest = terms.squares.iter().copied().fold(0.0, f64::max);
     if largest > f64::from(f32::MAX) {
-        let text = format!("values too large: a squared length of {largest:e} exceeds float32");
-        return Err(Error::invalid(name, text));
+        return Err(Error::overflow(name, "values too large: a squared length exceeds float32", largest));
     }
     Ok(())
 }
@@ -463,8 +478,8 @@ impl Prepared {
     fn new(x: &Csr, queries: &Csr, request: Request) -> Result<Self> {
         let Request { measure, shrink, .. } = request;
         if queries.n_cols() != x.n_cols() {
-            let (got, expected) = (queries.n_cols(), x.n_cols());
-            return Err(Error::Shape(format!("queries has {got} columns but x has {expected}")));
+            let problem = format!("must have {} columns like x", x.n_cols());
+            return Err(Error::shape("queries", problem, queries.n_cols()));
         }
         let other_means = if measure == Measure::AdjustedCosine {
             means(&x.column_sums(f64::from), x.column_counts().iter().map(|&n| n as usize))
