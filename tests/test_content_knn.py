@@ -280,10 +280,10 @@ def test_columns_that_say_nothing():
         ),
         ({"columns": {"tags": np.nan}}, ValueError, "the weight of 'tags'.*nan"),
         ({"columns": {"tags": "1"}}, ValueError, "the weight of 'tags'.*'1'"),
-        ({"text": "text"}, ValueError, "text: expected a list of columns, got 'text'"),
+        ({"text": "text"}, TypeError, "text: expected a list of columns, got 'text'"),
         ({"text": ["tags"]}, ferrec.DataError, "text: column 'tags' holds Lists, not text"),
         ({"text": ["none"]}, ValueError, "text: 'none' is not among the columns 'tags'"),
-        ({"encoder": letters}, ValueError, "text: expected a list of columns, got None"),
+        ({"encoder": letters}, ValueError, "text: must name what the encoder is to read, got None"),
         (
             {"text": ["text"], "encoder": lambda t: np.ones(len(t))},
             ferrec.DataError,

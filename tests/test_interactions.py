@@ -299,9 +299,9 @@ def test_fractions_of_seconds_are_kept_as_exactly_as_floats_hold_them(times):
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        ([1, -5, -6], r"times: 2 of 3 rows are negative; the first is row 1 \(-5\)"),
-        ([1.0, -0.5], r"1 of 2 rows are negative; the first is row 1 \(-0.5\)"),
-        ([1, None], r"1 of 2 rows are null.*; the first is row 1 \(None\)"),
+        ([1, -5, -6], "times: 2 of 3 rows are negative, got -5 at row 1"),
+        ([1.0, -0.5], "1 of 2 rows are negative, got -0.5 at row 1"),
+        ([1, None], "1 of 2 rows are null.*, got None at row 1"),
         (
             [1.0, float("nan")],
             r"1 of 2 rows are null or not a finite time; the first is row 1 \(nan\)",
@@ -321,8 +321,8 @@ def test_fractions_of_seconds_are_kept_as_exactly_as_floats_hold_them(times):
         (np.array([True]), "holds bool, and must hold times"),
         ([datetime(1969, 12, 31)], r"before 1970; the first is row 0 \(1969-12-31T00:00:00"),
         ([datetime(2000, 1, 1), None], "1 of 2 rows are null"),
-        (np.array(["2000-01-01", "NaT"], "datetime64[s]"), "1 of 2 rows are null; the first is row 1"),
-        (np.array([1], "timedelta64[s]"), "holds (timedelta64|duration)"),
+        (np.array(["2000-01-01", "NaT"], "datetime64[s]"), "1 of 2 rows are null, got .* at row 1"),
+        (np.array([1], "timedelta64[s]"), "must hold numbers, got (timedelta64|duration)"),
         ([1 + 2j], "must hold numbers"),
     ],
 )
@@ -369,7 +369,7 @@ def test_ratings_that_are_not_finite(bad, library):
         module = pytest.importorskip(library)
         table = {"pyarrow": "table", "pandas": "DataFrame", "polars": "DataFrame"}[library]
         table = getattr(module, table)(columns)
-    message = "column 'rating': 2 of 3 rows are null or not a finite 32-bit number; the first is row 1"
+    message = "column 'rating': 2 of 3 rows are null or not a finite 32-bit number, got .* at row 1"
     with pytest.raises(DataError, match=message):
         Interactions.from_table(table, rating="rating")
 
@@ -410,7 +410,7 @@ def test_a_missing_column_lists_those_there_are(library):
         module = pytest.importorskip(library)
         table = getattr(module, {"pyarrow": "table"}.get(library, "DataFrame"))(columns)
     with pytest.raises(
-        DataError, match="column 'user_id' is not in the table; its columns are 'user', 'item_id'"
+        DataError, match="column 'user_id': is not in the table; its columns are 'user', 'item_id'"
     ):
         Interactions.from_table(table)
 
@@ -424,7 +424,7 @@ def test_a_missing_column_in_a_file(tmp_path):
     for source in (tmp_path / "a.csv", tmp_path / "a.parquet"):
         with pytest.raises(DataError, match="its columns are 'user', 'item_id'"):
             read(source)
-        with pytest.raises(DataError, match="column 'when' is not in the table"):
+        with pytest.raises(DataError, match="column 'when': is not in the table"):
             read(source, user="user", time="when")
 
 
@@ -436,13 +436,15 @@ def test_repeated_column_names(tmp_path):
     for names in (["user_id", "user_id", "item_id"], ["item_id", "user_id", "item_id"]):
         arrow = pa.table([list(column) for column in zip(*rows, strict=True)], names=names)
         for table in (pandas.DataFrame(rows, columns=names), arrow):
-            with pytest.raises(DataError, match=r"column '.*_id' appears 2 times"):
+            with pytest.raises(
+                DataError, match="column 'user_id': appears 2 times; rename or drop the others"
+            ):
                 Interactions.from_table(table)
         pyarrow.parquet.write_table(arrow, tmp_path / "a.parquet")
         with pytest.raises(DataError, match=r"columns appear more than once: '.*_id'"):
             Interactions.from_parquet(tmp_path / "a.parquet")
         (tmp_path / "a.csv").write_text(",".join(names) + "\n1,2,3\n")
-        with pytest.raises(DataError, match=r"column '.*_id' appears 2 times"):
+        with pytest.raises(DataError, match="column 'user_id': appears 2 times; rename or drop the others"):
             Interactions.from_csv(tmp_path / "a.csv")
     # A repeated name that nobody asks for does no harm.
     names = ["user_id", "item_id", "x", "x"]
@@ -460,7 +462,7 @@ def test_null_ids(library):
             module = pytest.importorskip(library)
             table = getattr(module, {"pyarrow": "table"}.get(library, "DataFrame"))(columns)
         first = ids.index(None)
-        message = rf"column '{name}': {ids.count(None)} of 3 rows are null; the first is row {first} \(None\)"
+        message = rf"column '{name}': {ids.count(None)} of 3 rows are null, got None at row {first}"
         with pytest.raises(DataError, match=message):
             Interactions.from_table(table)
 
@@ -507,14 +509,20 @@ def test_repeated_pairs_are_named():
 def test_select_checks_its_mask():
     data = Interactions.from_arrays([1, 2], [1, 2])
     for mask in ([True], [[True, False]], [0, 1], np.array([1, 0])):
-        with pytest.raises(ValueError, match=r"event_mask must be bool of shape \(2,\)"):
+        with pytest.raises(
+            ValueError,
+            match=r"event_mask: must be bool of shape \(2,\), got ndarray of bool and shape \(1,\)",
+        ):
             data.select(mask)
     assert data.select([True, False]).nnz == 1
 
 
 def test_events_check_their_arrays():
     codes = np.array([0, 1], np.int32)
-    with pytest.raises(DataError, match=r"events.items must be int32 of shape \(2,\)"):
+    with pytest.raises(
+        DataError,
+        match=r"events\.items: must be int32 of shape \(2,\), got ndarray of int32 and shape \(1,\)",
+    ):
         Events(codes, codes[:1])
     with pytest.raises(DataError, match=r"events.times must be int64"):
         Events(codes, codes, times=codes)
@@ -573,7 +581,7 @@ def test_folders_whose_files_differ(tmp_path):
     pyarrow.parquet.write_table(other, tmp_path / "1.parquet")
     assert pairs(Interactions.from_parquet(tmp_path)) == {(1, "a"): (1.0, 0), (2, "b"): (1.0, 0)}
     pyarrow.parquet.write_table(pa.table({"user_id": [3]}), tmp_path / "2.parquet")
-    with pytest.raises(DataError, match="column 'item_id': 1 of 3 rows are null; the first is row 2"):
+    with pytest.raises(DataError, match="column 'item_id': 1 of 3 rows are null, got None at row 2"):
         Interactions.from_parquet(tmp_path)
     pyarrow.parquet.write_table(pa.table({"user_id": ["x"], "item_id": ["a"]}), tmp_path / "2.parquet")
     with pytest.raises(DataError, match="cannot be read as Parquet"):
@@ -596,7 +604,7 @@ def test_csv_ids_lose_nothing(tmp_path):
     assert ids(2**64 - 1, 2**63) == [2**63, 2**64 - 1]
     assert ids(2**64, 1) == ["1", str(2**64)]
     assert ids("Ünï,"[:3], '"a,b"') == ["a,b", "Ünï"]
-    with pytest.raises(DataError, match="column 'user_id': 1 of 2 rows are null; the first is row 1"):
+    with pytest.raises(DataError, match="column 'user_id': 1 of 2 rows are null, got None at row 1"):
         ids("a", "")
 
 
@@ -614,7 +622,7 @@ def test_csv_columns(tmp_path):
     (tmp_path / "b.tsv").write_text("who\twhat\tstars\twhen\n3\ty\tgood\t5\n")
     with pytest.raises(DataError):
         Interactions.from_csv(tmp_path, rating="stars", **names)
-    with pytest.raises(DataError, match="holds string, and must hold numbers"):
+    with pytest.raises(DataError, match=r"column 'stars': must hold numbers, got DataType\(string\)"):
         Interactions.from_csv(tmp_path / "b.tsv", rating="stars", **names)
 
 

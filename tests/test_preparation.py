@@ -346,7 +346,7 @@ def test_an_empty_table_stays_empty(kind: str, tmp_path: Path) -> None:
         )
         == []
     )
-    with pytest.raises(DataError, match=r"missing\['value'\]='mean': the column holds no value"):
+    with pytest.raises(DataError, match=r"missing\['value'\]: the column holds no value"):
         Prepare(missing={"value": "mean"}).fit(table)
 
 
@@ -379,7 +379,7 @@ def test_one_row(kind: str, tmp_path: Path) -> None:
 
 def test_columns_that_are_missing_repeated_or_in_the_way_are_named() -> None:
     with pytest.raises(
-        DataError, match="column 'time' is not in the table; its columns are 'user_id', 'item_id'"
+        DataError, match="column 'time': is not in the table; its columns are 'user_id', 'item_id'"
     ):
         Prepare(time="time").fit(PLAIN)
     with pytest.raises(DataError, match="column 'price' is not in the table"):
@@ -405,20 +405,44 @@ def test_columns_that_are_missing_repeated_or_in_the_way_are_named() -> None:
 @pytest.mark.parametrize(
     ("column", "values", "message"),
     [
-        ("user_id", [1, "1"], r"column 'user_id': 1 of 2 rows are not int; .*mixes int, str"),
+        (
+            "user_id",
+            [1, "1"],
+            "column 'user_id': 1 of 2 rows are not int, got '1' at row 1; it mixes int, str: cast it to one type",
+        ),
         ("user_id", [1, 2**64], r"column 'user_id': 1 of 2 rows are outside the 64-bit integers"),
-        ("user_id", [1.5, 2.0], "column 'user_id' holds float, and ids must be integers or strings"),
-        ("user_id", [True, False], "column 'user_id' holds bool"),
-        ("user_id", [b"x", b"y"], "column 'user_id' holds bytes"),
+        (
+            "user_id",
+            [1.5, 2.0],
+            "column 'user_id': holds float, and ids must be integers or strings",
+        ),
+        (
+            "user_id",
+            [True, False],
+            "column 'user_id': holds bool, and ids must be integers or strings",
+        ),
+        (
+            "user_id",
+            [b"x", b"y"],
+            "column 'user_id': holds bytes, and ids must be integers or strings",
+        ),
         ("user_id", ["a", "\ud800"], "is not valid Unicode"),
-        ("time", ["2024", "2025"], "column 'time' holds str.*parse text to datetimes first"),
+        (
+            "time",
+            ["2024", "2025"],
+            "column 'time': must hold numbers, got 'str'; times are unix seconds or datetimes: parse text",
+        ),
         ("time", [5, -1], "column 'time': 1 of 2 rows are negative"),
         ("time", [5.0, math.inf], "column 'time': 1 of 2 rows are null or not a finite"),
         ("kind", ["view", "buy"], "event_weights names 'view', but not 'buy'"),
-        ("value", [1.0, math.inf], "column 'value': 1 of 2 rows are infinite; the first is row 1"),
-        ("value", [1.0, -1.0], "log1p needs numbers above -1; the least is .*-1.0.* in row 1"),
-        ("value", [1.0, None], "column 'value': 1 of 2 rows are null; the first is row 1: give missing="),
-        ("value", ["1", "2"], "column 'value' holds str, and must hold numbers"),
+        ("value", [1.0, math.inf], "column 'value': 1 of 2 rows are infinite, got .* at row 1"),
+        ("value", [1.0, -1.0], r"column 'value': log1p needs numbers above -1, got -1\.0 at row 1"),
+        (
+            "value",
+            [1.0, None],
+            "column 'value': 1 of 2 rows are null at row 1; give missing=\\{'value': \"drop\"\\}",
+        ),
+        ("value", ["1", "2"], "column 'value': must hold numbers, got 'str'"),
     ],
 )
 def test_values_that_cannot_be_used_are_named(column: str, values: list[Any], message: str) -> None:
@@ -504,7 +528,10 @@ def test_columns_that_no_step_looks_at_are_left_alone() -> None:
 
 def test_an_error_policy_refuses_ids_too() -> None:
     table = {"user_id": ["ann", None, None], "item_id": [1, 2, None]}
-    with pytest.raises(DataError, match="column 'user_id': 2 of 3 rows are null; the first is row 1"):
+    with pytest.raises(
+        DataError,
+        match="column 'user_id': 2 of 3 rows are null at row 1; give missing=\\{'user_id': \"drop\"\\}",
+    ):
         Prepare(missing={"user_id": "error"}).fit(table)
     prepare = Prepare().fit(table)
     assert [(step.rows, step.why) for step in prepare.report] == [(3, "the table"), (1, "user_id is missing")]
@@ -579,7 +606,7 @@ def test_the_report_of_new_data_says_what_was_filled(tmp_path: Path) -> None:
 
 
 def test_a_statistic_of_what_is_no_number() -> None:
-    with pytest.raises(DataError, match=r"column 'text' holds .*, and must hold numbers"):
+    with pytest.raises(DataError, match="column 'text': must hold numbers, got 'str'"):
         Prepare(missing={"text": "median"}).fit({**PLAIN, "text": ["a", None]})
     with pytest.raises(DataError, match=r"missing\['odd'\]='mode'"):
         Prepare(missing={"odd": "mode"}).fit({**PLAIN, "odd": [1, "a"]})
@@ -602,7 +629,7 @@ def test_ids_that_the_fit_has_not_seen() -> None:
         (9, "z"),
     ]
     assert Prepare().fit(old).transform(new)["user_id"].tolist() == new["user_id"]
-    with pytest.raises(DataError, match="column 'user_id' holds strings, and held integers in fit: cast it"):
+    with pytest.raises(DataError, match="column 'user_id': holds strings, and held integers in fit; cast it"):
         Prepare(k_core=2).fit(old).transform({**new, "user_id": ["1", "3", "9", "9"]})
 
 
@@ -669,16 +696,19 @@ def test_weights_beyond_the_fit_follow_the_same_curve() -> None:
             r"event_weights\['a'\]=nan: expected a finite",
         ),
         ({"normalize": {"x": "robust"}}, r"normalize\['x'\]: must be one of 'zscore'"),
-        ({"normalize": {"user_id": "zscore"}}, "take columns of numbers, and 'user_id' is none"),
+        (
+            {"normalize": {"user_id": "zscore"}},
+            "normalize, weight_by: must be columns of numbers, got 'user_id'",
+        ),
         (
             {"missing": {"user_id": "?"}},
-            r"missing\['user_id'\]='\?': ids and times can be 'drop' or 'error' only",
+            r"missing\['user_id'\]: ids and times can be 'drop' or 'error' only",
         ),
-        ({"missing": {"x": [1]}}, r"missing\['x'\]=\[1\]: expected 'drop'"),
-        ({"missing": {"x": math.inf}}, r"missing\['x'\]=inf: expected a finite number"),
+        ({"missing": {"x": [1]}}, r"missing\['x'\]: expected 'drop'"),
+        ({"missing": {"x": math.inf}}, r"missing\['x'\]: expected a finite number"),
         ({"dedup": "all"}, "dedup: must be one of 'exact', 'first', 'last', got 'all'"),
-        ({"activity": 0.5}, "activity=0.5: expected two quantiles"),
-        ({"activity": (0.9, 0.1)}, r"activity=\(0.9, 0.1\): expected quantiles with 0 <= low < high <= 1"),
+        ({"activity": 0.5}, "activity: expected two quantiles"),
+        ({"activity": (0.9, 0.1)}, "activity: expected quantiles with 0 <= low < high <= 1"),
         ({"k_core": -1}, "k_core: must be at least 0, got -1"),
         (
             {"time": "t", "half_life": "3 months"},
@@ -695,7 +725,7 @@ def test_parameters_that_make_no_sense_are_named(params: dict[str, Any], message
 
 
 def test_types_of_parameters() -> None:
-    with pytest.raises(TypeError, match="names of columns, not 5"):
+    with pytest.raises(TypeError, match="user, item, time, event: must be names of columns, got 5"):
         Prepare(user=5).fit(PLAIN)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"k_core: expected an integer, got 2\.5"):
         Prepare(k_core=2.5).fit(PLAIN)  # type: ignore[arg-type]

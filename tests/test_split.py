@@ -87,7 +87,7 @@ def test_every_way_to_write_a_cutoff():
 def test_by_time_refuses():
     data = Interactions.from_arrays([1, 2], [1, 2], times=[5, 6])
     for arguments in ({}, {"cutoff": 6, "fraction": 0.5}):
-        with pytest.raises(ValueError, match="give cutoff or fraction"):
+        with pytest.raises(ValueError, match=r"cutoff, fraction: give one of them, got \(None, None\)"):
             split.by_time(data, **arguments)
     for fraction in (0, 1, -0.5, 2, float("nan")):
         with pytest.raises(ValueError, match="expected a number between 0 and 1"):
@@ -208,9 +208,7 @@ def test_rolling_takes_lengths_of_time_and_refuses_others():
         split.rolling(data, day, 0)
     with pytest.raises(ValueError, match=r"train_window: .* got 0"):
         split.rolling(data, day, 1, train_window=0)
-    with pytest.raises(
-        DataError, match="window 1 of 3 would have an empty training part: no event to 1969-12-31"
-    ):
+    with pytest.raises(DataError, match="window 1 of 3 has an empty training part: no event to 1969-12-31"):
         split.rolling(data, day, 3)
     with pytest.raises(DataError, match="rolling needs times"):
         split.rolling(Interactions.from_arrays([1], [1]), day)
@@ -259,7 +257,7 @@ def test_seeds_differ():
 def test_arguments_that_are_refused():
     data = Interactions.from_arrays([1, 1, 2], [1, 2, 3])
     for n in (0, -1, 1.0, True, "1"):
-        with pytest.raises(ValueError, match=f"n={n!r}: expected an integer of 1 or more"):
+        with pytest.raises(ValueError, match=f"n: expected an integer of 1 or more, got {n!r}"):
             split.leave_last_out(data, n)
     for k in (0, -1, 1.0, True):
         with pytest.raises(ValueError, match=f"n={k!r}: expected an integer of 1 or more"):

@@ -42,10 +42,14 @@ if TYPE_CHECKING:  # the public names, each loaded at its first use
     from ferrec.description import Description as Description
     from ferrec.description import describe as describe
     from ferrec.errors import DataError as DataError
+    from ferrec.errors import DuplicateEventsError as DuplicateEventsError
     from ferrec.errors import FerrecError as FerrecError
     from ferrec.errors import MissingExtraError as MissingExtraError
     from ferrec.errors import ModelFileError as ModelFileError
     from ferrec.errors import NotFittedError as NotFittedError
+    from ferrec.errors import ParameterError as ParameterError
+    from ferrec.errors import ParameterTypeError as ParameterTypeError
+    from ferrec.errors import ShapeError as ShapeError
     from ferrec.errors import UnknownIdError as UnknownIdError
     from ferrec.errors import UnsupportedError as UnsupportedError
     from ferrec.evaluation import Comparison as Comparison
@@ -110,7 +114,10 @@ registry.provide("ferrec.models", "ferrec.rankers", "ferrec.features", "ferrec.t
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module 'ferrec' has no attribute {name!r}")
+        from ferrec.errors import did_you_mean
+
+        advice = did_you_mean(name, __all__)
+        raise AttributeError(f"module 'ferrec' has no attribute {name!r}" + (f"; {advice}" if advice else ""))
     module, original = _HOMES[name]
     home = None if module == "ferrec" else import_module(module)
     found = getattr(home, original, None) or import_module(f"{module}.{original}")

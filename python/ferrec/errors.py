@@ -121,6 +121,16 @@ class FerrecError(Exception):
     def renamed(self, argument: str) -> Self:
         """The same error about an argument of another name; a text without parts stays as it is.
 
+        Parameters
+        ----------
+        argument : str
+            The other name.
+
+        Returns
+        -------
+        FerrecError
+            Of the same class, with the same parts.
+
         Examples
         --------
         >>> ShapeError("x", "must have 3 columns", 2).renamed("data")
@@ -135,6 +145,16 @@ class FerrecError(Exception):
 
     def advised(self, advice: str) -> Self:
         """The same error with other advice.
+
+        Parameters
+        ----------
+        advice : str
+            What to do about it.
+
+        Returns
+        -------
+        FerrecError
+            Of the same class, with the same other parts.
 
         Examples
         --------
@@ -158,6 +178,11 @@ class FerrecError(Exception):
 class ParameterError(FerrecError, ValueError):
     """A parameter has a value that makes no sense, or does not go with another.
 
+    See Also
+    --------
+    ParameterTypeError : The type is wrong.
+    DataError : The data is to blame.
+
     Examples
     --------
     >>> raise ParameterError("n", "must be at least 1", 0)
@@ -169,7 +194,11 @@ class ParameterError(FerrecError, ValueError):
 
 
 class ParameterTypeError(FerrecError, TypeError):
-    """A parameter is of a type that nothing can be made of.
+    """A parameter is of a type that nothing can be made of, or there is no parameter of that name.
+
+    See Also
+    --------
+    ParameterError : The value is wrong.
 
     Examples
     --------
@@ -197,6 +226,10 @@ class DataError(FerrecError, ValueError):
 class ShapeError(DataError):
     """Arrays, matrices or tables that do not fit together in shape.
 
+    See Also
+    --------
+    DataError : Their values are to blame.
+
     Examples
     --------
     >>> raise ShapeError("history", "must have 3 columns, one for each item", 2)
@@ -216,6 +249,10 @@ class DuplicateEventsError(DataError):
         How many events repeat the pair of an earlier one.
     user, item : object
         The first pair that is repeated.
+
+    See Also
+    --------
+    DataError : Anything else in the data.
 
     Examples
     --------
@@ -308,6 +345,16 @@ class MissingExtraError(FerrecError, ImportError):
 def shown(value: object) -> str:
     """A value as messages show it: its repr, on one line and not endless; a type by its name, an array by shape.
 
+    Parameters
+    ----------
+    value : object
+        Anything.
+
+    Returns
+    -------
+    str
+        At most 80 characters.
+
     Examples
     --------
     >>> shown("zz"), shown(range(3)), len(shown("z" * 1000))
@@ -323,7 +370,9 @@ def shown(value: object) -> str:
     if dtype is not None and isinstance(shape, tuple):
         if shape != ():
             return f"{type(value).__name__} of {dtype} and shape {shape}"
-        value = str(value) if dtype.kind in "mM" else array.item()  # 0.5, not np.float64(0.5)
+        value = (
+            str(value).removesuffix(".000000000") if dtype.kind in "mM" else array.item()
+        )  # 0.5, not np.float64(0.5)
     elif type(value).__module__.partition(".")[0] in ("numpy", "pyarrow"):
         return str(value)  # the type of a column
     text = " ".join(repr(value).split())
@@ -436,6 +485,11 @@ def checks_keywords(function: Callable[Args, Out]) -> Callable[Args, Out]:
     callable
         The same, but for a better `TypeError`.
 
+    Raises
+    ------
+    ParameterTypeError
+        When it is called: there is no argument of that name.
+
     Examples
     --------
     >>> @checks_keywords
@@ -449,16 +503,16 @@ def checks_keywords(function: Callable[Args, Out]) -> Callable[Args, Out]:
     if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
         return function
     known = [name for name in parameters if name not in ("self", "cls")]
-    what = function.__qualname__.removesuffix(".__init__")
 
-    def refuse(name: str) -> NoReturn:
+    def refuse(name: str, first: object) -> NoReturn:
+        what = type(first).__name__ if function.__name__ == "__init__" else function.__name__
         problem = f"{what}() has no such argument, it has {', '.join(known) or 'none'}"
         raise ParameterTypeError(name, problem, advice=did_you_mean(name, known))
 
     def checked(*args: Args.args, **kwargs: Args.kwargs) -> Out:
         for name in kwargs:
             if name not in known:
-                refuse(name)
+                refuse(name, args[0] if args else None)
         return function(*args, **kwargs)
 
     # With the globals of the function's own module: doctest looks at no others.
@@ -470,6 +524,20 @@ def checks_keywords(function: Callable[Args, Out]) -> Callable[Args, Out]:
 
 def unknown_name(argument: str, value: object, known: Iterable[str]) -> ParameterError:
     """The error about a name that is none of the known ones.
+
+    Parameters
+    ----------
+    argument : str
+        What the name was given for.
+    value : object
+        The name.
+    known : iterable of str
+        The names that there are.
+
+    Returns
+    -------
+    ParameterError
+        To raise; it advises the name that may be meant.
 
     Examples
     --------
@@ -508,6 +576,11 @@ def from_kernel(
         The parts; `value` is None where there is none.
     details : tuple
         The choices of a "choice"; count, user code and item code of "duplicates"; else empty.
+
+    Returns
+    -------
+    FerrecError
+        For the compiled side to raise.
 
     Examples
     --------

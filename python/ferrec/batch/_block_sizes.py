@@ -8,7 +8,7 @@ from pathlib import Path
 from ferrec import _rust
 from ferrec.batch._source import Size
 from ferrec.batch.table import EXTRA, Scorer
-from ferrec.errors import require
+from ferrec.errors import ParameterError, require
 from ferrec.storage import folders
 
 __all__ = ["blocks_within", "in_use", "tidy"]
@@ -51,9 +51,10 @@ def blocks_within(scorer: Scorer, limit: int | None, *, in_order: bool = True) -
     rows = (limit - fixed) // 2 // row
     if rows < _FEWEST_ROWS:
         least = fixed + 2 * _FEWEST_ROWS * row
-        raise ValueError(
-            f"memory_limit: {limit / _MIB:,.0f} MiB is too little; this model and n={scorer.options.n} need at "
-            f"least {-(-least // _MIB):,} MiB"
+        raise ParameterError(
+            "memory_limit",
+            f"{limit / _MIB:,.0f} MiB is too little",
+            advice=f"this model and n={scorer.options.n} need at least {-(-least // _MIB):,} MiB",
         )
     entries = (limit - fixed) // 2 // _ENTRY
     # Powers of two, so that a little more or less of anything makes no difference.

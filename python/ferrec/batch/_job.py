@@ -16,7 +16,7 @@ from ferrec.batch._block_sizes import blocks_within, in_use, tidy
 from ferrec.batch._source import Source, open_source
 from ferrec.batch.sink import Sink, open_sink
 from ferrec.batch.table import EXTRA, Model, Scorer
-from ferrec.errors import require
+from ferrec.errors import ParameterError, require
 from ferrec.io.progress import Callback, bar
 from ferrec.kernels.arguments import Progress, as_int
 from ferrec.models import Recommender
@@ -151,7 +151,9 @@ def score_batch(
     (3, 1)
     """
     if block_size is not None and memory_limit is not None:
-        raise ValueError("block_size and memory_limit: give one; a limit chooses the size of blocks")
+        raise ParameterError(
+            "block_size, memory_limit", "give one of them", advice="a limit chooses the size of blocks"
+        )
     if not isinstance(model, Recommender):
         model = folders.load(model, verify=True)
     options = ScoringOptions(
@@ -171,9 +173,10 @@ def score_batch(
     ):
         telling = _Telling(os.fspath(path), rows.rows, parts, callback)
         if limit is not None and (parts.size.rows > size.rows or parts.size.entries > size.entries):
-            raise ValueError(
-                f"memory_limit: {limit >> 20:,} MiB allows blocks of {size.rows:,} rows, and this job was begun "
-                f"with {parts.size.rows:,}; give the limit that it was begun with"
+            raise ParameterError(
+                "memory_limit",
+                f"{limit >> 20:,} MiB allows blocks of {size.rows:,} rows, this job's have {parts.size.rows:,}",
+                advice="give the limit that it was begun with",
             )
         if not parts.finished:
             telling.begins()

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec.batch.table import EXTRA, ArrowTable, Scorer, UserBlock, list_lengths
-from ferrec.errors import DataError, require
+from ferrec.errors import DataError, ParameterError, ParameterTypeError, require
 from ferrec.io.files import PARQUET, expand, is_hidden
 from ferrec.io.locations import open_url
 
@@ -112,7 +112,9 @@ class _Rows(Source):
         for name in self._columns:
             if schema.names.count(name) != 1:
                 listed = ", ".join(map(repr, schema.names)) or "none"
-                raise DataError(f"source: column {name!r} must be there once; the columns are {listed}")
+                raise DataError(
+                    "source", f"column {name!r} must be there once", advice=f"the columns are {listed}"
+                )
         pyarrow = require("pyarrow", EXTRA)
         return pyarrow.schema([schema.field(name) for name in self._columns])
 
@@ -186,7 +188,7 @@ class _Files(_Rows):
         """The rows of a file from `start` on; row groups before it are not touched."""
         pyarrow = require("pyarrow", EXTRA)
         if _look((file.filesystem, file.path)) != file:
-            raise DataError(f"{file.path}: has changed since the job began")
+            raise DataError(file.path, "has changed since the job began")
         with _open(file) as opened:
             self._check(opened.schema_arrow)
             for group, rows in enumerate(file.groups):
@@ -237,7 +239,7 @@ def _reading(what: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{what}: no such file, or it has gone since the job began") from error
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{what}: cannot be read as Parquet: {error}") from error
+        raise DataError(what, f"cannot be read as Parquet: {error}") from error
 
 
 def open_source(source: object, scorer: Scorer) -> Source:
@@ -246,7 +248,7 @@ def open_source(source: object, scorer: Scorer) -> Source:
     dataset = require("pyarrow.dataset", EXTRA)
     if source is None:
         if scorer.options.history is not None:
-            raise ValueError(f"history={scorer.options.history!r}: is a column of a source, so give one")
+            raise ParameterError("history", "is a column of a source, so give one", scorer.options.history)
         return _Users(len(scorer.model.users))
     if isinstance(source, pyarrow.Table):
         return _InMemory(source, scorer)
@@ -254,8 +256,8 @@ def open_source(source: object, scorer: Scorer) -> Source:
         return _Files(_fragments(source), scorer)
     if isinstance(source, str | os.PathLike):
         return _Files(_places(os.fspath(source)), scorer)
-    raise TypeError(
-        f"source: expected a path, a pyarrow.dataset.Dataset, a pyarrow.Table or None, got {type(source).__name__}"
+    raise ParameterTypeError(
+        "source", "expected a path, a pyarrow.dataset.Dataset, a pyarrow.Table or None", type(source)
     )
 
 
@@ -264,9 +266,9 @@ def _fragments(source: Any) -> list[tuple[Any, str]]:
     fragments = list(source.get_fragments())  # a filtered one refuses, and says so
     for fragment in fragments:
         if not isinstance(fragment, dataset.ParquetFileFragment):
-            raise TypeError(f"source: expected a dataset of Parquet files, got {fragment}")
+            raise ParameterTypeError("source", "expected a dataset of Parquet files", fragment)
     if not fragments:
-        raise DataError("source: the dataset holds no files")
+        raise DataError("source", "the dataset holds no files")
     return [(fragment.filesystem, fragment.path) for fragment in fragments]
 
 
@@ -290,5 +292,5 @@ def _places(path: str) -> list[tuple[Any, str]]:
         and not is_hidden(one.path.removeprefix(root).strip("/").split("/"))
     )
     if not files:
-        raise DataError(f"{path}: the folder holds no Parquet files (*{', *'.join(PARQUET)})")
+        raise DataError(path, f"the folder holds no Parquet files (*{', *'.join(PARQUET)})")
     return [(filesystem, file) for file in files]

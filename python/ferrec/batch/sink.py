@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 from ferrec.batch._source import Size
 from ferrec.batch._store import Store, open_store
 from ferrec.batch.table import EXTRA, Scored
-from ferrec.errors import DataError, require
+from ferrec.errors import DataError, ParameterError, require
 from ferrec.io.files import PARQUET, parquet_settings, parquet_writer
 from ferrec.io.indexed import check_index
 
@@ -126,8 +126,8 @@ def open_sink(
     place = os.fspath(sink)
     if is_file(place):
         if resume:
-            raise ValueError(
-                f"resume: {place} is one file, which comes as a whole or not at all; name a folder"
+            raise ParameterError(
+                "resume", f"{place} is one file, which comes as a whole or not at all", advice="name a folder"
             )
         with parquet_writer(place, schema, **parquet_settings(schema, compression)) as writer:
             yield _OneFile(Path(place), writer, size)
@@ -175,14 +175,14 @@ def _earlier(store: Store, place: str, job: Json) -> Json:
                 break
             intact += 1
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{place}/{MANIFEST}: cannot be read: {error}") from error
+        raise DataError(f"{place}/{MANIFEST}", f"cannot be read: {error}") from error
     differences = [
         f"{name} was {begun.get(name)!r} and is {job.get(name)!r}"
         for name in dict.fromkeys([*begun, *job])
         if begun.get(name) != job.get(name)
     ]
     if differences:
-        raise DataError(f"{place}: another job was begun there: {'; '.join(differences)}")
+        raise DataError(place, f"another job was begun there: {'; '.join(differences)}")
     manifest["finished"] = manifest["finished"] and intact == len(parts)
     del parts[intact:]
     return manifest

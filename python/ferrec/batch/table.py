@@ -17,7 +17,7 @@ from ferrec.data.ids import Ids
 from ferrec.data.queries import Queries
 from ferrec.data.recommendations import Recommendations
 from ferrec.data.sequences import Sequences
-from ferrec.errors import DataError, require
+from ferrec.errors import DataError, ParameterTypeError, require
 from ferrec.io.arrays import offsets_of
 from ferrec.io.columns import read_ids, read_weights
 from ferrec.io.strings import Coded
@@ -88,7 +88,7 @@ class Scorer:
         self.options = options
         for name in ("exclude_items", "allow_items"):
             if isinstance(getattr(options, name), Mapping):
-                raise TypeError(f"{name}: expected ids, the same for everybody, got a mapping")
+                raise ParameterTypeError(name, "expected ids, the same for everybody, got a mapping")
         self._filters = options.filters(self.model.items)
 
     def __call__(self, block: UserBlock) -> Scored:
@@ -102,7 +102,9 @@ class Scorer:
         for name in self.options.columns:
             if block.column_names.count(name) != 1:
                 listed = ", ".join(map(repr, block.column_names)) or "none"
-                raise DataError(f"column {name!r} must be in the table once; its columns are {listed}")
+                raise DataError(
+                    f"column {name!r}", "must be in the table once", advice=f"its columns are {listed}"
+                )
         if self.options.history is not None:
             history, sequence, unknown = _read_histories(
                 block, self.options.history, self.options.rating, self.model.items
@@ -244,7 +246,7 @@ def answer_table(model: Model, source: ArrowTable, options: ScoringOptions) -> A
     if isinstance(source, pyarrow.RecordBatch):
         source = pyarrow.Table.from_batches([source])
     if not isinstance(source, pyarrow.Table):
-        raise TypeError(f"source: expected a pyarrow.Table, got {type(source).__name__}")
+        raise ParameterTypeError("source", "expected a pyarrow.Table", type(source))
     scored = Scorer(model, options)(source)
     if scored.unknown_users:
         _warn(f"{scored.unknown_users:,} of {scored.users:,} rows name users")
@@ -270,7 +272,7 @@ def _read_histories(
         if not np.array_equal(lengths, theirs):
             row = int(np.argmax(lengths != theirs))
             sizes = f"{theirs[row]} entries in row {row}, and column {name!r} has {lengths[row]}"
-            raise DataError(f"column {rating!r}: has {sizes}")
+            raise DataError(f"column {rating!r}", f"has {sizes}")
         weights = read_weights(ratings, f"column {rating!r}")
     known = codes >= 0
     indptr = offsets_of(known)[offsets_of(lengths)]
@@ -290,7 +292,7 @@ def list_lengths(column: Any, name: str) -> NDArray[np.int64]:
     compute = require("pyarrow.compute", EXTRA)
     types, kind = require("pyarrow", EXTRA).types, column.type
     if not (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
-        raise DataError(f"column {name!r} holds {kind}, and must hold lists")
+        raise DataError(f"column {name!r}", "must hold lists", kind)
     lengths: NDArray[np.int64] = (
         compute.fill_null(compute.list_value_length(column), 0).to_numpy().astype(np.int64)
     )

@@ -5,15 +5,14 @@ import importlib.util
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ferrec.data.ids import Ids
 from ferrec.data.interactions import Interactions
-from ferrec.errors import FerrecError, UnknownIdError
+from ferrec.errors import ParameterError, UnknownIdError
 from ferrec.io.files import csv_delimiter
 from ferrec.kernels.arguments import as_seconds
 from ferrec.models.estimator import Estimator
@@ -23,7 +22,6 @@ __all__ = [
     "Clock",
     "Commands",
     "Stopped",
-    "UsageError",
     "add_columns",
     "add_command",
     "add_common",
@@ -37,7 +35,6 @@ __all__ = [
     "positive",
     "read_events",
     "sayer",
-    "usage_errors",
     "wants_progress",
 ]
 
@@ -47,23 +44,8 @@ Answer = tuple[dict[str, Any], str]
 Commands = Any  # argparse's own type of the sub-parsers is private
 
 
-class UsageError(Exception):
-    """The command makes no sense: exit code 2."""
-
-
 class Stopped(Exception):  # noqa: N818  # no error
     """SIGTERM came, and what was in hand is done: exit code 143."""
-
-
-@contextmanager
-def usage_errors() -> Iterator[None]:
-    """What the API refuses as an argument was typed on the command line."""
-    try:
-        yield
-    except FerrecError:
-        raise
-    except (ValueError, TypeError) as error:
-        raise UsageError(str(error)) from error
 
 
 def add_command(
@@ -169,26 +151,25 @@ def parse_ids(texts: Sequence[str], ids: Ids, name: str) -> list[Any]:
         return list(texts)
     for text in texts:
         if not re.fullmatch(r"[+-]?[0-9]{1,20}", text):
-            raise UnknownIdError(f"--{name}: {text!r} is unknown; the ids of this model are integers")
+            raise UnknownIdError(f"--{name}", "is unknown, the ids of this model are integers", text)
     return list(map(int, texts))
 
 
 def read_events(path: str, args: argparse.Namespace) -> Interactions:
     """Events from CSV or Parquet, by the names of the files."""
     delimiter = csv_delimiter(path)
-    with usage_errors():
-        columns: dict[str, Any] = {
-            "user": args.user,
-            "item": args.item,
-            "rating": args.rating,
-            "time": args.time,
-            "event_type": args.event_type,
-            "event_weights": dict(map(_parse_weight, args.event_weight)) or None,
-            "duplicates": args.duplicates,
-        }
-        if delimiter is None:
-            return Interactions.from_parquet(path, **columns)
-        return Interactions.from_csv(path, delimiter=delimiter, **columns)
+    columns: dict[str, Any] = {
+        "user": args.user,
+        "item": args.item,
+        "rating": args.rating,
+        "time": args.time,
+        "event_type": args.event_type,
+        "event_weights": dict(map(_parse_weight, args.event_weight)) or None,
+        "duplicates": args.duplicates,
+    }
+    if delimiter is None:
+        return Interactions.from_parquet(path, **columns)
+    return Interactions.from_csv(path, delimiter=delimiter, **columns)
 
 
 def _parse_weight(text: str) -> tuple[Any, float]:
@@ -198,7 +179,7 @@ def _parse_weight(text: str) -> tuple[Any, float]:
             raise ValueError
         return kind, float(weight)
     except ValueError:
-        raise UsageError(f"--event-weight: expected TYPE=NUMBER, got {text!r}") from None
+        raise ParameterError("--event-weight", "expected TYPE=NUMBER", text) from None
 
 
 def wants_progress(args: argparse.Namespace) -> bool:

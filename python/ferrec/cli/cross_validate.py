@@ -36,14 +36,13 @@ def _run(args: argparse.Namespace) -> common.Answer:
     model, splits = make_model(args), parse_split(args.split)
     metrics = common.parse_names(args.metrics)
     data = common.read_events(args.events, args)
-    with common.usage_errors():
-        found = cross_validate(
-            model,
-            data,
-            splits,
-            metrics,
-            exclude_seen=not args.include_seen,
-            progress=common.wants_progress(args),
-        )
+    found = cross_validate(
+        model,
+        data,
+        splits,
+        metrics,
+        exclude_seen=not args.include_seen,
+        progress=common.wants_progress(args),
+    )
     result = {"model": type(model).__name__, "params": model.get_params(), "split": args.split}
     return result | found.to_dict(), f"{data!r}\n{model!r}, {args.split}\n{found!r}"

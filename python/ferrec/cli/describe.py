@@ -30,13 +30,10 @@ def add(commands: common.Commands) -> None:
 
 
 def _run(args: argparse.Namespace) -> common.Answer:
-    with common.usage_errors():
-        found = describe(
-            args.events, user=args.user, item=args.item, time=args.time, event_type=args.event_type
-        )
-        result, text = {"source": str(args.events), **found.to_dict()}, repr(found)
-        if args.html is not None:
-            found.to_html(args.html, title=args.title or Path(args.events).name)
-            result["html"] = str(args.html)
-            text += f"\n\npage written to {args.html}"
+    found = describe(args.events, user=args.user, item=args.item, time=args.time, event_type=args.event_type)
+    result, text = {"source": str(args.events), **found.to_dict()}, repr(found)
+    if args.html is not None:
+        found.to_html(args.html, title=args.title or Path(args.events).name)
+        result["html"] = str(args.html)
+        text += f"\n\npage written to {args.html}"
     return result, text

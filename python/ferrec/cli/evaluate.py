@@ -73,17 +73,16 @@ def _run(args: argparse.Namespace) -> common.Answer:
             "n_threads": args.threads,
             "progress": common.wants_progress(args),
         }
-        with common.usage_errors():
-            models = _named({args.model: model, **others})
-            found = compare(models, test, ranking, **options)
-            first = next(iter(found.evaluations.values()))
-            if args.report is not None:
-                examples = {
-                    name: one.recommend(first.users[:5], exclude_seen=not args.include_seen)
-                    for name, one in models.items()
-                }
-                report(found, args.report, title=f"Evaluation on {Path(args.test).name}", examples=examples)
-                result["report"] = args.report
+        models = _named({args.model: model, **others})
+        found = compare(models, test, ranking, **options)
+        first = next(iter(found.evaluations.values()))
+        if args.report is not None:
+            examples = {
+                name: one.recommend(first.users[:5], exclude_seen=not args.include_seen)
+                for name, one in models.items()
+            }
+            report(found, args.report, title=f"Evaluation on {Path(args.test).name}", examples=examples)
+            result["report"] = args.report
         result |= first.to_dict()
         if others:
             result["against"] = {name: found.to_dict()[name] for name in list(models)[1:]}

@@ -4,6 +4,7 @@ import argparse
 
 from ferrec.cli import common
 from ferrec.cli.models import KINDS, add_training, kebab, make_model, model_folder
+from ferrec.errors import ParameterError
 from ferrec.io.files import csv_delimiter
 from ferrec.rankers import RANKERS
 
@@ -54,19 +55,16 @@ def _run(args: argparse.Namespace) -> common.Answer:
     model, output = make_model(args), model_folder(args)
     clock = common.Clock()
     data = common.read_events(args.events, args)
-    with common.usage_errors():
-        if args.item_table is not None:
-            separators = dict(map(_parse_separator, args.separator))
-            delimiter = csv_delimiter(args.item_table) or ","
-            data = data.with_items(
-                args.item_table, item=args.item, separators=separators, delimiter=delimiter
-            )
-        if args.user_table is not None:
-            data = data.with_users(
-                args.user_table, user=args.user, delimiter=csv_delimiter(args.user_table) or ","
-            )
-        clock.lap("read")
-        model.fit(data, progress=common.wants_progress(args))
+    if args.item_table is not None:
+        separators = dict(map(_parse_separator, args.separator))
+        delimiter = csv_delimiter(args.item_table) or ","
+        data = data.with_items(args.item_table, item=args.item, separators=separators, delimiter=delimiter)
+    if args.user_table is not None:
+        data = data.with_users(
+            args.user_table, user=args.user, delimiter=csv_delimiter(args.user_table) or ","
+        )
+    clock.lap("read")
+    model.fit(data, progress=common.wants_progress(args))
     clock.lap("fit")
     model.save(output)
     clock.lap("save")
@@ -86,7 +84,7 @@ def _run(args: argparse.Namespace) -> common.Answer:
 def _parse_separator(text: str) -> tuple[str, str]:
     name, equals, separator = text.partition("=")
     if not (name and equals and separator):
-        raise common.UsageError(f"--separator: expected COLUMN=SEPARATOR, got {text!r}")
+        raise ParameterError("--split", "expected COLUMN=SEPARATOR", text)
     return name, separator
 
 

@@ -6,6 +6,7 @@ Exit codes: 0 all went well; 1 the data, a model or a file is at fault, in one l
 130 and 143 interrupted by Ctrl-C and SIGTERM (a job that can be resumed commits the block in hand at SIGTERM).
 """
 
+import argparse
 import json
 import os
 import signal
@@ -17,9 +18,9 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import NoReturn
 
-from ferrec.cli.common import Stopped, UsageError, plain
+from ferrec.cli.common import Stopped, plain
 from ferrec.cli.parser import make_parser
-from ferrec.errors import FerrecError
+from ferrec.errors import FerrecError, ParameterError, ParameterTypeError
 
 __all__ = ["main"]
 
@@ -68,8 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(text)
             sys.stdout.flush()
             return 0
-        except UsageError as error:
-            return _fail(f"{error} (see ferrec {args.command} --help)", 2)
+        except (ParameterError, ParameterTypeError) as error:
+            return _fail(f"{_about_options(error, args)} (see ferrec {args.command} --help)", 2)
         except Stopped as stop:
             return _fail(str(stop), 128 + signal.SIGTERM)
         except KeyboardInterrupt:
@@ -90,7 +91,26 @@ def _import(modules: Sequence[str]) -> None:
         try:
             import_module(name)
         except ImportError as error:
-            raise UsageError(f"--import: {error}; is its folder in PYTHONPATH?") from None
+            raise ParameterError("--import", str(error), advice="is its folder in PYTHONPATH?") from None
+
+
+_OPTIONS = {"n_threads": "threads", "event_weights": "event_weight"}
+"""Options that are named otherwise than the argument."""
+
+
+def _about_options(error: FerrecError, args: argparse.Namespace) -> FerrecError:
+    """What the API refuses as an argument, as the option that was typed."""
+
+    def option(argument: str) -> str:
+        name = argument.partition("[")[0]
+        for there in (name, _OPTIONS.get(name, name), f"{name}_column"):
+            if hasattr(args, there):
+                return f"--{there.replace('_', '-')}" if len(there) > 1 else f"-{there}"
+        return f"--param {name}" if hasattr(args, "param") else argument
+
+    if error.argument is None or error.argument.startswith("-"):
+        return error
+    return error.renamed(", ".join(map(option, error.argument.split(", "))))
 
 
 def _fail(message: str, code: int) -> int:

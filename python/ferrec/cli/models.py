@@ -8,7 +8,8 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from ferrec.cli.common import UsageError, add_events, add_repeated
+from ferrec.cli.common import add_events, add_repeated
+from ferrec.errors import ParameterError, ParameterTypeError, unknown_name
 from ferrec.models import MODELS
 from ferrec.models.base import Recommender
 from ferrec.models.estimator import Estimator
@@ -60,14 +61,11 @@ def make_model(args: argparse.Namespace) -> Recommender[Any]:
             names = retrievers.split(",")
             model.set_params(retrievers=tuple(find_class("--retrievers", name, MODELS)() for name in names))
     elif ranker or retrievers:
-        raise UsageError(f"--ranker and --retrievers: are for the hybrid, {kebab(kind.__name__)} has none")
+        raise ParameterError("--ranker, --retrievers", f"are for the hybrid, {kebab(kind.__name__)} has none")
     params = dict(map(parse_param, args.param))
     if args.threads is not None:
         params["n_threads"] = args.threads
-    try:
-        model.set_params(**params)
-    except ValueError as error:
-        raise UsageError(f"--param: {error}") from error
+    model.set_params(**params)
     types = _types(model)
     for name, value in params.items():
         allowed = [get_origin(one) or one for one in get_args(types[name]) or (types[name],)]
@@ -75,7 +73,7 @@ def make_model(args: argparse.Namespace) -> Recommender[Any]:
         fits = type(value) in allowed or (type(value) is int and float in allowed)
         if not (fits or (isinstance(value, list | dict) and isinstance(value, tuple(allowed)))):
             expected = " or ".join("none" if one is NoneType else one.__name__ for one in allowed)
-            raise UsageError(f"--param: {name} must be {expected}, got {value!r}")
+            raise ParameterTypeError(f"--param {name}", f"must be {expected}", value)
     return model
 
 
@@ -87,7 +85,7 @@ def find_class(option: str, wanted: str, kinds: Mapping[str, Kind]) -> Kind:
     for name, kind in kinds.items():
         if _flat(wanted) in (_flat(name), _flat(name).removesuffix("ranker")):
             return kind
-    raise UsageError(f"{option}: {wanted!r} is unknown; there are {', '.join(map(kebab, kinds))}")
+    raise unknown_name(option, wanted, map(kebab, kinds))
 
 
 def _types(model: Estimator[Any]) -> dict[str, Any]:
@@ -103,7 +101,7 @@ def parse_param(text: str) -> tuple[str, Any]:
     """`ranker.epochs=5` as ("ranker__epochs", 5)."""
     name, equals, value = text.partition("=")
     if not (name and equals):
-        raise UsageError(f"--param: expected NAME=VALUE, got {text!r}")
+        raise ParameterError("--param", "expected NAME=VALUE", text)
     name = name.replace("-", "_").replace(".", "__")
     if value.lower() in _NONE:
         return name, _NONE[value.lower()]

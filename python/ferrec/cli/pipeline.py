@@ -16,6 +16,7 @@ from ferrec.data.event_columns import EventColumns
 from ferrec.data.interactions import Interactions
 from ferrec.datasets import complete_journey
 from ferrec.description import describe
+from ferrec.errors import ParameterError
 from ferrec.evaluation import compare, report, tune
 from ferrec.evaluation.metrics import LOWER_IS_BETTER, WHOLE, parse_metrics
 from ferrec.io.files import csv_delimiter, read_csv
@@ -73,21 +74,20 @@ def add(commands: common.Commands) -> None:
 def _run(args: argparse.Namespace) -> common.Answer:
     kinds = [find_class("--model", name, MODELS) for name in args.model or ("item-knn", "ease")]
     threads = {} if args.threads is None else {"n_threads": args.threads}
-    with common.usage_errors():
-        table, title, names = _inputs(args)
-        summary = run_pipeline(
-            table,
-            args.output,
-            {kebab(kind.__name__): kind(**threads) for kind in kinds},
-            Prepare(**prepare_params(args)),
-            metrics=common.parse_names(args.metrics),
-            n_trials=args.trials,
-            title=title,
-            item_names=names,
-            seed=args.seed,
-            say=common.sayer(args),
-            progress=common.wants_progress(args),
-        )
+    table, title, names = _inputs(args)
+    summary = run_pipeline(
+        table,
+        args.output,
+        {kebab(kind.__name__): kind(**threads) for kind in kinds},
+        Prepare(**prepare_params(args)),
+        metrics=common.parse_names(args.metrics),
+        n_trials=args.trials,
+        title=title,
+        item_names=names,
+        seed=args.seed,
+        say=common.sayer(args),
+        progress=common.wants_progress(args),
+    )
     return {"path": str(args.output), **summary}, ""
 
 
@@ -170,8 +170,8 @@ def run_pipeline(
     """
     kind, _ = next(iter(parse_metrics(metrics).values()))
     if kind in (*WHOLE, *LOWER_IS_BETTER):
-        raise ValueError(
-            f"metrics: {metrics[0]!r} cannot be tuned for; put another first, such as {METRICS[0]}"
+        raise ParameterError(
+            "metrics", "cannot be tuned for", metrics[0], advice=f"put another first, such as {METRICS[0]}"
         )
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)

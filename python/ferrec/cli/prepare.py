@@ -5,6 +5,7 @@ import argparse
 from ferrec.cli import common
 from ferrec.cli.steps import add_steps, prepare_params
 from ferrec.data.event_columns import EventColumns
+from ferrec.errors import ParameterError
 from ferrec.io.files import csv_delimiter, parquet_writer, read_csv
 from ferrec.io.tables import refuse_repeated
 from ferrec.preparation import Prepare, Report
@@ -45,8 +46,7 @@ def add(commands: common.Commands) -> None:
 
 
 def _run(args: argparse.Namespace) -> common.Answer:
-    with common.usage_errors():
-        report = _clean(args, common.wants_progress(args))
+    report = _clean(args, common.wants_progress(args))
     found = report.to_dict()
     before, after = found["before"]["rows"], found["after"]["rows"]
     text = f"{after:,} of {before:,} rows written to {args.output}"
@@ -72,8 +72,8 @@ def _clean(args: argparse.Namespace, progress: bool) -> Report:
 def _loaded(args: argparse.Namespace) -> Prepare:
     given = [name for name, value in prepare_params(args).items() if value != Prepare().get_params()[name]]
     if given or args.save:
-        raise ValueError(
-            f"--load: {', '.join(given) or '--save'} cannot be given with it: it knows its steps"
+        raise ParameterError(
+            "--load", f"{', '.join(given) or '--save'} cannot be given with it, it knows its steps"
         )
     return Prepare.load(args.load)
 

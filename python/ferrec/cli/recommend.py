@@ -96,7 +96,6 @@ def _run(args: argparse.Namespace) -> common.Answer:
         _events(args.json),
         _until_sigterm(args.output) as check,
         bar(common.wants_progress(args), "recommend", unit="users") as draw,
-        common.usage_errors(),
     ):
 
         def after_block(done: int, total: int) -> None:
@@ -220,18 +219,20 @@ def _read_ids(source: str, ids: Ids, name: str, column: str) -> Any:
         try:
             table = require("pyarrow.parquet", "parquet").read_table(source)
         except ValueError as error:  # pyarrow's errors of a bad file are ValueErrors
-            raise DataError(f"{source}: is no Parquet file: {error}") from error
+            raise DataError(str(source), f"is no Parquet file: {error}") from error
         if column not in table.column_names and table.num_columns == 1:
             column = table.column_names[0]
         if column not in table.column_names:
             raise DataError(
-                f"{source}: has no column {column!r}; its columns are {', '.join(table.column_names)}"
+                str(source),
+                f"has no column {column!r}",
+                advice=f"its columns are {', '.join(table.column_names)}",
             )
         return table.column(column)
     try:
         text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{source}: is not UTF-8 text with one id on each line: {error}") from error
+        raise DataError(str(source), f"is not UTF-8 text with one id on each line: {error}") from error
     lines = [line.strip() for line in text.splitlines()]
     return common.parse_ids([line for line in lines if line], ids, name)
 

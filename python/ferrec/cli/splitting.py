@@ -4,9 +4,10 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from ferrec.cli.common import UsageError, duration
+from ferrec.cli.common import duration
 from ferrec.data import splits
 from ferrec.data.interactions import Interactions
+from ferrec.errors import ParameterError, unknown_name
 
 __all__ = ["SPLITS", "SPLITS_HELP", "add_splitting", "parse_split"]
 
@@ -49,7 +50,7 @@ def parse_split(text: str) -> Callable[[Interactions], Any]:
     """What splits, as `rolling:7d` names it."""
     name, _, number = text.partition(":")
     if name not in SPLITS:
-        raise UsageError(f"--split: {name!r} is unknown; there are {', '.join(SPLITS)}")
+        raise unknown_name("--split", name, SPLITS)
     function, kind, default, _ = SPLITS[name]
     try:
         value = kind(number) if number else default
@@ -57,5 +58,5 @@ def parse_split(text: str) -> Callable[[Interactions], Any]:
         expected = (
             "a duration such as 7d" if kind is duration else "a whole number" if kind is int else "a number"
         )
-        raise UsageError(f"--split: expected {expected} after {name}:, got {number!r}") from None
+        raise ParameterError("--split", f"expected {expected} after {name}:", number) from None
     return lambda data: function(data, value)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 from ferrec.cli.common import add_repeated
+from ferrec.errors import ParameterError
 from ferrec.preparation.settings import Dedup, Method
 
 __all__ = ["add_steps", "prepare_params"]
@@ -64,7 +65,7 @@ def _pairs(name: str, texts: list[str], convert: Callable[[str], Any]) -> dict[s
     for text in texts:
         key, equals, value = text.rpartition("=")
         if not (equals and key and value):
-            raise ValueError(f"--{name}: expected NAME=VALUE, got {text!r}")
+            raise ParameterError(f"--{name}", "expected NAME=VALUE", text)
         pairs[key] = convert(value)
     return pairs or None
 
@@ -73,7 +74,7 @@ def _numbers(name: str, text: str) -> list[float]:
     try:
         return [float(number) for number in text.split(",")]
     except ValueError:
-        raise ValueError(f"--{name}: expected numbers with commas between, got {text!r}") from None
+        raise ParameterError(f"--{name}", "expected numbers with commas between", text) from None
 
 
 def _value(text: str) -> Any:

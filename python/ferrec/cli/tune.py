@@ -53,25 +53,24 @@ def _run(args: argparse.Namespace) -> common.Answer:
     model, output, splits = make_model(args), model_folder(args), parse_split(args.split)
     fixed = {parse_param(text)[0] for text in args.param}
     clock = common.Clock()
-    with common.usage_errors():
-        if args.table is not None:
-            check_ending(Path(args.table))
-        data = common.read_events(args.events, args)
-        clock.lap("read")
-        found = tune(
-            model,
-            data,
-            splits,
-            args.metric,
-            n_trials=args.trials,
-            space={name: values for name, values in model.search_space.items() if name not in fixed},
-            patience=args.patience,
-            timeout=args.timeout,
-            exclude_seen=not args.include_seen,
-            seed=args.seed,
-            path=args.table,
-            progress=common.wants_progress(args),
-        )
+    if args.table is not None:
+        check_ending(Path(args.table))
+    data = common.read_events(args.events, args)
+    clock.lap("read")
+    found = tune(
+        model,
+        data,
+        splits,
+        args.metric,
+        n_trials=args.trials,
+        space={name: values for name, values in model.search_space.items() if name not in fixed},
+        patience=args.patience,
+        timeout=args.timeout,
+        exclude_seen=not args.include_seen,
+        seed=args.seed,
+        path=args.table,
+        progress=common.wants_progress(args),
+    )
     clock.lap("tune")
     found.model.save(output)
     clock.lap("save")

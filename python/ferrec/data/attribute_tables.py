@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ferrec.data.attributes import Categories, Column, Columns, Lists, Numbers
 from ferrec.data.ids import Ids, factorize
-from ferrec.errors import DataError, require
+from ferrec.errors import DataError, ParameterError, ParameterTypeError, ShapeError, require
 from ferrec.io.arrays import offsets_of
 from ferrec.io.columns import as_column, datetimes, is_null, is_text, numbers, numpy_nulls, read_ids
 from ferrec.io.files import csv_delimiter, open_csv, open_parquet
@@ -37,10 +37,10 @@ class AttributeTable:
         for name in ("columns", "categories"):
             given = getattr(self, name)
             if isinstance(given, str):
-                raise TypeError(f"{name}={given!r}: expected a list of column names")
+                raise ParameterTypeError(name, "expected a list of column names", given)
         for name, separator in self.separators.items():
             if not (isinstance(separator, str) and separator):
-                raise ValueError(f"separators: column {name!r} needs a separator, got {separator!r}")
+                raise ParameterError("separators", f"column {name!r} needs a separator", separator)
 
     def read(self) -> tuple[NDArray[np.int32], Ids, Columns]:
         """The code of each row, the ids of the codes, and the columns by row."""
@@ -50,14 +50,17 @@ class AttributeTable:
         for name in (self.id, *wanted, *self.categories, *self.separators):
             table.check(name)
             if name not in (self.id, *wanted):
-                raise ValueError(f"columns={list(wanted)!r} leaves out {name!r}, which is named beside it")
+                raise ParameterError(
+                    "columns", f"must not leave out {name!r}, which is named beside it", list(wanted)
+                )
         codes, ids = factorize(table.read(self.id), f"column {self.id!r}")
         if len(ids) < len(codes):
             again = np.flatnonzero(np.bincount(codes) > 1)
             first = ids.decode(again[:1]).tolist()[0]
             raise DataError(
-                f"column {self.id!r}: {len(again):,} of {len(ids):,} ids have more than one row; "
-                f"the first is {first!r}: keep one row for each"
+                f"column {self.id!r}",
+                f"{len(again):,} of {len(ids):,} ids have more than one row, the first {first!r}",
+                advice="keep one row for each",
             )
         read = {}
         for name in wanted:
@@ -65,7 +68,7 @@ class AttributeTable:
             read[name] = read_column(table.read(name), what, category, self.separators.get(name))
             if len(read[name]) != len(codes):
                 rows = f"{len(codes):,} rows and {what} has {len(read[name]):,}"
-                raise DataError(f"column {self.id!r} has {rows}")
+                raise ShapeError(f"column {self.id!r}", f"has {rows}")
         return codes, ids, Columns(len(codes), read)
 
     def _open(self) -> Table:
@@ -87,7 +90,9 @@ def attach(
     mine, theirs = ids.kind, row_ids.kind
     if len(ids) and len(row_ids) and mine != theirs:
         raise DataError(
-            f"column {table.id!r}: ids are {theirs} here and {mine} in the events: cast one of them"
+            f"column {table.id!r}",
+            f"ids are {theirs} here and {mine} in the events",
+            advice="cast one of them",
         )
     moved = None
     if extend:
@@ -183,7 +188,10 @@ def _numbers(present: Any, missing: NDArray[np.bool_], what: str) -> Numbers:
     values[~missing] = found
     if np.isinf(values).any():
         raise DataError(
-            f"{what}: row {int(np.isinf(values).argmax())} is infinite: null is for what is unknown"
+            what,
+            "must be finite or null",
+            values[np.isinf(values)][0],
+            place={"row": int(np.isinf(values).argmax())},
         )
     return Numbers(values)
 
@@ -207,7 +215,7 @@ def _split(present: Any, missing: NDArray[np.bool_], separator: str, what: str) 
     nothing = Coded(np.empty(0, np.int32), Strings.from_list([]))
     texts = nothing if missing.all() else read_ids(present, what)
     if not isinstance(texts, Coded):
-        raise DataError(f"{what} holds {texts.dtype}, and only text can be split")
+        raise DataError(what, "only text can be split", texts.dtype)
     pieces = list(map(str.split, texts.uniques, repeat(separator)))
     flat = list(map(str.strip, chain.from_iterable(pieces)))
     full = np.fromiter(map(bool, flat), np.bool_, len(flat))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ferrec import _rust
 from ferrec.data.ids import Ids
-from ferrec.errors import DataError, UnknownIdError
+from ferrec.errors import DataError, ShapeError, UnknownIdError, did_you_mean
 from ferrec.io.arrays import offsets_of, read_only
 from ferrec.kernels.handles import Matrix, as_csr
 
@@ -42,9 +42,14 @@ class Numbers:
     def __post_init__(self) -> None:
         """Check the dtype and the values."""
         if self.values.ndim != 1 or self.values.dtype not in (np.float32, np.float64):
-            raise DataError(f"numbers must be 1-d float32 or float64, not {_shown(self.values)}")
+            raise DataError("numbers", "must be 1-d float32 or float64", self.values)
         if np.isinf(self.values).any():
-            raise DataError(f"numbers: row {int(np.isinf(self.values).argmax())} is infinite")
+            raise DataError(
+                "numbers",
+                "must be finite or NaN",
+                self.values[np.isinf(self.values)][0],
+                place={"row": int(np.isinf(self.values).argmax())},
+            )
         object.__setattr__(self, "values", read_only(self.values))
 
     def __len__(self) -> int:
@@ -177,15 +182,19 @@ class Lists:
         """Check that the parts fit together."""
         _check_codes(self.codes, 0, self.ids)
         if self.missing.dtype != np.bool_ or self.missing.ndim != 1:
-            raise DataError(f"missing must be 1-d bool, not {_shown(self.missing)}")
+            raise DataError("missing", "must be 1-d bool", self.missing)
         expected = (len(self.missing) + 1,)
         if self.indptr.dtype != np.int64 or self.indptr.shape != expected:
-            raise DataError(f"indptr must be int64 of shape {expected}, not {_shown(self.indptr)}")
+            raise DataError("indptr", f"must be int64 of shape {expected}", self.indptr)
         steps = np.diff(self.indptr)
         if self.indptr[0] != 0 or self.indptr[-1] != len(self.codes) or (steps < 0).any():
-            raise DataError(f"indptr must ascend from 0 to the {len(self.codes)} codes")
+            raise DataError("indptr", f"must ascend from 0 to the {len(self.codes)} codes")
         if steps[self.missing].any():
-            raise DataError(f"row {int((steps * self.missing).argmax())} is missing and has values")
+            raise DataError(
+                "missing",
+                "a row that is missing must have no values",
+                place={"row": int((steps * self.missing).argmax())},
+            )
         for name in ("indptr", "codes", "missing"):
             object.__setattr__(self, name, read_only(getattr(self, name)))
 
@@ -265,13 +274,17 @@ class Columns(Mapping[str, Column]):
         self._columns = dict(columns or {})
         for name, column in self._columns.items():
             if len(column) != n_rows:
-                raise DataError(f"column {name!r} has {len(column):,} rows, and must have {n_rows:,}")
+                raise ShapeError(f"column {name!r}", f"must have {n_rows:,} rows", len(column))
 
     def __getitem__(self, name: str) -> Column:
         """A column by its name; `UnknownIdError` (a `KeyError`) lists those there are."""
         if name not in self._columns:
             listed = ", ".join(map(repr, self._columns)) or "none"
-            raise UnknownIdError(f"there is no column {name!r}; there are {listed}")
+            raise UnknownIdError(
+                f"column {name!r}",
+                f"is unknown, there are {listed}",
+                advice=did_you_mean(name, self._columns),
+            )
         return self._columns[name]
 
     def __contains__(self, name: object) -> bool:
@@ -336,19 +349,15 @@ class Columns(Mapping[str, Column]):
         """
         twice = [name for name in other if name in self._columns]
         if twice:
-            raise DataError(f"column {twice[0]!r} is there already: rename it or leave it out")
+            raise DataError(f"column {twice[0]!r}", "is there already", advice="rename it or leave it out")
         return Columns(self.n_rows, {**self._columns, **other})
 
 
 def _check_codes(codes: NDArray[Any], least: int, ids: Ids) -> None:
     if codes.ndim != 1 or codes.dtype != np.int32:
-        raise DataError(f"codes must be 1-d int32, not {_shown(codes)}")
+        raise DataError("codes", "must be 1-d int32", codes)
     if codes.size and (codes.min() < least or codes.max() >= len(ids)):
-        raise DataError(f"codes from {codes.min()} to {codes.max()}, but there are {len(ids)} ids")
-
-
-def _shown(array: NDArray[Any]) -> str:
-    return f"{array.dtype} of shape {array.shape}"
+        raise DataError("codes", f"must be in 0..{len(ids)}", (int(codes.min()), int(codes.max())))
 
 
 def _gaps(missing: NDArray[np.bool_]) -> str:
@@ -360,9 +369,9 @@ def shares(categories: Shares, n_items: int) -> _rust.Csr:
     matrix: Any = categories.to_csr() if isinstance(categories, Categories | Lists) else categories
     indptr, codes, values = as_csr(matrix, "categories").parts()
     if len(indptr) != n_items + 1:
-        raise DataError(f"categories: has {len(indptr) - 1} rows, but there are {n_items} items")
+        raise ShapeError("categories", f"must have {n_items} rows, one for each item", len(indptr) - 1)
     if (values < 0).any():
-        raise DataError(f"categories: weights must not be negative, got {values.min()}")
+        raise DataError("categories", "weights must be at least 0", values.min())
     rows = np.repeat(np.arange(n_items), np.diff(indptr))
     totals = np.bincount(rows, values, minlength=n_items)[rows]
     parts = np.divide(values, totals, out=np.zeros(len(values)), where=totals > 0).astype(np.float32)

@@ -12,7 +12,7 @@ from ferrec.data.ids import Ids
 from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
 from ferrec.data.recommendations import Recommendations
-from ferrec.errors import DataError
+from ferrec.errors import DataError, ParameterError, ShapeError, did_you_mean
 from ferrec.io.arrays import offsets_of
 from ferrec.kernels.arguments import as_int, threads
 
@@ -53,21 +53,20 @@ class Candidates:
         """Check that the parts fit together."""
         for name, array, dtype in (("indptr", self.indptr, np.int64), ("codes", self.codes, np.int32)):
             if array.ndim != 1 or array.dtype != dtype:
-                raise DataError(f"{name}: expected flat {dtype.__name__}, got {array.ndim}-d {array.dtype}")
+                raise DataError(name, f"expected flat {dtype.__name__}", array)
         if len(self.indptr) != len(self.queries) + 1:
             raise DataError(
-                f"indptr: expected {len(self.queries) + 1} offsets for {len(self.queries)} queries, "
-                f"got {len(self.indptr)}"
+                "indptr",
+                f"expected {len(self.queries) + 1} offsets for {len(self.queries)} queries",
+                len(self.indptr),
             )
-        try:
-            _rust.check_ragged(self.indptr, self.codes, len(self.items))
-        except ValueError as error:
-            raise DataError(str(error)) from None
+        _rust.check_ragged(self.indptr, self.codes, len(self.items))
         for name, column in self.columns.items():
             if column.shape != self.codes.shape or column.dtype != np.float32:
                 raise DataError(
-                    f"column {name!r} must be float32 of shape {self.codes.shape}, "
-                    f"not {column.dtype} of shape {column.shape}"
+                    f"column {name!r}",
+                    f"must be float32 of shape {self.codes.shape}",
+                    column,
                 )
 
     def __len__(self) -> int:
@@ -106,7 +105,7 @@ class Candidates:
         """
         twice = [name for name in columns if name in self.columns]
         if twice:
-            raise ValueError(f"columns: {twice[0]!r} is there already")
+            raise ParameterError("columns", f"{twice[0]!r} is there already")
         more = Candidates(self.queries, self.items, self.indptr, self.codes, {**self.columns, **columns})
         for derived in ("rows", "pairs"):  # of the same pairs, so they need not be made again
             if derived in self.__dict__:
@@ -157,7 +156,9 @@ class Candidates:
         missing = [name for name in names if name not in self.columns]
         if missing:
             raise DataError(
-                f"candidates have no column {', '.join(map(repr, missing))}; they have {', '.join(self.columns)}"
+                "columns",
+                f"the candidates lack {', '.join(map(repr, missing))}; they have {', '.join(self.columns)}",
+                advice=did_you_mean(missing[0], self.columns),
             )
         out = np.empty((len(self.codes), len(names)), np.float32)
         for at, name in enumerate(names):
@@ -226,9 +227,7 @@ class Candidates:
     def _scores(self, scores: ArrayLike) -> NDArray[np.float32]:
         array = np.ascontiguousarray(scores, np.float32)
         if array.shape != self.codes.shape:
-            raise ValueError(
-                f"scores: expected one for each of the {len(self)} pairs, got shape {array.shape}"
-            )
+            raise ShapeError("scores", f"must have length {len(self)}, one for each pair", array.shape)
         return array
 
     # -- what became of the pairs ---------------------------------------------------------------------------
@@ -255,8 +254,9 @@ class Candidates:
         """
         if data.items is not self.items and data.items != self.items:
             raise DataError(
-                f"data: its {data.n_items} items are not the {len(self.items)} of the candidates; "
-                f"take both from one split"
+                "data",
+                f"its {data.n_items} items are not the {len(self.items)} of the candidates",
+                advice="take both from one split",
             )
         rows = data.users.encode(self.queries.ids, name="queries", unknown="ignore")
         return _rust.values_at(self.pairs, data.csr, rows, absent, 0)

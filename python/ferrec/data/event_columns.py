@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec.data.ids import Ids, factorize
-from ferrec.errors import DataError
+from ferrec.errors import ParameterError, ParameterTypeError, ShapeError, unknown_name
 from ferrec.io.columns import read_event_weights, read_times, read_weights
 from ferrec.io.tables import Table
 
@@ -61,23 +61,30 @@ class EventColumns:
         """Check what can be checked without a table."""
         check_duplicates(self.duplicates)
         if self.rating is not None and self.event_type is not None:
-            raise ValueError("rating and event_type both give the weight: name one of them")
+            raise ParameterError("rating, event_type", "both give the weight", advice="name one of them")
+        for name in ("user", "item", "rating", "time", "event_type"):
+            column = getattr(self, name)
+            if not (isinstance(column, str) or (column is None and name not in ("user", "item"))):
+                raise ParameterTypeError(name, "expected the name of a column", column)
+        if not isinstance(self.event_weights, Mapping | None):
+            raise ParameterTypeError(
+                "event_weights", "expected a mapping of types to weights", self.event_weights
+            )
         roles = self.roles
-        for name in roles:
-            if not isinstance(name, str):
-                raise TypeError(f"user, item, time and event_type are names of columns, not {name!r}")
         if len(set(roles)) < len(roles):
-            raise ValueError(f"user, item, time and event_type must be different columns, not {roles}")
+            raise ParameterError("user, item, time, event_type", "must be different columns", roles)
 
     def weighed(self) -> Self:
         """The same, if every event has a weight: types need weights, and weights types."""
         if (self.event_type is None) != (self.event_weights is None):
-            raise ValueError(
-                'event_type and event_weights go together, as in event_type="type", event_weights={"buy": 5}'
+            raise ParameterError(
+                "event_type, event_weights",
+                'go together, as in event_type="type", event_weights={"buy": 5}',
+                (self.event_type, self.event_weights),
             )
         for kind, weight in (self.event_weights or {}).items():
             if not np.isfinite(np.float32(weight)):
-                raise ValueError(f"event_weights[{kind!r}]={weight!r}: expected a finite number")
+                raise ParameterError(f"event_weights[{kind!r}]", "expected a finite number", weight)
         return self
 
     @property
@@ -121,9 +128,10 @@ class EventColumns:
         }
         for other, column in given.items():
             if other is not None and column is not None and len(column) != len(users):
-                raise DataError(
-                    f"{self._what(self.user)} has {len(users):,} rows "
-                    f"and {self._what(other)} has {len(column):,}"
+                raise ShapeError(
+                    self._what(other),
+                    f"must have {len(users):,} rows like {self._what(self.user)}",
+                    len(column),
                 )
         return user_ids, item_ids, (users, items, weights, times)
 
@@ -139,5 +147,5 @@ def check_duplicates(duplicates: Duplicates) -> Duplicates:
     """One of the ways to make one weight of several events."""
     allowed = get_args(Duplicates)
     if duplicates not in allowed:
-        raise ValueError(f"duplicates={duplicates!r}: expected one of {', '.join(map(repr, allowed))}")
+        raise unknown_name("duplicates", duplicates, allowed)
     return duplicates

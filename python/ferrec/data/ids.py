@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
-from ferrec.errors import DataError, UnknownIdError
+from ferrec.errors import DataError, ParameterError, UnknownIdError, unknown_name
 from ferrec.io.arrays import read_only, span
 from ferrec.io.columns import factorize_ints, read_ids
 from ferrec.io.strings import Coded, Strings
@@ -167,7 +167,7 @@ class Ids:
         ferrec.errors.UnknownIdError: users: 1 of 3 ids is unknown: the first is 99, at position 2
         """
         if unknown not in ("error", "ignore"):
-            raise ValueError(f"unknown={unknown!r}: expected 'error' or 'ignore'")
+            raise unknown_name("unknown", unknown, ("error", "ignore"))
         ids = read_ids(values, name)
         codes = self._find_strings(ids) if isinstance(ids, Coded) else self._find_ints(ids)
         if unknown == "error":
@@ -198,14 +198,15 @@ class Ids:
         unknown = np.flatnonzero(codes < 0)
         first = ids.value(unknown[0]) if isinstance(ids, Coded) else ids[unknown[0]].item()
         verb = "is" if unknown.size == 1 else "are"
-        message = (
-            f"{name}: {unknown.size:,} of {len(codes):,} ids {verb} unknown: "
-            f"the first is {first!r}, at position {unknown[0]}"
-        )
         given = "strings" if isinstance(ids, Coded) else "integers"
-        if len(self) and self.kind != given:
-            message += f". The known ids are {self.kind} and these are {given}"
-        raise UnknownIdError(message)
+        other = len(self) and self.kind != given
+        raise UnknownIdError(
+            name,
+            f"{unknown.size:,} of {len(codes):,} ids {verb} unknown",
+            first,
+            place={"position": int(unknown[0])},
+            advice=f"the known ids are {self.kind} and these are {given}" if other else "",
+        )
 
     def decode(self, codes: object) -> NDArray[Any]:
         """The ids of some codes.
@@ -264,7 +265,7 @@ class Ids:
         """
         at = self._check_codes(codes)
         if not (at[1:] > at[:-1]).all():
-            raise ValueError("codes must be strictly ascending: ids are sorted and unique")
+            raise ParameterError("codes", "must be strictly ascending: ids are sorted and unique")
         return Ids(self._data.take(at) if isinstance(self._data, Strings) else self._data[at])
 
     def union(self, other: "Ids") -> "Ids":
@@ -308,7 +309,7 @@ class Ids:
             if least >= 0 and greatest < len(self):
                 return at
         if at.ndim != 1 or at.dtype.kind not in "iu":
-            raise ValueError(f"codes must be a one-dimensional array of integers, not {at.ndim}-d {at.dtype}")
+            raise ParameterError("codes", "must be a one-dimensional array of integers", at)
         wrong = np.flatnonzero((at < 0) | (at >= len(self)))
         if wrong.size:
             raise IndexError(f"code {at[wrong[0]]} at position {wrong[0]} is outside 0 … {len(self) - 1}")
@@ -366,7 +367,7 @@ class Ids:
             ints = arrays["ints"]
             if ints.ndim != 1 or ints.dtype.kind not in "iu":
                 kind = f"{ints.ndim}-d {ints.dtype}"
-                raise DataError(f"'ints' must be a one-dimensional array of integers, not {kind}")
+                raise DataError("ints", "must be a one-dimensional array of integers", kind)
             for start in range(0, len(ints), _PIECE):
                 _check_ints(ints[start : start + _PIECE + 1], start)
                 _call(between)
@@ -378,7 +379,7 @@ class Ids:
                 _check_strings(offsets[start : start + _PIECE + 2], data, start)
                 _call(between)
             return cls(Strings(offsets, data))
-        raise DataError(f"ids are 'ints', or 'offsets' and 'bytes'; these are {sorted(arrays)}")
+        raise DataError("arrays", "must be 'ints', or 'offsets' and 'bytes'", sorted(arrays))
 
 
 def factorize(values: object, what: str) -> tuple[NDArray[np.int32], Ids]:
@@ -412,17 +413,13 @@ def _check_ints(ints: NDArray[Any], start: int) -> None:
     wrong = np.flatnonzero(ints[1:] <= ints[:-1])
     if wrong.size:
         at = int(wrong[0])
-        raise DataError(
-            f"ids must be strictly ascending, and id {start + at + 1} ({ints[at + 1]}) follows {ints[at]}"
-        )
+        raise DataError("ids", f"must ascend, id {start + at + 1} follows {ints[at]}", ints[at + 1])
 
 
 def _check_ends(offsets: NDArray[Any], data: NDArray[Any]) -> None:
     for name, array, dtype in (("offsets", offsets, np.int64), ("bytes", data, np.uint8)):
         if array.ndim != 1 or array.dtype != dtype:
-            raise DataError(
-                f"'{name}' must be one-dimensional {dtype.__name__}, not {array.ndim}-d {array.dtype}"
-            )
+            raise DataError(name, f"must be one-dimensional {dtype.__name__}", array)
     if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(data):
         raise _wrong_offsets(data)
 
@@ -434,9 +431,9 @@ def _check_strings(offsets: NDArray[np.int64], data: NDArray[np.uint8], start: i
         return
     what, at = flaw[0], start + flaw[1]
     if what == "utf8":
-        raise DataError(f"'bytes' holds an id that is not valid UTF-8: id {at}")
+        raise DataError("bytes", "must be valid UTF-8", place={"id": at})
     if what == "order":
-        raise DataError(f"ids must be strictly ascending, and id {at} is not above the one before")
+        raise DataError("ids", "must ascend, one is not above the one before", place={"id": at})
     raise _wrong_offsets(data)
 
 

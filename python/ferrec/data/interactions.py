@@ -15,7 +15,14 @@ from ferrec.data.event_columns import Duplicates, EventColumns, check_duplicates
 from ferrec.data.ids import Ids, factorize
 from ferrec.data.queries import Queries
 from ferrec.data.sequences import Sequences
-from ferrec.errors import DataError
+from ferrec.errors import (
+    DataError,
+    DuplicateEventsError,
+    ParameterError,
+    ParameterTypeError,
+    ShapeError,
+    checks_keywords,
+)
 from ferrec.io.arrays import offsets_of, read_only, spread
 from ferrec.io.files import open_csv, open_parquet
 from ferrec.io.tables import PathLike, Table, open_table
@@ -66,8 +73,9 @@ class Events:
                 continue
             if array.shape != (len(self.users),) or array.dtype != dtype:
                 raise DataError(
-                    f"events.{name} must be {dtype.__name__} of shape ({len(self.users)},), "
-                    f"not {array.dtype} of shape {array.shape}"
+                    f"events.{name}",
+                    f"must be {dtype.__name__} of shape ({len(self.users)},)",
+                    array,
                 )
             object.__setattr__(self, name, read_only(array))
 
@@ -161,8 +169,10 @@ class Interactions:
                 len(items),
                 duplicates,
             )
-        except ValueError as error:
-            raise _explain(error, users, items) from None
+        except DuplicateEventsError as error:
+            # The kernel knows codes, the caller ids.
+            user, item = users.decode([error.user]).tolist()[0], items.decode([error.item]).tolist()[0]
+            raise DuplicateEventsError(error.count, user, item) from None
         self._csr = _rust.Csr(indptr, indices, weights, len(items), name="events")
         self._times = None if times is None else read_only(times)
 
@@ -172,6 +182,7 @@ class Interactions:
         return (Interactions, parts)
 
     @classmethod
+    @checks_keywords
     def from_table(
         cls,
         source: object,
@@ -236,6 +247,7 @@ class Interactions:
         return cls._read(columns, open_table(source, columns.needed))
 
     @classmethod
+    @checks_keywords
     def from_parquet(
         cls,
         source: PathLike,
@@ -285,6 +297,7 @@ class Interactions:
         return cls._read(columns, open_parquet(source))
 
     @classmethod
+    @checks_keywords
     def from_csv(
         cls,
         source: PathLike,
@@ -340,6 +353,7 @@ class Interactions:
         return cls._read(columns, table)
 
     @classmethod
+    @checks_keywords
     def from_arrays(
         cls,
         users: object,
@@ -397,6 +411,7 @@ class Interactions:
         return cls(users, items, Events(*arrays), columns.duplicates)
 
     @classmethod
+    @checks_keywords
     def from_csr(
         cls, matrix: Any, *, user_ids: object | None = None, item_ids: object | None = None
     ) -> "Interactions":
@@ -694,8 +709,9 @@ class Interactions:
             events = self.events
             if not events.ordered:
                 raise DataError(
-                    "sequences: data made of a matrix has no order; build it with from_table, from_parquet, "
-                    "from_csv or from_arrays"
+                    "sequences",
+                    "data made of a matrix has no order",
+                    advice="build it with from_table, from_parquet, from_csv or from_arrays",
                 )
             self._sequences = Sequences.from_events(
                 events.users, events.items, events.times, n_users=self.n_users, n_items=self.n_items
@@ -790,9 +806,7 @@ class Interactions:
         """
         mask = np.asarray(event_mask)
         if mask.dtype != np.bool_ or mask.shape != (len(self),):
-            raise ValueError(
-                f"event_mask must be bool of shape ({len(self)},), not {mask.dtype} of shape {mask.shape}"
-            )
+            raise ParameterError("event_mask", f"must be bool of shape ({len(self)},)", mask)
         events = self.events
         return Interactions(
             self._users,
@@ -855,33 +869,17 @@ def _check_table(table: Columns | None, ids: Ids, name: str) -> Columns:
     if table is None:
         return Columns(len(ids))
     if table.n_rows != len(ids):
-        raise DataError(f"{name} has {table.n_rows:,} rows, and there are {len(ids):,} ids")
+        raise ShapeError(name, f"must have {len(ids):,} rows, one for each id", table.n_rows)
     return table
-
-
-def _explain(error: ValueError, users: Ids, items: Ids) -> ValueError:
-    """The kernel's complaint about repeated pairs, in the caller's ids; any other as it is."""
-    kind, _, rest = str(error).partition(":")
-    if kind != "duplicates":
-        return DataError(str(error))
-    count, user, item = map(int, rest.split(":"))
-    user_key, item_key = users.decode([user]).tolist()[0], items.decode([item]).tolist()[0]
-    return DataError(
-        f"{count:,} events repeat the pair of an earlier one; the first pair is user {user_key!r} and item "
-        f"{item_key!r}: drop the repeats, or give duplicates='sum', 'last', 'max' or 'count'"
-    )
 
 
 def _handle(matrix: Any) -> _rust.Csr:
     """The checked matrix, sharing memory where it can."""
     if not scipy.sparse.issparse(matrix):
-        raise TypeError(f"matrix is a {type(matrix).__name__}: expected a SciPy sparse matrix, users × items")
+        raise ParameterTypeError("matrix", "expected a SciPy sparse matrix, users × items", type(matrix))
     matrix = cast(Any, matrix)  # scipy-stubs narrows to a base class without methods
-    try:
-        # Converting costs once here, so the kernels' warning about it would not help.
-        return as_csr(matrix.tocsr() if len(matrix.shape) == 2 else matrix, "matrix")
-    except ValueError as error:
-        raise DataError(str(error)) from error
+    # Converting costs once here, so the kernels' warning about it would not help.
+    return as_csr(matrix.tocsr() if len(matrix.shape) == 2 else matrix, "matrix")
 
 
 def _entries(handle: _rust.Csr) -> Events:
@@ -897,11 +895,11 @@ def _axis_ids(ids: object | None, n: int, name: str) -> tuple[Ids, NDArray[np.in
         return Ids(np.arange(n, dtype=np.int64)), None
     codes, axis = factorize(ids, name)
     if len(codes) != n:
-        raise DataError(f"{name} has {len(codes):,} ids, and the matrix has {n:,}")
+        raise ShapeError(name, f"must have {n:,} ids like the matrix", len(codes))
     if len(axis) != n:
         first_at = np.unique(codes, return_index=True)[1]
         again = int(np.setdiff1d(np.arange(n), first_at)[0])
         key = axis.decode([codes[again]]).tolist()[0]
-        raise DataError(f"{name}: {n - len(axis):,} ids repeat an earlier one; the first is {key!r}")
+        raise DataError(name, f"{n - len(axis):,} ids repeat an earlier one, the first {key!r}")
     moved = bool((codes != np.arange(n)).any())
     return axis, codes if moved else None

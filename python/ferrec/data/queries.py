@@ -86,8 +86,9 @@ class Queries:
         """What each query has done, oldest first."""
         if self._sequence is None:
             raise DataError(
-                "history: a matrix has no order, and this model needs one; give lists of items, oldest first, "
-                "or Interactions"
+                "history",
+                "a matrix has no order, and this model needs one",
+                advice="give lists of items, oldest first, or Interactions",
             )
         if not isinstance(self._sequence, Sequences):
             self._sequence = self._sequence()

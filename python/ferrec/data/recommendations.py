@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ferrec.data.ids import Ids
-from ferrec.errors import DataError, UnknownIdError, require
+from ferrec.errors import DataError, ParameterError, ShapeError, UnknownIdError, require
 from ferrec.io.arrays import FLOAT32, INT32, INT64, ascends, is_flat, read_only, span
 from ferrec.io.files import parquet_settings, parquet_writer
 from ferrec.io.tables import PathLike
@@ -88,15 +88,15 @@ class Recommendations:
         n, indptr = len(self.codes), self.indptr
         if queries.ndim != 1 or len(indptr) != len(queries) + 1:
             raise DataError(
-                f"indptr: expected {queries.size + 1} offsets for {queries.size} queries, got {len(indptr)}"
+                "indptr", f"expected {queries.size + 1} offsets for {queries.size} queries", len(indptr)
             )
         if indptr[0] != 0 or indptr[-1] != n or not ascends(indptr):
-            raise DataError(f"indptr: must ascend from 0 to the number of codes, {n}")
+            raise DataError("indptr", f"must ascend from 0 to the number of codes, {n}")
         if len(self.scores) != n:
-            raise DataError(f"scores: has {len(self.scores)} entries, and codes has {n}")
+            raise ShapeError("scores", f"must have length {n} like codes", len(self.scores))
         least, greatest = span(self.codes) if n else (0, -1)
         if least < 0 or greatest >= len(self.items):
-            raise DataError(f"codes: from {least} to {greatest}, but there are {len(self.items)} items")
+            raise DataError("codes", f"must be in 0..{len(self.items)}", (int(least), int(greatest)))
 
     # -- one query ----------------------------------------------------------------------------------------
 
@@ -120,12 +120,12 @@ class Recommendations:
         [('tea', 0.5)]
         >>> recs[8]
         Traceback (most recent call last):
-        ferrec.errors.UnknownIdError: 8 is not among the 1 queries; the first is 7
+        ferrec.errors.UnknownIdError: query: must be among the 1 queries, got 8; the first is 7
         """
         at = self._position.get(query)
         if at is None:
-            first = f"; the first is {self.queries[:1].tolist()[0]!r}" if len(self) else ""
-            raise UnknownIdError(f"{query!r} is not among the {len(self):,} queries{first}")
+            first = f"the first is {self.queries[:1].tolist()[0]!r}" if len(self) else ""
+            raise UnknownIdError("query", f"must be among the {len(self):,} queries", query, advice=first)
         return self._row(at)
 
     def _row(self, at: int) -> list[tuple[Any, float]]:
@@ -288,7 +288,7 @@ class Recommendations:
         0        7     tea    2.0     1
         1        7     jam    1.0     2
         """
-        pandas = require("pandas", "demo")
+        pandas = require("pandas", "pandas")
         users = np.repeat(self.queries, np.diff(self.indptr))
         columns = [users, self.items.decode(self.codes), self.scores.copy(), self.ranks]
         names = _column_names(user, item)
@@ -317,7 +317,7 @@ class Recommendations:
         >>> recs.to_polars().rows()
         [(7, 'tea', 2.0, 1), (7, 'jam', 1.0, 2)]
         """
-        polars = require("polars", "dev")
+        polars = require("polars", "polars")
         rows = np.repeat(np.arange(len(self)), np.diff(self.indptr))
 
         def column(ids: NDArray[Any], at: NDArray[Any]) -> Frame:
@@ -387,17 +387,17 @@ def _vector(name: str, values: ArrayLike, dtype: "np.dtype[Any]") -> NDArray[Any
     if array.size == 0:
         array = array.astype(dtype)
     if array.ndim != 1 or array.dtype.kind not in ("iu" if dtype.kind == "i" else "iuf"):
-        raise DataError(f"{name}: expected a flat array of {dtype}, got {array.ndim}-d {array.dtype}")
+        raise DataError(name, f"expected a flat array of {dtype}", array)
     cast = array.astype(dtype, copy=False)
     if cast.dtype.kind == "i" and cast.dtype != array.dtype and (cast != array).any():
-        raise DataError(f"{name}: some values do not fit {dtype}")
+        raise DataError(name, f"some values do not fit {dtype}")
     return cast
 
 
 def _column_names(user: str, item: str) -> list[str]:
     names = [user, item, "score", "rank"]
     if len(set(names)) != len(names):
-        raise ValueError(f"user={user!r}, item={item!r}: two of the columns have one name")
+        raise ParameterError("user, item", "two of the columns have one name", (user, item))
     return names
 
 

@@ -84,16 +84,13 @@ class Sequences:
         arrays = (("offsets", offsets, np.int64), ("items", items, np.int32), ("times", times, np.int64))
         for name, array, dtype in arrays:
             if array is not None and (array.ndim != 1 or array.dtype != dtype):
-                raise DataError(f"{name}: expected flat {dtype.__name__}, got {array.ndim}-d {array.dtype}")
-        try:
-            self._handle = _rust.Sequences(
-                _frozen(offsets),
-                _frozen(items),
-                None if times is None else _frozen(times),
-                as_int("n_items", n_items, minimum=0),
-            )
-        except ValueError as error:
-            raise DataError(str(error)) from None
+                raise DataError(name, f"expected flat {dtype.__name__}", array)
+        self._handle = _rust.Sequences(
+            _frozen(offsets),
+            _frozen(items),
+            None if times is None else _frozen(times),
+            as_int("n_items", n_items, minimum=0),
+        )
 
     @classmethod
     def from_handle(cls, handle: _rust.Sequences) -> "Sequences":
@@ -148,12 +145,12 @@ class Sequences:
         if outside.any():
             at = int(np.argmax(outside))
             row = int(np.searchsorted(np.cumsum([len(one) for one in rows]), at, side="right"))
-            raise DataError(f"lists[{row}]: item {items[at]} is not in 0 … n_items - 1, n_items is {n_items}")
+            raise DataError(f"lists[{row}]", f"items must be in 0..{n_items}", items[at])
         when = None
         if times is not None:
             stamps = [_integers(one, f"times[{at}]") for at, one in enumerate(times)]
             if [len(one) for one in stamps] != [len(one) for one in rows]:
-                raise DataError("times: must have as many entries as lists, row for row")
+                raise DataError("times", "must have as many entries as lists, row for row")
             when = np.concatenate([*stamps, np.empty(0, np.int64)])
         offsets = offsets_of([len(one) for one in rows])
         return cls(offsets.astype(np.int64), items.astype(np.int32), when, n_items=n_items)
@@ -199,10 +196,7 @@ class Sequences:
         [array([5], dtype=int32), array([2, 5], dtype=int32)]
         """
         count = threads(n_threads)
-        try:
-            return cls.from_handle(_rust.Sequences.from_events(users, items, times, n_users, n_items, count))
-        except ValueError as error:
-            raise DataError(str(error)) from None
+        return cls.from_handle(_rust.Sequences.from_events(users, items, times, n_users, n_items, count))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle the arrays: the handle belongs to one process."""
@@ -339,7 +333,7 @@ class Sequences:
         at = _integers(rows, "rows")
         outside = (at < 0) | (at >= len(self))
         if outside.any():
-            raise DataError(f"rows: row {at[np.argmax(outside)]}, but there are {len(self)}")
+            raise DataError("rows", f"row {at[np.argmax(outside)]}, but there are {len(self)}")
         run = run_of_sequences(self._handle.parts(), self.n_items, at, "rows") if len(at) > 1 else None
         return self.from_handle(self._handle.rows(at.astype(np.int32)) if run is None else run)
 
@@ -386,9 +380,9 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
 def _integers(values: ArrayLike, name: str) -> NDArray[np.int64]:
     found = np.asarray(values)
     if found.ndim != 1 or (found.dtype.kind not in "iu" and len(found)):
-        raise DataError(f"{name}: expected flat integers, got {found.ndim}-d {found.dtype}")
+        raise DataError(name, "expected flat integers", found)
     if found.dtype == np.uint64 and len(found) and found.max() > np.uint64(2**63 - 1):
-        raise DataError(f"{name}: {found.max()} exceeds 64-bit integers")
+        raise DataError(name, "must fit in 64 bits", found.max())
     return found.astype(np.int64)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ferrec import _rust
 from ferrec.data.interactions import Interactions
-from ferrec.errors import DataError
+from ferrec.errors import DataError, ParameterError, checks_keywords
 from ferrec.io.columns import read_times
 from ferrec.io.times import iso, ticks
 from ferrec.kernels.arguments import Duration, as_seconds
@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 
+@checks_keywords
 def by_time(
     data: Interactions,
     *,
@@ -73,10 +74,12 @@ def by_time(
           dtype='datetime64[s]')
     """
     if (cutoff is None) == (fraction is None):
-        raise ValueError("give cutoff or fraction, one of them")
+        raise ParameterError("cutoff, fraction", "give one of them", (cutoff, fraction))
     times = data.events.times
     if times is None:
-        raise DataError("by_time needs times: name the column of times when reading the data")
+        raise DataError(
+            "data", "by_time needs times", advice="name the column of times when reading the data"
+        )
     moment = _moment(cutoff) if fraction is None else _latest(times, fraction)
     test = times >= moment
     _refuse_empty(
@@ -85,6 +88,7 @@ def by_time(
     return data.select(~test), data.select(test)
 
 
+@checks_keywords
 def leave_last_out(data: Interactions, n: int = 1) -> tuple[Interactions, Interactions]:
     """The last n events of each user to test on, and what came before to learn from.
 
@@ -232,6 +236,7 @@ def cold_items(
     return data.select(~test), data.select(test)
 
 
+@checks_keywords
 def random(data: Interactions, fraction: float = 0.2, *, seed: int = 0) -> tuple[Interactions, Interactions]:
     """A random share of the events to test on.
 
@@ -269,6 +274,7 @@ def random(data: Interactions, fraction: float = 0.2, *, seed: int = 0) -> tuple
     return data.select(~test), data.select(test)
 
 
+@checks_keywords
 def k_fold(
     data: Interactions, n_folds: int = 5, *, seed: int = 0
 ) -> Iterator[tuple[Interactions, Interactions]]:
@@ -302,13 +308,14 @@ def k_fold(
     """
     n_folds = _integer(n_folds, "n_folds", 2)
     if len(data) < n_folds:
-        raise DataError(f"n_folds={n_folds} needs at least {n_folds} events, and there are {len(data)}")
+        raise DataError("n_folds", f"must be at most the number of events, {len(data)}", n_folds)
     fold = np.empty(len(data), np.int64)
     fold[np.random.default_rng(seed).permutation(len(data))] = np.arange(len(data)) % n_folds
     # Only the generator is lazy: wrong arguments are refused at the call.
     return ((data.select(fold != i), data.select(fold == i)) for i in range(n_folds))
 
 
+@checks_keywords
 def rolling(
     data: Interactions,
     window: Duration,
@@ -357,9 +364,11 @@ def rolling(
     kept = None if train_window is None else _ticks(train_window, "train_window")
     times = data.events.times
     if times is None:
-        raise DataError("rolling needs times: name the column of times when reading the data")
+        raise DataError(
+            "data", "rolling needs times", advice="name the column of times when reading the data"
+        )
     if not len(times):
-        raise DataError("there are no events to split")
+        raise DataError("data", "there are no events to split")
     end = int(times.max()) + 1
     spans = []
     for left in range(n_windows, 0, -1):
@@ -370,8 +379,9 @@ def rolling(
             if not ((times >= low) & (times < high)).any():
                 since = "" if name == "training" and kept is None else f" from {iso(low)}"
                 raise DataError(
-                    f"window {n_windows - left + 1} of {n_windows} would have an empty {name} part: "
-                    f"no event{since} to {iso(high)}"
+                    "data",
+                    f"window {n_windows - left + 1} of {n_windows} has an empty {name} part: "
+                    f"no event{since} to {iso(high)}",
                 )
     # Only the generator is lazy: wrong arguments are refused at the call.
     return (
@@ -394,14 +404,14 @@ def _of_some(codes: NDArray[np.int32], n: int, fraction: float, seed: int, what:
 def _ticks(value: Duration, name: str) -> int:
     seconds = as_seconds(name, value)
     if not seconds.is_integer():
-        raise ValueError(f"{name}: expected whole seconds, got {value!r}")
+        raise ParameterError(name, "expected whole seconds", value)
     return ticks(seconds)
 
 
 def _latest(times: NDArray[np.int64], fraction: float) -> int:
     """The time from which on the given share of events, or more where times are equal, lies."""
     if not len(times):
-        raise DataError("there are no events to split")
+        raise DataError("data", "there are no events to split")
     size = max(1, round(len(times) * _share(fraction)))
     return int(np.partition(times, len(times) - size)[len(times) - size])
 
@@ -412,7 +422,7 @@ def _moment(cutoff: Any) -> int:
         try:
             parsed = datetime.fromisoformat(cutoff)
         except ValueError as error:
-            raise ValueError(f"cutoff={cutoff!r}: expected ISO 8601, such as '2024-01-31'") from error
+            raise ParameterError("cutoff", "expected ISO 8601, such as '2024-01-31'", cutoff) from error
         # Python's datetimes end with microseconds.
         digits = re.search(r"[.,]\d{6}(\d{1,3})", cutoff)
         nanoseconds = int(digits[1].ljust(3, "0")) if digits else 0
@@ -423,21 +433,21 @@ def _moment(cutoff: Any) -> int:
     try:
         return int(read_times(column, "cutoff")[0]) + nanoseconds
     except DataError as error:
-        raise ValueError(f"cutoff={cutoff!r}: expected a time after 1970 ({error})") from error
+        raise ParameterError("cutoff", f"expected a time after 1970 ({error})", cutoff) from error
 
 
 def _share(fraction: float) -> float:
     if not 0 < fraction < 1:
-        raise ValueError(f"fraction={fraction!r}: expected a number between 0 and 1, both excluded")
+        raise ParameterError("fraction", "expected a number between 0 and 1, both excluded", fraction)
     return fraction
 
 
 def _integer(value: int, name: str, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name}={value!r}: expected an integer of {least} or more")
+        raise ParameterError(name, f"expected an integer of {least} or more", value)
     return int(value)
 
 
 def _refuse_empty(test: NDArray[np.bool_], problem: str) -> None:
     if test.all() or not test.any():
-        raise DataError(f"a part of the split would be empty: {problem}")
+        raise DataError("data", f"a part of the split would be empty: {problem}")

@@ -6,7 +6,8 @@ from typing import Any, TypeAlias
 
 from ferrec.batch.table import EXTRA, Scorer
 from ferrec.distributed._worker import Job
-from ferrec.errors import DataError, require
+from ferrec.errors import require
+from ferrec.io.tables import missing_column
 from ferrec.models.scoring import ScoringOptions, Unknown
 
 __all__ = ["score"]
@@ -80,8 +81,7 @@ def score(
     scorer = Scorer(job.open(), options)
     for name in options.columns:
         if name not in source.columns:
-            listed = ", ".join(map(repr, source.columns))
-            raise DataError(f"column {name!r} is not in the frame; its columns are {listed}")
+            raise missing_column(name, source.columns, "the frame")
     rows = source.select(*options.columns)
     answers = _spoken(scorer.schema(types.to_arrow_schema(rows.schema).empty_table()))
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ferrec.data.interactions import Interactions
 from ferrec.data.splits import k_fold
+from ferrec.errors import ParameterError, ParameterTypeError, checks_keywords
 from ferrec.evaluation._ranking import evaluate
 from ferrec.evaluation._ratings import evaluate_ratings
 from ferrec.evaluation._results import Evaluation
@@ -114,6 +115,7 @@ class CrossValidation:
         return table(rows)
 
 
+@checks_keywords
 def cross_validate(
     model: Recommender[Any],
     data: Interactions,
@@ -188,14 +190,14 @@ def cross_validate(
         seconds = between - start, time.perf_counter() - between
         folds.append(Fold(found, evaluation, len(train), len(test), *seconds))
     if not folds:
-        raise ValueError("splits: there are none")
+        raise ParameterError("splits", "there are none")
     return CrossValidation(tuple(folds))
 
 
 def each_split(data: Interactions, splits: Splits) -> Iterator[Pair]:
     """The pairs that `splits` stands for, as they are made."""
     if not isinstance(data, Interactions):
-        raise TypeError(f"data: expected Interactions, got {type(data).__name__}")
+        raise ParameterTypeError("data", "expected Interactions", type(data))
     if isinstance(splits, int | np.integer):
         pairs: Any = k_fold(data, int(splits))
     else:
@@ -203,10 +205,10 @@ def each_split(data: Interactions, splits: Splits) -> Iterator[Pair]:
     if _is_pair(pairs):
         pairs = [pairs]
     if not isinstance(pairs, Iterable):
-        raise TypeError(f"splits: expected pairs (train, test) of Interactions, got {type(pairs).__name__}")
+        raise ParameterTypeError("splits", "expected pairs (train, test) of Interactions", type(pairs))
     for pair in pairs:
         if not _is_pair(pair):
-            raise TypeError(f"splits: expected pairs (train, test) of Interactions, got {pair!r}")
+            raise ParameterTypeError("splits", "expected pairs (train, test) of Interactions", pair)
         yield cast(Pair, pair)
 
 

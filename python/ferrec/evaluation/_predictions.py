@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ferrec.errors import DataError
+from ferrec.errors import DataError, ShapeError
 from ferrec.kernels.arguments import as_float, as_int
 
 __all__ = ["Calibration", "probability_metrics", "rating_metrics"]
@@ -176,25 +176,25 @@ def _checked(labels: Any, probabilities: Any) -> tuple[NDArray[np.float64], NDAr
     _same_length(true, p, "probabilities")
     if ((true != 0.0) & (true != 1.0)).any():
         odd = true[(true != 0.0) & (true != 1.0)][0]
-        raise DataError(f"labels: expected 0 and 1, got {odd:g}")
+        raise DataError("labels", "expected 0 and 1", odd)
     if p.min() < 0.0 or p.max() > 1.0:
-        raise DataError(f"probabilities: expected numbers from 0 to 1, got {p.min():g} to {p.max():g}")
+        raise DataError("probabilities", f"expected numbers from 0 to 1, got {p.min():g} to {p.max():g}")
     return true, p
 
 
 def _numbers(name: str, values: Any) -> NDArray[np.float64]:
     array = np.asarray(values)
     if array.ndim != 1 or array.dtype.kind not in "fiub":
-        raise DataError(f"{name}: expected numbers in one dimension, got {array.ndim}-d {array.dtype}")
+        raise DataError(name, f"expected numbers in one dimension, got {array.ndim}-d {array.dtype}")
     if not len(array):
-        raise DataError(f"{name}: expected at least one")
+        raise DataError(name, "expected at least one")
     array = array.astype(np.float64)
     if not np.isfinite(array).all():
         at = int(np.flatnonzero(~np.isfinite(array))[0])
-        raise DataError(f"{name}: {array[at]} at position {at} is not finite")
+        raise DataError(name, "must be finite", array[at], place={"position": at})
     return array
 
 
 def _same_length(truth: NDArray[Any], other: NDArray[Any], name: str) -> None:
     if len(truth) != len(other):
-        raise DataError(f"{name}: has {len(other)} entries, expected {len(truth)}")
+        raise ShapeError(name, f"must have length {len(truth)}", len(other))

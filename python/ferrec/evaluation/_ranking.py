@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ferrec import _rust
 from ferrec.data.interactions import Interactions
-from ferrec.errors import DataError
+from ferrec.errors import DataError, ParameterError, ParameterTypeError, checks_keywords
 from ferrec.evaluation._align import align, without
 from ferrec.evaluation._results import Comparison, Evaluation, Hits
 from ferrec.evaluation._statistics import mean
@@ -41,6 +41,7 @@ _BLOCK = 8192
 """Users evaluated at once: what bounds the memory."""
 
 
+@checks_keywords
 def evaluate(
     model: Model,
     test: Interactions,
@@ -126,7 +127,7 @@ def evaluate(
     """
     wanted = parse_metrics(metrics)
     if not isinstance(test, Interactions):
-        raise TypeError(f"test: expected Interactions, got {type(test).__name__}")
+        raise ParameterTypeError("test", "expected Interactions", type(test))
     seen = model.state.seen
     if n_threads is not None and "n_threads" in model.get_params():
         # A shallow copy shares what was learned; the caller's model stays as it is.
@@ -178,10 +179,11 @@ def evaluate(
     )
     if not result.n_users:
         reasons = "; ".join(result.not_counted) or "it has no events"
-        raise DataError(f"test: no user has a true item that the model could recommend: {reasons}")
+        raise DataError("test", f"no user has a true item that the model could recommend: {reasons}")
     return result
 
 
+@checks_keywords
 def compare(
     models: Mapping[str, Model],
     test: Interactions,
@@ -225,7 +227,7 @@ def compare(
     random        1.0000      0.5000      1
     """
     if not models:
-        raise ValueError("models: expected at least one")
+        raise ParameterError("models", "expected at least one")
     parse_metrics(metrics)
     return Comparison(
         {

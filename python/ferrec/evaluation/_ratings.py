@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ferrec.data.interactions import Interactions
-from ferrec.errors import DataError
+from ferrec.errors import DataError, ParameterTypeError, checks_keywords
 from ferrec.evaluation._align import align
 from ferrec.io.progress import bar
 from ferrec.kernels.arguments import Progress
@@ -17,6 +17,7 @@ _PAIRS = 1 << 20
 """Pairs scored at once, roughly: what bounds the memory."""
 
 
+@checks_keywords
 def evaluate_ratings(
     model: Recommender[Any], test: Interactions, *, progress: Progress = False
 ) -> dict[str, float]:
@@ -58,11 +59,11 @@ def evaluate_ratings(
     (0.0, 1, 1)
     """
     if not isinstance(test, Interactions):
-        raise TypeError(f"test: expected Interactions, got {type(test).__name__}")
+        raise ParameterTypeError("test", "expected Interactions", type(test))
     aligned = align(model, test)
     truth = aligned.truth
     if not truth.nnz:
-        raise DataError(f"test: the model knows none of the {test.nnz:,} pairs of a user and an item")
+        raise DataError("test", f"the model knows none of the {test.nnz:,} pairs of a user and an item")
     squared = absolute = 0.0
     start = 0
     with bar(progress, "evaluate") as callback:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from ferrec._rust import __version__
 from ferrec.data.recommendations import Recommendations
+from ferrec.errors import ParameterError, ParameterTypeError
 from ferrec.evaluation._results import Comparison, Evaluation
 from ferrec.evaluation._significance import shown_p
 from ferrec.evaluation.metrics import HITS
@@ -84,7 +85,7 @@ def report(
     if isinstance(results, Evaluation):
         results = Comparison({"model": results})
     if not isinstance(results, Comparison):
-        raise TypeError(f"results: expected an Evaluation or a Comparison, got {type(results).__name__}")
+        raise ParameterTypeError("results", "expected an Evaluation or a Comparison", type(results))
     main = _main_metric(results, metric)
     every = {name: one.intervals(level=_LEVEL) for name, one in results.evaluations.items()}
     inner = [
@@ -112,10 +113,14 @@ def _main_metric(results: Comparison, metric: str | None) -> str:
     ]
     if metric is not None:
         if metric not in there:
-            raise ValueError(f"metric: {metric!r} has no values per user; there are {', '.join(there)}")
+            raise ParameterError(
+                "metric", f"{metric!r} has no values per user", advice=f"there are {', '.join(there)}"
+            )
         return metric
     if not there:
-        raise ValueError("results: no metric has values per user; ask for one, such as ndcg@10")
+        raise ParameterError(
+            "results", "no metric has values per user", advice="ask for one, such as ndcg@10"
+        )
     return next((name for name in there if name.startswith("ndcg@")), there[0])
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ferrec import _rust
 from ferrec.data.ids import Ids
-from ferrec.errors import DataError
+from ferrec.errors import DataError, ParameterError
 from ferrec.evaluation._segments import by_count, by_id
 from ferrec.evaluation._significance import Difference, Significance
 from ferrec.evaluation._statistics import Test, holm, intervals, mean, p_value
@@ -230,7 +230,7 @@ class Evaluation:
         found = {name: np.flatnonzero(codes == at) for at, name in enumerate(names)}
         parts = {name: self._of_users(rows) for name, rows in found.items() if len(rows)}
         if not parts:
-            raise ValueError("groups: names none of the users")
+            raise ParameterError("groups", "names none of the users")
         return Comparison(parts)
 
     def by_item(
@@ -275,7 +275,7 @@ class Evaluation:
         """
         wanted = {name: kind for name, kind in self._kinds().items() if kind[0] in HITS}
         if not wanted:
-            raise DataError(f"no metric of ranks was asked for: name one of {', '.join(HITS)}")
+            raise DataError("metrics", "none of ranks was asked for", advice=f"name one of {', '.join(HITS)}")
         hits = self.hits
         if isinstance(groups, str) and groups == "popularity":
             pairs = np.bincount(hits.codes, minlength=len(hits.items))
@@ -302,7 +302,7 @@ class Evaluation:
                 some.of_users(rows),
             )
         if not parts:
-            raise ValueError("groups: names none of the true items")
+            raise ParameterError("groups", "names none of the true items")
         return Comparison(parts)
 
     def to_dict(self) -> dict[str, Any]:
@@ -445,7 +445,7 @@ class Comparison:
         else:
             pairs = list(combinations(names, 2))
         if not pairs:
-            raise ValueError("a test needs two models, and there is one")
+            raise ParameterError("models", "a test needs two", 1)
         columns = [self._paired(first, second, metric) for first, second in pairs]
         arguments = (n_resamples, seed, n_threads)
         p_values = np.array([p_value(values, method, *arguments) for values in columns])
@@ -463,7 +463,9 @@ class Comparison:
         for name, one in ((first, a), (second, b)):
             if metric not in one.per_user:
                 there = ", ".join(one.per_user)
-                raise ValueError(f"metric: {name!r} has no values per user of {metric!r}; there are {there}")
+                raise ParameterError(
+                    "metric", f"{name!r} has no values per user of {metric!r}", advice=f"there are {there}"
+                )
         left, right = a.per_user[metric], b.per_user[metric]
         if not np.array_equal(a.users, b.users):
             _, at_a, at_b = np.intersect1d(a.users, b.users, assume_unique=True, return_indices=True)
@@ -471,7 +473,9 @@ class Comparison:
         differences: NDArray[np.float64] = left - right
         differences = differences[~np.isnan(differences)]
         if not len(differences):
-            raise DataError(f"{first!r} and {second!r} have no user in common with a value of {metric!r}")
+            raise DataError(
+                "models", f"{first!r} and {second!r} have no user in common with a value of {metric!r}"
+            )
         return differences
 
     def to_dict(self) -> dict[str, dict[str, Any]]:

@@ -6,6 +6,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ferrec.errors import ParameterError, ShapeError
+
 Groups: TypeAlias = tuple[NDArray[np.int64], list[str]]
 """The group of each, -1 for none; and the names of the groups."""
 
@@ -17,12 +19,12 @@ def by_count(counts: NDArray[np.int64], bins: int | Sequence[int], weights: NDAr
     """
     if isinstance(bins, int | np.integer):
         if isinstance(bins, bool) or bins < 1:
-            raise ValueError(f"bins={bins!r}: expected a number of at least 1, or where ranges begin")
+            raise ParameterError("bins", "expected a number of at least 1, or where ranges begin", bins)
         starts = np.unique(_quantiles(counts, weights, int(bins)))
     else:
         starts = np.unique(np.asarray(list(bins)))
         if len(starts) == 0 or starts.dtype.kind not in "iu" or starts[0] < 0:
-            raise ValueError(f"bins={bins!r}: expected whole numbers of at least 0")
+            raise ParameterError("bins", "expected whole numbers of at least 0", bins)
     starts = np.unique(np.concatenate([[0, 1], starts]))
     groups = np.searchsorted(starts, counts, side="right") - 1
     ends = [*(starts[1:] - 1).tolist(), None]
@@ -55,11 +57,11 @@ def by_id(given: Any, ids: NDArray[Any], what: str) -> Groups:
     if isinstance(given, Mapping):
         names = [given.get(key) for key in ids.tolist()]
     elif isinstance(given, str) or not isinstance(given, Sequence | np.ndarray):
-        raise ValueError(f"groups={given!r}: expected a name for each of the {what}, or a mapping")
+        raise ParameterError("groups", f"expected a name for each of the {what}, or a mapping", given)
     else:
         names = given.tolist() if isinstance(given, np.ndarray) else list(given)
         if len(names) != len(ids):
-            raise ValueError(f"groups: has {len(names)} names, but there are {len(ids)} {what}")
+            raise ShapeError("groups", f"must have {len(ids)} names, one for each of the {what}", len(names))
     known = {str(name) for name in names if name is not None}
     distinct = sorted(known)
     place = {name: at for at, name in enumerate(distinct)}

@@ -8,6 +8,7 @@ import scipy
 from numpy.typing import NDArray
 
 from ferrec import _rust
+from ferrec.errors import ParameterError
 from ferrec.kernels.arguments import as_float, as_int, one_of, threads
 
 Test: TypeAlias = Literal["permutation", "t", "wilcoxon"]
@@ -31,7 +32,7 @@ def intervals(
     level, n_resamples = as_float("level", level), as_int("n_resamples", n_resamples, minimum=1)
     seed, pool = as_int("seed", seed, minimum=0), threads(n_threads)
     if not 0.0 < level < 1.0:
-        raise ValueError(f"level={level!r}: expected a number between 0 and 1, both excluded")
+        raise ParameterError("level", "expected a number between 0 and 1, both excluded", level)
     groups: dict[bytes, list[str]] = {}
     for name, column in columns.items():
         groups.setdefault(np.isnan(column).tobytes(), []).append(name)

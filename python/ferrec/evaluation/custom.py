@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ferrec.errors import ParameterError, ShapeError
 from ferrec.evaluation.metrics import HITS, LOWER_IS_BETTER, PER_LIST, RATINGS, WHOLE, About, QueryBlock
 from ferrec.io.arrays import offsets_of
 from ferrec.kernels.handles import Csr, to_scipy
@@ -128,9 +129,9 @@ def add_metric(name: str, function: Formula, *, lower_is_better: bool = False) -
     5.0
     """
     if not isinstance(name, str) or re.fullmatch(r"[a-z0-9_]+", name) is None:
-        raise ValueError(f"name: expected lower-case letters, digits and underscores, got {name!r}")
+        raise ParameterError("name", "expected lower-case letters, digits and underscores", name)
     if name in (*HITS, *WHOLE, *RATINGS, "auc", "sampled_auc") or (name in PER_LIST and name not in _own):
-        raise ValueError(f"name: {name!r} is a metric of ferrec's; choose another")
+        raise ParameterError("name", f"{name!r} is a metric of ferrec's", advice="choose another")
 
     def measured(block: QueryBlock, cuts: list[int], given: About) -> NDArray[np.float64]:
         return np.stack([_values(name, function(_judged(block, k, given)), block) for k in cuts], axis=1)
@@ -155,6 +156,5 @@ def _judged(block: QueryBlock, k: int, given: About) -> Judged:
 def _values(name: str, found: object, block: QueryBlock) -> NDArray[np.float64]:
     values = np.asarray(found)
     if values.shape != block.codes.shape or values.dtype.kind not in "fiub":
-        got = f"{values.dtype} of shape {values.shape}"
-        raise ValueError(f"{name}: expected a number for each of {len(block.codes)} users, got {got}")
+        raise ShapeError(name, f"must return a number for each of {len(block.codes)} users", values)
     return values.astype(np.float64)

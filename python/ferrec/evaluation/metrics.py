@@ -10,6 +10,7 @@ import scipy
 from numpy.typing import NDArray
 
 from ferrec import _rust
+from ferrec.errors import ParameterError, ParameterTypeError, ShapeError, did_you_mean
 from ferrec.kernels.arguments import threads
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import ListParts, as_csr, rows_of
@@ -45,11 +46,13 @@ Wanted: TypeAlias = Mapping[str, tuple[str, int]]
 
 def parse_metrics(metrics: Sequence[str]) -> dict[str, tuple[str, int]]:
     """The kind and the cut-off of each metric; repetitions count once."""
+    if not isinstance(metrics, str | Sequence):
+        raise ParameterTypeError("metrics", "expected names", metrics)
     listed = [metrics] if isinstance(metrics, str) else list(metrics)
     names = (*HITS, *PER_LIST, *WHOLE, "sampled_auc")
     exist = f"there are {', '.join(f'{name}@k' for name in names)} with k from 1, and auc"
     if not listed:
-        raise ValueError(f"metrics: name at least one; {exist}")
+        raise ParameterError("metrics", "name at least one", advice=exist)
     parsed = {}
     for metric in listed:
         found = re.fullmatch(r"([a-z0-9_]+)@([1-9][0-9]{0,8})", metric) if isinstance(metric, str) else None
@@ -58,7 +61,9 @@ def parse_metrics(metrics: Sequence[str]) -> dict[str, tuple[str, int]]:
         elif found is not None and found[1] in names:
             parsed[str(metric)] = (found[1], int(found[2]))
         else:
-            raise ValueError(f"metrics: {metric!r} is unknown; {exist}")
+            kind = str(metric).split("@")[0]
+            advice = did_you_mean(kind, names)
+            raise ParameterError("metrics", f"is unknown, {exist}", metric, advice=advice)
     return parsed
 
 
@@ -108,7 +113,9 @@ def about(
 ) -> About:
     """Count popularity in the model's training data, and check the features."""
     if item_features is None and cuts_of(wanted, ["diversity"]):
-        raise ValueError("item_features: diversity needs a matrix with a row for each of the model's items")
+        raise ParameterError(
+            "item_features", "diversity needs a matrix with a row for each of the model's items"
+        )
     seen = model.state.seen
     indptr, items, _ = seen.parts()
     n_items = seen.shape[1]
@@ -117,7 +124,9 @@ def about(
         is_sparse = scipy.sparse.issparse(item_features)
         checked = as_csr(item_features if is_sparse else _dense(item_features), "item_features")
         if checked.shape[0] != n_items:
-            raise ValueError(f"item_features: has {checked.shape[0]} rows, but the model has {n_items} items")
+            raise ShapeError(
+                "item_features", f"must have {n_items} rows, one for each item of the model", checked.shape[0]
+            )
     return About(
         model,
         np.bincount(items, minlength=n_items).astype(np.int64),
@@ -132,7 +141,7 @@ def about(
 def _dense(item_features: Any) -> Any:
     table = np.asarray(item_features)
     if table.ndim != 2 or table.dtype.kind not in "fiub":
-        raise ValueError(f"item_features: expected numbers in 2 dimensions, got {table.ndim}-d {table.dtype}")
+        raise ParameterError("item_features", "expected numbers in 2 dimensions", table)
     return scipy.sparse.csr_array(table)
 
 

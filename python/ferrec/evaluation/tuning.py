@@ -12,7 +12,7 @@ import numpy as np
 
 from ferrec.data.interactions import Interactions
 from ferrec.data.splits import leave_last_out
-from ferrec.errors import DataError, require
+from ferrec.errors import DataError, ParameterError, checks_keywords, did_you_mean, require
 from ferrec.evaluation._cross_validation import Pair, Splits, check_metrics, each_split, measure
 from ferrec.evaluation.metrics import LOWER_IS_BETTER
 from ferrec.io.atomic import replacing
@@ -105,7 +105,7 @@ class Tuning:
 
     def to_pandas(self) -> Any:
         """The rows of `to_dicts` as a pandas DataFrame."""
-        return require("pandas", "demo").DataFrame(self.to_dicts())
+        return require("pandas", "pandas").DataFrame(self.to_dicts())
 
     def save(self, path: PathLike) -> None:
         """Write the trials to a ``.parquet``, ``.csv`` or ``.json`` file.
@@ -134,6 +134,7 @@ class Tuning:
         return f"Tuning({self.metric} {self.best_value:.4f} of {len(self.trials)} trials{also}: {params})"
 
 
+@checks_keywords
 def tune(
     model: Recommender[Any] | type[Recommender[Any]],
     data: Interactions,
@@ -225,12 +226,17 @@ def tune(
         base.set_params(n_threads=n_threads)
     space = base.search_space if space is None else space
     if not space:
-        raise ValueError(f"space: {type(base).__name__} has nothing to tune; give the parameters to try")
+        raise ParameterError(
+            "space", f"{type(base).__name__} has nothing to tune", advice="give the parameters to try"
+        )
     for name in space:
         if name not in base.get_params():
-            raise ValueError(f"space: {type(base).__name__} has no parameter {name!r}")
+            advice = did_you_mean(name, base.get_params())
+            raise ParameterError(
+                "space", f"must name parameters of {type(base).__name__}", name, advice=advice
+            )
     if not isinstance(metric, str):
-        raise ValueError(f"metric={metric!r}: expected the name of one")
+        raise ParameterError("metric", "expected the name of one", metric)
     check_metrics(metric)
     n_trials, seed = as_int("n_trials", n_trials, minimum=1), as_int("seed", seed, minimum=0)
     allowed = None if patience is None else as_int("patience", patience, minimum=1)
@@ -240,7 +246,7 @@ def tune(
         check_ending(kept)
     parts = list(each_split(data, splits))
     if not parts:
-        raise ValueError("splits: there are none")
+        raise ParameterError("splits", "there are none")
 
     def score(candidate: Recommender[Any], pair: Pair) -> float:
         candidate.fit(pair[0])
@@ -269,7 +275,7 @@ def tune(
         study.optimize(search, n_trials=n_trials, timeout=seconds, catch=_FAILURES, callbacks=[after])
     if search.best is None:
         reason = next((trial.error for trial in search.trials if trial.error), "the time was up")
-        raise DataError(f"none of {len(search.trials)} trials was completed; the first says: {reason}")
+        raise DataError("trials", f"none of {len(search.trials)} was completed; the first says: {reason}")
     best = clone(base).set_params(**search.best.params).fit(data)
     return Tuning(best, metric, search.best, tuple(search.trials))
 
@@ -320,7 +326,7 @@ class _Search:
             trial.folds.append(before.folds[step] if known else self._score(candidate, pair))
             mean = float(np.mean(trial.folds))
             if np.isnan(mean):
-                raise ValueError(f"the metric is not defined on split {step + 1}")
+                raise ParameterError("metric", f"is not defined on split {step + 1}")
             asked.report(mean, step)
             if step + 1 < len(self._parts) and asked.should_prune():
                 trial.state = "pruned"
@@ -385,4 +391,4 @@ def _one_type(values: list[Any]) -> list[Any]:
 def check_ending(path: Path) -> None:
     """Refuse a name that does not say how trials are written, before any work."""
     if path.suffix not in (".parquet", ".csv", ".json"):
-        raise ValueError(f"{path}: expected a name that ends in .parquet, .csv or .json")
+        raise ParameterError(str(path), "expected a name that ends in .parquet, .csv or .json")

@@ -10,7 +10,7 @@ from ferrec import _rust
 from ferrec.data.attributes import Numbers, shares
 from ferrec.data.candidates import Candidates
 from ferrec.data.interactions import Interactions
-from ferrec.errors import DataError
+from ferrec.errors import DataError, ShapeError
 from ferrec.features.attributes import numbers_of, standardised
 from ferrec.features.base import Column, Feature, FeatureState
 from ferrec.models.state import PerItem
@@ -26,7 +26,9 @@ class CategoryState(FeatureState):
         """Check that there is a row for each item."""
         super().__post_init__()
         if self.categories.shape[0] != self.n_items:
-            raise DataError(f"categories has {self.categories.shape[0]} rows, expected {self.n_items}")
+            raise ShapeError(
+                "categories", f"must have {self.n_items} rows, one for each item", self.categories.shape[0]
+            )
 
 
 class CategoryAffinity(Feature[CategoryState]):
@@ -65,7 +67,7 @@ class CategoryAffinity(Feature[CategoryState]):
     def learn(self, data: Interactions) -> CategoryState:
         column = data.item_table[self.column]
         if isinstance(column, Numbers):
-            raise DataError(f"column {self.column!r}: expected categories or lists, it holds numbers")
+            raise DataError(f"column {self.column!r}", "expected categories or lists, it holds numbers")
         return CategoryState(data.n_users, data.n_items, shares(column, data.n_items))
 
     def compute(self, state: CategoryState, candidates: Candidates, n_threads: int) -> list[Column]:

@@ -174,7 +174,7 @@ def numbers_of(table: Columns, name: str) -> Numbers:
     """A column of numbers, or an error that says what it is instead."""
     column = table[name]
     if not isinstance(column, Numbers):
-        raise DataError(f"column {name!r}: expected numbers, it holds {type(column).__name__.lower()}")
+        raise DataError(f"column {name!r}", f"expected numbers, it holds {type(column).__name__.lower()}")
     return column
 
 
@@ -206,11 +206,13 @@ def _numbered(table: Columns, name: str, buckets: int | None) -> list[NDArray[An
     if not isinstance(column, Categories):
         hint = "; CategoryAffinity reads lists" if type(column).__name__ == "Lists" else ""
         raise DataError(
-            f"column {name!r}: expected categories, it holds {type(column).__name__.lower()}{hint}"
+            f"column {name!r}", f"expected categories, it holds {type(column).__name__.lower()}{hint}"
         )
     if buckets is None:
         if len(column.ids) > MOST_CATEGORIES:
-            raise DataError(f"column {name!r}: has {len(column.ids)} values; hash them with buckets=")
+            raise DataError(
+                f"column {name!r}", f"has {len(column.ids)} values", advice="hash them with buckets="
+            )
         return [column.codes + 1]
     size = as_int("buckets", buckets, minimum=1, maximum=MOST_CATEGORIES)
     hashed = [zlib.crc32(str(value).encode()) % size + 1 for value in column.ids.values.tolist()]

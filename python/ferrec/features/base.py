@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec.data.candidates import Candidates
 from ferrec.data.interactions import Interactions
-from ferrec.errors import DataError
+from ferrec.errors import DataError, ParameterTypeError, ShapeError
 from ferrec.kernels.arguments import threads
 from ferrec.models.estimator import Estimator, clone
 from ferrec.models.state import Sides
@@ -55,7 +55,7 @@ class FeatureState:
             for sides in (mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Sides)):
                 got, expected = getattr(self, name).shape, tuple(sizes[side] for side in sides)
                 if got != expected:
-                    raise DataError(f"{name} has shape {got}, but its {' × '.join(sides)} are {expected}")
+                    raise ShapeError(name, f"must have shape {expected}, {' × '.join(sides)}", got)
 
 
 StateT = TypeVar("StateT", bound=FeatureState)
@@ -108,7 +108,7 @@ class Feature(Estimator[StateT], ABC):
             A parameter makes no sense, or `data` is no `Interactions`.
         """
         if not isinstance(data, Interactions):
-            raise TypeError(f"data: expected Interactions, got {type(data).__name__}")
+            raise ParameterTypeError("data", "expected Interactions", type(data))
         learner = clone(self)
         self.adopt(learner.learn(data), learner)
         return self
@@ -139,14 +139,16 @@ class Feature(Estimator[StateT], ABC):
         frozen, state = self.settled
         if len(candidates.items) != state.n_items:
             raise DataError(
-                f"candidates: of {len(candidates.items)} items, but {type(self).__name__} was fitted on "
-                f"{state.n_items}; fit the models and the features on the same data"
+                "candidates",
+                f"of {len(candidates.items)} items, but {type(self).__name__} was fitted on {state.n_items}",
+                advice="fit the models and the features on the same data",
             )
         codes = candidates.queries.codes
         if codes is not None and len(codes) and codes.max() >= state.n_users:
             raise DataError(
-                f"candidates: of user {codes.max()}, but {type(self).__name__} was fitted on {state.n_users}; "
-                f"fit the models and the features on the same data"
+                "candidates",
+                f"of user {codes.max()}, but {type(self).__name__} was fitted on {state.n_users}",
+                advice="fit the models and the features on the same data",
             )
         found = frozen.compute(state, candidates, threads(n_threads))
         return dict(zip(frozen.names, found, strict=True))
@@ -167,7 +169,7 @@ class ValuesState(FeatureState):
         super().__post_init__()
         for values in self.values:
             if len(values) != getattr(self, self._side):
-                raise DataError(f"values has length {len(values)}, expected {getattr(self, self._side)}")
+                raise ShapeError("values", f"must have length {getattr(self, self._side)}", len(values))
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,7 +246,7 @@ def _float32(columns: list[NDArray[Any]]) -> tuple[Column, ...]:
 def times_of(data: Interactions, who: str) -> NDArray[np.int64]:
     """The latest time of each pair, or an error that says who wants to know."""
     if data.times is None:
-        raise DataError(f"{who}: needs times; pass time= when reading the interactions")
+        raise DataError(who, "needs times", advice="pass time= when reading the interactions")
     return data.times
 
 

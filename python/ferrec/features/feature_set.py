@@ -9,7 +9,7 @@ import numpy as np
 from ferrec.data.candidates import Candidates
 from ferrec.data.ids import Ids
 from ferrec.data.interactions import Interactions
-from ferrec.errors import DataError
+from ferrec.errors import DataError, ParameterError, ParameterTypeError, ShapeError
 from ferrec.features.base import Column, Feature
 from ferrec.models.estimator import Estimator, clone
 from ferrec.models.state import PerUser
@@ -28,14 +28,17 @@ class FeatureSetState:
     def __post_init__(self) -> None:
         """Check that all speak of the same users and items."""
         if self.history_lengths.shape != (len(self.users),):
-            raise DataError(
-                f"touched has shape {self.history_lengths.shape}, but there are {len(self.users)} users"
+            raise ShapeError(
+                "history_lengths",
+                f"must have length {len(self.users)}, one for each user",
+                self.history_lengths.shape,
             )
         for feature in self.features:
             known = (feature.state.n_users, feature.state.n_items)
             if known != (len(self.users), len(self.items)):
                 raise DataError(
-                    f"{type(feature).__name__} was fitted on {known} users and items, others on more or less"
+                    "features",
+                    f"{type(feature).__name__} was fitted on {known} users and items, others on more or less",
                 )
 
 
@@ -107,11 +110,13 @@ class FeatureSet(Estimator[FeatureSetState]):
         """
         for feature in self.features:
             if not isinstance(feature, Feature):
-                raise TypeError(f"features: expected features, got {feature!r}")
+                raise ParameterTypeError("features", "expected features", feature)
         learner = clone(self)
         twice = {name for name in learner.names if learner.names.count(name) > 1}
         if twice:
-            raise ValueError(f"features: two have a column {min(twice)!r}; name one of them otherwise")
+            raise ParameterError(
+                "features", f"two have a column {min(twice)!r}", advice="name one of them otherwise"
+            )
         fitted = tuple(clone(feature).fit(data) for feature in learner.features)
         history_lengths = np.diff(data.csr.parts()[0]).astype(np.float32)
         self.adopt(FeatureSetState(data.users, data.items, history_lengths, fitted), learner)
@@ -169,21 +174,23 @@ class FeatureSet(Estimator[FeatureSetState]):
 
 def _check_same(state: FeatureSetState, candidates: Candidates) -> None:
     if not isinstance(candidates, Candidates):
-        raise TypeError(f"candidates: expected Candidates, got {type(candidates).__name__}")
+        raise ParameterTypeError("candidates", "expected Candidates", type(candidates))
     remedy = "fit the models and the features on the same data"
     if candidates.items is not state.items and candidates.items != state.items:
-        raise DataError(f"candidates: of other items than the features were fitted on; {remedy}")
+        raise DataError("candidates", "of other items than the features were fitted on", advice=remedy)
     queries = candidates.queries
     if queries.codes is None or not len(queries):
         return
     if queries.codes.max() >= len(state.users) or (state.users.decode(queries.codes) != queries.ids).any():
-        raise DataError(f"candidates: of other users than the features were fitted on; {remedy}")
+        raise DataError("candidates", "of other users than the features were fitted on", advice=remedy)
     lengths = np.diff(queries.history.parts()[0])
     differ = np.flatnonzero(lengths != state.history_lengths[queries.codes])
     if len(differ):
         user, at = queries.ids.tolist()[differ[0]], differ[0]
         raise DataError(
-            f"candidates: the history of {len(differ)} users is not the one that the features were fitted on; "
+            "candidates",
+            f"the history of {len(differ)} users is not the one that the features were fitted on: "
             f"user {user!r} has {lengths[at]} items instead of "
-            f"{state.history_lengths[queries.codes[at]]:g}; {remedy}"
+            f"{state.history_lengths[queries.codes[at]]:g}",
+            advice=remedy,
         )

@@ -10,7 +10,7 @@ from ferrec import _rust
 from ferrec.data.candidates import Candidates
 from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
-from ferrec.errors import DataError
+from ferrec.errors import DataError, ParameterTypeError
 from ferrec.features.base import Column, Feature, FeatureState, StateT
 from ferrec.io.arrays import unit_vectors
 from ferrec.kernels.arguments import as_int
@@ -85,7 +85,9 @@ class ItemSimilarity(_ToLastItems[SimilarityState]):
     def learn(self, data: Interactions) -> SimilarityState:
         model = ItemKNN() if self.model is None else self.model
         if not isinstance(model, ItemNeighbors):
-            raise TypeError(f"model: expected one with an item × item matrix, such as ItemKNN, got {model!r}")
+            raise ParameterTypeError(
+                "model", "expected one with an item × item matrix, such as ItemKNN", model
+            )
         recent = _recent(data, self.last)
         similarity = clone(model).fit(data).state.similarity
         return SimilarityState(data.n_users, data.n_items, recent, similarity)
@@ -106,7 +108,7 @@ class EmbeddingState(FeatureState):
         """Check that there are as many numbers for each item."""
         super().__post_init__()
         if len(self.vectors) % max(self.n_items, 1):
-            raise DataError(f"vectors: {len(self.vectors)} values cannot belong to {self.n_items} items")
+            raise DataError("vectors", f"{len(self.vectors)} values cannot belong to {self.n_items} items")
 
 
 class EmbeddingSimilarity(_ToLastItems[EmbeddingState]):
@@ -138,8 +140,8 @@ class EmbeddingSimilarity(_ToLastItems[EmbeddingState]):
 
     def learn(self, data: Interactions) -> EmbeddingState:
         if not isinstance(self.model, FactorModel):
-            raise TypeError(
-                f"model: expected one with a vector for each item, such as ALS, got {self.model!r}"
+            raise ParameterTypeError(
+                "model", "expected one with a vector for each item, such as ALS", self.model
             )
         recent, model = _recent(data, self.last), clone(self.model).fit(data)
         table = unit_vectors(model._directions(model.state))
@@ -182,7 +184,9 @@ class ScoreState(FeatureState):
         super().__post_init__()
         known = (len(self.model.users), len(self.model.items))
         if known != (self.n_users, self.n_items):
-            raise DataError(f"model: knows {known} users and items, expected {(self.n_users, self.n_items)}")
+            raise DataError(
+                "model", f"knows {known} users and items, expected {(self.n_users, self.n_items)}"
+            )
 
 
 class ModelScore(Feature[ScoreState]):
@@ -218,7 +222,7 @@ class ModelScore(Feature[ScoreState]):
 
     def learn(self, data: Interactions) -> ScoreState:
         if not isinstance(self.model, Recommender):
-            raise TypeError(f"model: expected a Recommender, got {self.model!r}")
+            raise ParameterTypeError("model", "expected a Recommender", self.model)
         return ScoreState(data.n_users, data.n_items, clone(self.model).fit(data))
 
     def compute(self, state: ScoreState, candidates: Candidates, n_threads: int) -> list[Column]:

@@ -57,11 +57,11 @@ def read_times(values: object, what: str) -> NDArray[np.int64]:
         moments = _from_seconds(column, what)
         before = moments < 0
         if before.any():
-            _refuse_rows(before, what, "negative", "; times are unix seconds", column)
+            _refuse_rows(before, what, "negative", "times are unix seconds", column)
         return _owned(moments, column)
     before = moments < 0
     if before.any():
-        _refuse_rows(before, what, "before 1970", "; times are unix seconds", moments.view("datetime64[ns]"))
+        _refuse_rows(before, what, "before 1970", "times are unix seconds", moments.view("datetime64[ns]"))
     return _owned(moments, column)
 
 
@@ -147,7 +147,7 @@ def event_weight_table(
         shown = [f"{kind!r} ({counts[kinds.index(kind)]:,} rows)" for kind in unknown[:5]]
         rest = f" and {len(unknown) - 5:,} more" if len(unknown) > 5 else ""
         known = ", ".join(map(repr, weights)) or "nothing"
-        raise DataError(f"{what}: event_weights names {known}, but not {', '.join(shown)}{rest}")
+        raise DataError(what, f"event_weights names {known}, but not {', '.join(shown)}{rest}")
     return np.array([weights[kind] for kind in kinds], np.float32)
 
 
@@ -170,7 +170,7 @@ def is_text(pyarrow: ModuleType, kind: Arrow) -> bool:
 def as_column(values: object, what: str) -> Any:
     """Any column as an Arrow `ChunkedArray` where it is one or easily becomes one, else as a NumPy array."""
     if isinstance(values, str | bytes) or np.isscalar(values) or values is None:
-        raise DataError(f"{what} must be a column of values, not {values!r}")
+        raise DataError(what, "must be a column of values", values)
     if isinstance(values, np.ma.MaskedArray):
         _refuse_nulls(np.ma.getmaskarray(values), what)
         values = values.data
@@ -179,7 +179,7 @@ def as_column(values: object, what: str) -> Any:
     else:
         column = _library_column(values)
     if column.ndim != 1 if isinstance(column, np.ndarray) else False:
-        raise DataError(f"{what} must be one-dimensional, not {column.ndim}-d of shape {column.shape}")
+        raise DataError(what, "must be one-dimensional", column)
     return column
 
 
@@ -317,7 +317,7 @@ def _object_ids(column: NDArray[Any], what: str) -> Ints | Coded:
             except OverflowError:
                 continue
         outside = np.fromiter((not -(2**63) <= v < 2**63 for v in values), np.bool_, len(values))
-        _refuse_rows(outside, what, "outside the 64-bit integers", ", or mix with negatives", column)
+        _refuse_rows(outside, what, "outside the 64-bit integers, or mix with negatives", "", column)
     null = np.fromiter(map(is_null, values), np.bool_, len(values))
     _refuse_nulls(null, what)
     names = Counter(map(type, values))
@@ -327,7 +327,7 @@ def _object_ids(column: NDArray[Any], what: str) -> Ints | Coded:
     usual = names.most_common(1)[0][0]
     other = np.fromiter((type(v) is not usual for v in values), np.bool_, len(values))
     listed = ", ".join(sorted(kind.__name__ for kind in names))
-    _refuse_rows(other, what, f"not {usual.__name__}", f"; it mixes {listed}: cast it to one type", column)
+    _refuse_rows(other, what, f"not {usual.__name__}", f"it mixes {listed}: cast it to one type", column)
 
 
 def _string_ids(values: list[str], what: str) -> Coded:
@@ -343,7 +343,7 @@ def _string_ids(values: list[str], what: str) -> Coded:
     except UnicodeEncodeError as error:
         text = str(error.object)
         row = values.index(text)
-        raise DataError(f"{what}: row {row} ({text!r}) is not valid Unicode text") from error
+        raise DataError(what, f"row {row} ({text!r}) is not valid Unicode text") from error
     index = dict(zip(uniques, range(len(uniques)), strict=True))
     return Coded(np.fromiter(map(index.__getitem__, values), np.int32, len(values)), strings)
 
@@ -370,20 +370,21 @@ def numbers(column: Any, dtype: type[np.float32] | type[np.float64], what: str) 
         types, kind = pyarrow.types, column.type
         numeric = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
         if not (numeric or types.is_boolean(kind) or types.is_null(kind)):
-            raise DataError(f"{what} holds {kind}, and must hold numbers")
+            raise DataError(what, "must hold numbers", kind)
         return _to_numpy(column.cast(pyarrow.from_numpy_dtype(dtype), safe=False))
     if column.dtype.kind == "O":
-        wrong = [kind.__name__ for kind in set(map(type, column.tolist())) if issubclass(kind, str | bytes)]
+        wrong = [kind for kind in set(map(type, column.tolist())) if issubclass(kind, str | bytes)]
         if wrong:
-            raise DataError(f"{what} holds {wrong[0]}, and must hold numbers")
+            raise DataError(what, "must hold numbers", wrong[0])
         try:
             column = column.astype(np.float64)
         except (TypeError, ValueError) as error:
             null = np.fromiter(map(is_null, column.tolist()), np.bool_, len(column))
             _refuse_nulls(null, what)
-            raise DataError(f"{what} must hold numbers: {error}") from error
+            kinds = ", ".join(sorted({type(value).__name__ for value in column.tolist()}))
+            raise DataError(what, f"must hold numbers, it holds {kinds}") from error
     if column.dtype.kind not in "biuf":
-        raise DataError(f"{what} holds {column.dtype.name}, and must hold numbers")
+        raise DataError(what, "must hold numbers", column.dtype)
     with np.errstate(over="ignore"):  # an overflow becomes infinite, and is refused with its row
         numbers: NDArray[Any] = column.astype(dtype, copy=False)
     return numbers
@@ -460,13 +461,13 @@ def _from_seconds(column: Any, what: str) -> NDArray[np.int64]:
         types = require("pyarrow", EXTRA).types
         column = _plain(column)
         if types.is_boolean(column.type):
-            raise DataError(f"{what} holds bool, and must hold times")
+            raise DataError(what, "must hold times", bool)
         _refuse_arrow_nulls(column, what)
         exact = types.is_integer(column.type)
     else:
         kinds = set(map(type, column.tolist())) if column.dtype.kind == "O" else {column.dtype.type}
         if kinds & {bool, np.bool_}:
-            raise DataError(f"{what} holds bool, and must hold times")
+            raise DataError(what, "must hold times", bool)
         if kinds == {int}:
             column = _object_ids(column, what)  # floats would lose the last digits
         exact = column.dtype.kind in "iu"
@@ -480,8 +481,7 @@ def _from_seconds(column: Any, what: str) -> NDArray[np.int64]:
     try:
         seconds = numbers(column, np.float64, what)
     except DataError as error:
-        remedy = "times are unix seconds or datetimes: parse text to datetimes first"
-        raise DataError(f"{error}; {remedy}") from error
+        raise error.advised("times are unix seconds or datetimes: parse text to datetimes first") from error
     unknown = ~np.isfinite(seconds)
     if unknown.any():
         _refuse_rows(unknown, what, "null or not a finite time", "", column)
@@ -495,28 +495,27 @@ def _from_seconds(column: Any, what: str) -> NDArray[np.int64]:
 
 
 _MOST_SECONDS = (2**63 - 1) // PER_SECOND
-_MILLISECONDS = "; numbers are unix seconds: divide milliseconds by 1,000, or give datetimes"
+_MILLISECONDS = "numbers are unix seconds: divide milliseconds by 1,000, or give datetimes"
 
 
 def _refuse_rows(wrong: NDArray[np.bool_], what: str, problem: str, remedy: str, column: Any) -> NoReturn:
     """Say how many rows are wrong, and show the first."""
     count, row = int(np.count_nonzero(wrong)), int(np.argmax(wrong))
     value = column[row] if isinstance(column, np.ndarray) else column[row].as_py()
-    shown = (
-        str(value).removesuffix(".000000000")
-        if isinstance(value, np.datetime64)
-        else repr(getattr(value, "item", lambda: value)())
-    )
     verb = "row is" if len(wrong) == 1 else "rows are"
     raise DataError(
-        f"{what}: {count:,} of {len(wrong):,} {verb} {problem}; the first is row {row} ({shown}){remedy}"
+        what,
+        f"{count:,} of {len(wrong):,} {verb} {problem}",
+        value,
+        place={"row": row},
+        advice=remedy,
     )
 
 
 def _refuse_nulls(null: NDArray[np.bool_], what: str) -> None:
     if null.any():
         nothing: NDArray[Any] = np.full(len(null), None, object)
-        _refuse_rows(null, what, "null", ": drop or fill them first", nothing)
+        _refuse_rows(null, what, "null", "drop or fill them first", nothing)
 
 
 def _refuse_arrow_nulls(column: Arrow, what: str) -> None:
@@ -527,8 +526,8 @@ def _refuse_arrow_nulls(column: Arrow, what: str) -> None:
 def _refuse_ids(kind: str, what: str, floats: NDArray[Any] | None) -> NoReturn:
     """Refuse a type of id; floats that are all whole numbers get the remedy spelled out."""
     if floats is None:
-        raise DataError(f"{what} holds {kind}, and {_IDS}: cast it to one of them")
+        raise DataError(what, f"holds {kind}, and {_IDS}", advice="cast it to one of them")
     _refuse_nulls(np.isnan(floats), what)
     whole = bool((np.isfinite(floats) & (np.floor(floats) == floats)).all())
     remedy = "all are whole numbers, so cast it to int64" if whole else "cast it to one of them"
-    raise DataError(f"{what} holds {kind}, and {_IDS}: {remedy}")
+    raise DataError(what, f"holds {kind}, and {_IDS}", advice=remedy)

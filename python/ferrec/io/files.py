@@ -38,7 +38,7 @@ class _Reading:
         if isinstance(error, FileNotFoundError | PermissionError):
             return
         if isinstance(error, self.pyarrow.ArrowException | OSError):
-            raise DataError(f"{self.path}: cannot be read as {self.what}: {error}") from error
+            raise DataError(str(self.path), f"cannot be read as {self.what}: {error}") from error
 
 
 PARQUET = (".parquet", ".parq", ".pq")
@@ -185,7 +185,7 @@ def expand(path: PathLike, suffixes: tuple[str, ...], what: str) -> tuple[list[s
     if place.is_dir():
         files = list(map(str, _files_in(place, suffixes)))
         if not files:
-            raise DataError(f"{path}: the folder holds no {what} files (*{', *'.join(suffixes)})")
+            raise DataError(str(path), f"the folder holds no {what} files (*{', *'.join(suffixes)})")
         return files, str(place)
     matches = sorted(glob.glob(str(place), recursive=True))  # noqa: PTH207  # Path takes no absolute pattern
     files = [match for match in matches if Path(match).is_file()]

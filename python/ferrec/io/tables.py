@@ -2,14 +2,14 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from ferrec.errors import DataError, MissingExtraError, require
+from ferrec.errors import DataError, MissingExtraError, ParameterTypeError, did_you_mean, require
 
 # pyarrow, pandas and polars are optional, so their types cannot be named here.
 Arrow: TypeAlias = Any
@@ -34,9 +34,17 @@ class Table:
         if count == 1:
             return
         if count > 1:
-            raise DataError(f"column {name!r} appears {count} times: rename or drop the others")
-        listed = ", ".join(map(repr, self.names)) or "none"
-        raise DataError(f"column {name!r} is not in the table; its columns are {listed}")
+            raise DataError(f"column {name!r}", f"appears {count} times", advice="rename or drop the others")
+        raise missing_column(name, self.names)
+
+
+def missing_column(name: object, names: Iterable[str], where: str = "the table") -> DataError:
+    """The error about a column that is not there: lists those there are, and says which may be meant."""
+    listed = f"its columns are {', '.join(map(repr, names)) or 'none'}"
+    advice = did_you_mean(name, names)
+    return DataError(
+        f"column {name!r}", f"is not in {where}", advice=f"{listed}; {advice}" if advice else listed
+    )
 
 
 def refuse_repeated(names: Sequence[str]) -> None:
@@ -44,7 +52,9 @@ def refuse_repeated(names: Sequence[str]) -> None:
     repeated = [name for name in dict.fromkeys(names) if list(names).count(name) > 1]
     if repeated:
         listed = ", ".join(map(repr, repeated))
-        raise DataError(f"columns appear more than once: {listed}: rename or drop the others")
+        raise DataError(
+            "table", f"columns appear more than once: {listed}", advice="rename or drop the others"
+        )
 
 
 def open_table(table: object, needed: Sequence[str] | None) -> Table:
@@ -57,7 +67,9 @@ def open_table(table: object, needed: Sequence[str] | None) -> Table:
     if isinstance(table, np.ndarray) and table.dtype.names is not None:
         return Table(table.dtype.names, table.__getitem__)
     if isinstance(table, str | os.PathLike):
-        raise TypeError(f"source={str(table)!r} is a path: use from_parquet or from_csv")
+        raise ParameterTypeError(
+            "source", "expected a table, not a path", str(table), advice="use from_parquet or from_csv"
+        )
     pyarrow = sys.modules.get("pyarrow")
     if pyarrow is not None and isinstance(table, pyarrow.RecordBatch):
         table = pyarrow.Table.from_batches([table])
@@ -77,9 +89,8 @@ def _open_frame(table: object, needed: Sequence[str] | None) -> Table:
     try:
         frame = narwhals.from_native(table)
     except TypeError as error:
-        raise TypeError(
-            f"table is a {type(table).__name__}: expected a pandas, polars or pyarrow table, "
-            "or a dictionary of columns"
+        raise ParameterTypeError(
+            "table", "expected a pandas, polars or pyarrow table, or a dictionary of columns", type(table)
         ) from error
     names = list(frame.collect_schema().names())
     if isinstance(frame, narwhals.LazyFrame):

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ferrec.errors import ParameterError, ParameterTypeError, unknown_name
 from ferrec.io.progress import Callback
 
 Progress: TypeAlias = bool | Callback
@@ -24,11 +25,11 @@ _MOST_THREADS = 4096  # each has a stack and a row of scores; more is a slip, no
 def as_int(name: str, value: object, *, minimum: int, maximum: int = 2**63 - 1) -> int:
     """The value as an int in the range; TypeError or ValueError names the argument and the value."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name}: expected an integer, got {value!r}")
+        raise ParameterTypeError(name, "expected an integer", value)
     if value < minimum:
-        raise ValueError(f"{name}: must be at least {minimum}, got {value}")
+        raise ParameterError(name, f"must be at least {minimum}", value)
     if value > maximum:
-        raise ValueError(f"{name}: must be at most {maximum}, got {value}")
+        raise ParameterError(name, f"must be at most {maximum}", value)
     return int(value)
 
 
@@ -39,9 +40,17 @@ def as_float(name: str, value: Any) -> float:
             raise TypeError
         return float(value)
     except (TypeError, ValueError):
-        raise TypeError(f"{name}: expected a number, got {value!r}") from None
+        raise ParameterTypeError(name, "expected a number", value) from None
     except OverflowError:
-        raise ValueError(f"{name}: exceeds float64, got {value!r}") from None
+        raise ParameterError(name, "exceeds float64", value) from None
+
+
+def as_number(name: str, value: Any) -> float:
+    """The value as a float that is not NaN; TypeError or ValueError names the argument and the value."""
+    number = as_float(name, value)
+    if number != number:
+        raise ParameterError(name, "must be a number", value)
+    return number
 
 
 def as_seconds(name: str, value: Duration, *, zero: bool = False) -> float:
@@ -59,16 +68,14 @@ def as_seconds(name: str, value: Duration, *, zero: bool = False) -> float:
         seconds = np.nan
     if not (0 < seconds < np.inf or (zero and seconds == 0)):
         least = "of at least 0" if zero else "above 0"
-        raise ValueError(
-            f"{name}: expected seconds {least}, or text such as '30m', '12h' or '7d', got {value!r}"
-        )
+        raise ParameterError(name, f"expected seconds {least}, or text such as '30m', '12h' or '7d'", value)
     return float(seconds)
 
 
 def as_bool(name: str, value: Any) -> bool:
     """The value if it is True or False; TypeError names the argument and the value otherwise."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name}: expected True or False, got {value!r}")
+        raise ParameterTypeError(name, "expected True or False", value)
     return bool(value)
 
 
@@ -80,7 +87,7 @@ def threads(n_threads: int | None) -> int:
 def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
     """The value if it is one of the allowed strings; ValueError names them otherwise."""
     if not isinstance(value, str) or value not in allowed:
-        raise ValueError(f"{name}: must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+        raise unknown_name(name, value, allowed)
     return value
 
 
@@ -93,9 +100,7 @@ def as_integers(name: str, values: "ArrayLike") -> NDArray[np.int64]:
     """Check a flat array of integers that fit int64."""
     array = np.asarray(values)
     if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
-        raise TypeError(
-            f"{name}: expected integers in one dimension, got {array.dtype} of shape {array.shape}"
-        )
+        raise ParameterTypeError(name, "expected integers in one dimension", array)
     if array.dtype == np.uint64 and array.size and array.max() >= 2**63:
-        raise ValueError(f"{name}: must be below 2**63, got {array.max()}")
+        raise ParameterError(name, "must be below 2**63", int(array.max()))
     return np.ascontiguousarray(array, dtype=np.int64)

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ferrec import _rust
+from ferrec.errors import DataError
 from ferrec.io.progress import bar
 from ferrec.kernels.arguments import Progress, as_float, as_int, as_integers, threads
 from ferrec.kernels.handles import INT32_MAX, Csr, Matrix, as_csr, to_scipy
@@ -108,7 +109,7 @@ def cooccurrence(
     """
     people, columns = as_integers("users", users), as_integers("items", items)
     if columns.size and (columns.min() < 0 or columns.max() >= INT32_MAX):
-        raise ValueError(f"items: must be in 0 … {INT32_MAX - 1}, got {columns.min()} to {columns.max()}")
+        raise DataError("items", f"must be in 0 … {INT32_MAX - 1}", (int(columns.min()), int(columns.max())))
     least = int(columns.max()) + 1 if columns.size else 0
     size = least if n_items is None else as_int("n_items", n_items, minimum=least, maximum=INT32_MAX)
     rows, distinct = _rust.encode_ints(people, threads(n_threads))

@@ -8,6 +8,7 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from ferrec import _rust
+from ferrec.errors import ParameterTypeError, ShapeError
 from ferrec.io.memory import require_memory
 from ferrec.io.progress import bar
 from ferrec.kernels.arguments import Progress, as_bool, as_float, as_int, one_of, threads
@@ -135,7 +136,7 @@ class SVD:
         """
         handle = as_csr(x, "x")
         if handle.shape[1] != self.vt.shape[1]:
-            raise ValueError(f"x: has {handle.shape[1]} columns, but the matrix had {self.vt.shape[1]}")
+            raise ShapeError("x", f"must have {self.vt.shape[1]} columns like the matrix", handle.shape[1])
         # In float64: great means leave little of either product.
         known: Any = to_scipy(handle).astype(np.float64)
         back = self.vt.T / self.s.astype(np.float64)
@@ -281,10 +282,10 @@ class ALSFactors:
             `x` is not sparse, not finite, has negative values, or other rows.
         """
         if not scipy.sparse.issparse(x):
-            raise TypeError(f"x: expected a SciPy sparse matrix, got {type(x).__name__}")
+            raise ParameterTypeError("x", "expected a SciPy sparse matrix", type(x))
         x = cast(Any, x)
         if x.ndim != 2 or x.shape[0] != len(self.users):
-            raise ValueError(f"x: has shape {x.shape}, but there are {len(self.users)} users")
+            raise ShapeError("x", f"must have {len(self.users)} rows, one for each user", x.shape)
         return self._solve("x", x.T.tocsr(), self.users, n_threads)
 
     def _solve(

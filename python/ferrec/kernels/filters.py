@@ -9,6 +9,7 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from ferrec import _rust
+from ferrec.errors import DataError, ParameterTypeError
 from ferrec.kernels.arguments import optional_float
 from ferrec.kernels.handles import Matrix, as_csr, rows_of
 
@@ -115,9 +116,9 @@ def _mask(name: str, columns: "ArrayLike", n_cols: int) -> NDArray[np.bool_]:
     if array.size == 0:
         return np.zeros(n_cols, dtype=np.bool_)
     if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise TypeError(f"{name}: expected a sparse matrix or a list of column numbers, got {columns!r}")
+        raise ParameterTypeError(name, "expected a sparse matrix or a list of column numbers", columns)
     if array.min() < 0 or array.max() >= n_cols:
-        raise ValueError(f"{name}: columns from {array.min()} to {array.max()}, but there are {n_cols}")
+        raise DataError(name, f"columns must be in 0..{n_cols}", (int(array.min()), int(array.max())))
     mask = np.zeros(n_cols, dtype=np.bool_)
     mask[array] = True
     return mask

@@ -8,6 +8,7 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from ferrec import _rust
+from ferrec.errors import DataError, ParameterTypeError, ShapeError
 from ferrec.io.arrays import FLOAT32, INT32, INT64, is_flat
 
 Matrix: TypeAlias = Any
@@ -59,20 +60,20 @@ def as_csr(x: Matrix, name: str = "x") -> _rust.Csr:
     if isinstance(x, _rust.Csr):
         return x
     if not scipy.sparse.issparse(x):
-        raise TypeError(
-            f"{name}: expected a SciPy sparse matrix, got {type(x).__name__}; wrap it in scipy.sparse.csr_array"
+        raise ParameterTypeError(
+            name, "expected a SciPy sparse matrix", type(x), advice="wrap it in scipy.sparse.csr_array"
         )
     x = cast(Any, x)
     if len(x.shape) != 2:
-        raise ValueError(f"{name}: expected 2 dimensions, got shape {x.shape}")
+        raise ShapeError(name, "expected 2 dimensions", x.shape)
     if x.format != "csr":
         text = f"{name}: converting {x.format.upper()} to CSR on every call; call .tocsr() once to avoid it"
         warnings.warn(text, scipy.sparse.SparseEfficiencyWarning, stacklevel=3)
         x = x.tocsr()
     if x.dtype.kind not in "fiub":
-        raise TypeError(f"{name}: expected real numbers, got dtype {x.dtype}")
+        raise ParameterTypeError(name, "expected real numbers", x.dtype)
     if max(x.shape) > INT32_MAX:
-        raise ValueError(f"{name}: shape {x.shape} exceeds {INT32_MAX} rows or columns")
+        raise ShapeError(name, f"must have at most {INT32_MAX} rows and columns", x.shape)
     indices = flat(_int32(name, x.indices, x.shape[1]), INT32)
     data = x.data
     if not is_flat(data, FLOAT32):
@@ -92,8 +93,7 @@ def _int32(name: str, indices: NDArray[Any], n_cols: int) -> NDArray[np.int32]:
     if indices.dtype == np.int32:
         return indices
     if indices.size and (indices.max() > INT32_MAX or indices.min() < 0):
-        span = f"{indices.min()} to {indices.max()}"
-        raise ValueError(f"{name}: column indices from {span}, but there are {n_cols} columns")
+        raise DataError(name, f"columns must be in 0..{n_cols}", (int(indices.min()), int(indices.max())))
     return indices.astype(np.int32)
 
 
@@ -139,12 +139,12 @@ def as_dense(array: "ArrayLike", name: str) -> DenseParts:
         `array` is no two-dimensional array of real numbers. (That all are finite is checked by the kernels.)
     """
     if scipy.sparse.issparse(array):
-        raise TypeError(f"{name}: expected a dense array, got a sparse {type(array).__name__}")
+        raise ParameterTypeError(name, "expected a dense array", type(array))
     dense = np.asarray(array)
     if dense.dtype.kind not in "fiub":
-        raise TypeError(f"{name}: expected real numbers, got dtype {dense.dtype}")
+        raise ParameterTypeError(name, "expected real numbers", dense.dtype)
     if dense.ndim != 2:
-        raise ValueError(f"{name}: expected 2 dimensions, got shape {dense.shape}")
+        raise ShapeError(name, "expected 2 dimensions", dense.shape)
     with np.errstate(over="ignore"):  # float64 values beyond float32 become inf, which the kernel refuses
         dense = np.require(dense, np.float32, ["C", "A"])
     return dense.reshape(-1), *dense.shape
@@ -153,8 +153,8 @@ def as_dense(array: "ArrayLike", name: str) -> DenseParts:
 def as_lists(recommended: Csr, n_cols: int) -> ListParts:
     """The rows of a kernel's answer as ranked lists over so many columns."""
     if not scipy.sparse.issparse(recommended) or recommended.format != "csr":
-        raise TypeError(
-            f"recommended: expected a csr_array with best-first rows, got {type(recommended).__name__}"
+        raise ParameterTypeError(
+            "recommended", "expected a csr_array with best-first rows", type(recommended)
         )
     indptr = np.ascontiguousarray(recommended.indptr, dtype=np.int64)
     return indptr, np.ascontiguousarray(_int32("recommended", recommended.indices, n_cols)), n_cols

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
+from ferrec.errors import ShapeError
 from ferrec.kernels.arguments import as_int, threads
 from ferrec.kernels.handles import Csr, Matrix, as_csr, as_lists
 
@@ -58,7 +59,9 @@ def ranking_metrics(
     relevant = as_csr(truth, "truth")
     lists = as_lists(recommended, relevant.shape[1])
     if recommended.shape != relevant.shape:
-        raise ValueError(f"recommended has shape {recommended.shape} but truth {relevant.shape}")
+        raise ShapeError(
+            "recommended", f"must have the shape of relevant, {relevant.shape}", recommended.shape
+        )
     cuts = [as_int("ks", k, minimum=1) for k in ks]
     n_items, pool = relevant.shape[1], threads(n_threads)
     indptr, _, gains = relevant.parts()

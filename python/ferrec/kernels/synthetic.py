@@ -6,6 +6,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from ferrec.errors import ParameterError
 from ferrec.kernels.arguments import as_int
 
 __all__ = ["synthetic"]
@@ -70,9 +71,11 @@ def synthetic(n_users: int, n_items: int, nnz: int, *, seed: int = 0, with_ratin
     nnz = as_int("nnz", nnz, minimum=0)
     n_cells = n_users * n_items
     if max(n_users, n_items, nnz) > _INT32_MAX:
-        raise ValueError(f"n_users, n_items, nnz: at most {_INT32_MAX}, got {n_users}, {n_items}, {nnz}")
+        raise ParameterError(
+            "n_users, n_items, nnz", f"must be at most {_INT32_MAX}", (n_users, n_items, nnz)
+        )
     if nnz > n_cells:
-        raise ValueError(f"nnz: at most n_users * n_items = {n_cells}, got {nnz}")
+        raise ParameterError("nnz", f"must be at most n_users * n_items = {n_cells}", nnz)
     rng = np.random.default_rng(as_int("seed", seed, minimum=0))
 
     activity = rng.lognormal(sigma=_ACTIVITY_SIGMA, size=n_users)

@@ -17,7 +17,7 @@ from ferrec.data.ids import Ids
 from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
 from ferrec.data.recommendations import Recommendations
-from ferrec.errors import DataError, UnsupportedError
+from ferrec.errors import DataError, ParameterError, ParameterTypeError, ShapeError, UnsupportedError
 from ferrec.io.arrays import offsets_of
 from ferrec.io.progress import Callback, bar
 from ferrec.kernels.arguments import Progress, as_int, threads
@@ -171,7 +171,9 @@ class Recommender(Estimator[StateT], ABC):
         UnsupportedError
             The model cannot, as by default.
         """
-        raise UnsupportedError(f"{type(self).__name__} does not explain its scores; ItemKNN does")
+        raise UnsupportedError(
+            "explain", f"{type(self).__name__} does not explain its scores", advice="ItemKNN does"
+        )
 
     def rank_similar_items(self, state: StateT, codes: NDArray[np.int32], n: int) -> CsrParts:
         """Rank the n items most similar to each of some items. A model need not have this.
@@ -195,7 +197,9 @@ class Recommender(Estimator[StateT], ABC):
         UnsupportedError
             The model knows no similarity of items, as by default.
         """
-        raise UnsupportedError(f"{type(self).__name__} knows no similarity of items; ItemKNN does")
+        raise UnsupportedError(
+            "similar_items", f"{type(self).__name__} knows no similarity of items", advice="ItemKNN does"
+        )
 
     def rank_similar_users(self, state: StateT, codes: NDArray[np.int32], n: int) -> CsrParts:
         """Rank the n users most similar to each of some users. A model need not have this.
@@ -219,7 +223,9 @@ class Recommender(Estimator[StateT], ABC):
         UnsupportedError
             The model knows no similarity of users, as by default.
         """
-        raise UnsupportedError(f"{type(self).__name__} knows no similarity of users; UserKNN does")
+        raise UnsupportedError(
+            "similar_users", f"{type(self).__name__} knows no similarity of users", advice="UserKNN does"
+        )
 
     # -- the estimator's contract ---------------------------------------------------------------------------
 
@@ -246,16 +252,14 @@ class Recommender(Estimator[StateT], ABC):
         """
         if not isinstance(data, Interactions):
             hint = "build one with Interactions.from_table, from_parquet, from_arrays or from_csr"
-            raise TypeError(f"data: expected Interactions, got {type(data).__name__}; {hint}")
+            raise ParameterTypeError("data", "expected Interactions", type(data), advice=hint)
         learner = clone(self)
         with bar(progress, f"fit {type(self).__name__}") as callback:
             try:
                 self.adopt(learner.learn(data, callback), learner)
-            except ValueError as error:
-                # Of what is `data` here; some kernels call it x.
-                name, _, what = str(error).partition(": ")
-                if name in ("x", "data") and not isinstance(error, DataError):
-                    raise DataError(f"data: {what}") from error
+            except DataError as error:
+                if error.argument == "x":  # as kernels call what is `data` here
+                    raise error.renamed("data") from error
                 raise
         return self
 
@@ -415,7 +419,7 @@ class Recommender(Estimator[StateT], ABC):
             named = Ids.from_values(queries.ids)
             rows = named.encode(listed(users), name="users").astype(np.int64)
         if len(rows) != len(item_codes):
-            raise ValueError(f"users and items differ in length: {len(rows)} and {len(item_codes)}")
+            raise ShapeError("items", f"must have length {len(rows)} like users", len(item_codes))
         n_items = max(len(state.items), 1)
         keys, where = np.unique(rows.astype(np.int64) * n_items + item_codes, return_inverse=True)
         counts = np.bincount(keys // n_items, minlength=len(queries))
@@ -450,7 +454,7 @@ class Recommender(Estimator[StateT], ABC):
         code = int(state.items.encode(listed([item]), name="item")[0])
         queries = read_queries(state, None if history is not None else [user], history)
         if len(queries) != 1:
-            raise ValueError(f"history: explain takes one user, got {len(queries)}")
+            raise ParameterError("history", "explain takes one user", len(queries))
         pair = unit_rows(np.array([code], dtype=np.int32), len(state.items))
         score = float(frozen.score_pairs(state, queries, pair)[0])
         base, items, parts = frozen.explain_parts(state, queries, code)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ferrec import _rust
 from ferrec.data.queries import Queries
+from ferrec.errors import ParameterError
 from ferrec.io.progress import Callback
 from ferrec.kernels.arguments import as_int, threads
 from ferrec.kernels.filters import Filter
@@ -165,11 +166,13 @@ def _checked(scores: ArrayLike, shape: tuple[int, int] | None, name: str) -> NDA
     table = np.asarray(scores)
     if table.dtype.kind not in "fiub" or table.ndim != 2 or (shape is not None and table.shape != shape):
         expected = "queries × items" if shape is None else f"shape {shape}"
-        raise ValueError(f"{name}: expected numbers, {expected}, got {table.dtype} of shape {table.shape}")
+        raise ParameterError(name, f"expected numbers, {expected}", table)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, which is refused
         table = np.ascontiguousarray(table, np.float32)
     if (table == np.inf).any():
-        raise ValueError(f"{name}: holds inf in float32; NaN and −inf stand for items not to recommend")
+        raise ParameterError(
+            name, "holds inf in float32", advice="NaN and −inf stand for items not to recommend"
+        )
     return table
 
 

@@ -4,15 +4,28 @@ import inspect
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 
-from ferrec.errors import NotFittedError
+from ferrec.errors import NotFittedError, ParameterError, checks_keywords, did_you_mean
 from ferrec.storage import folders
 from ferrec.storage.registry import register
 
 StateT = TypeVar("StateT")
+
+_CALLED_FIRST = {
+    "__init__",
+    "explain",
+    "fit",
+    "iter_recommend",
+    "recommend",
+    "score",
+    "similar_items",
+    "similar_users",
+}
+"""What people call by the keywords that they know from other libraries."""
 
 
 class Estimator(Generic[StateT]):
@@ -41,7 +54,22 @@ class Estimator(Generic[StateT]):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Make the class known to `ferrec.load`."""
         super().__init_subclass__(**kwargs)
+        for name in _CALLED_FIRST:
+            method = getattr(cls, name, None)
+            if isinstance(method, FunctionType) and not hasattr(method, "__wrapped__"):
+                setattr(cls, name, checks_keywords(method))
         register(cls)
+
+    if not TYPE_CHECKING:  # else any name would do
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what ferrec calls what is not there."""
+            advice = "" if name.startswith("_") else did_you_mean(name, dir(type(self)))
+            raise AttributeError(
+                f"{type(self).__name__} has no attribute {name!r}" + (f"; {advice}" if advice else ""),
+                name=name,
+                obj=self,
+            )
 
     @classmethod
     def _parameters(cls) -> list[str]:
@@ -93,8 +121,10 @@ class Estimator(Generic[StateT]):
             elif name in known:
                 setattr(self, name, value)
             else:
-                raise ValueError(
-                    f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(known)}"
+                raise ParameterError(
+                    name,
+                    f"{type(self).__name__} has no such parameter, it has {', '.join(known)}",
+                    advice=did_you_mean(name, known),
                 )
         return self
 
@@ -153,7 +183,7 @@ class Estimator(Generic[StateT]):
 
     def _settled(self) -> tuple[Self, StateT]:
         if self._fitted is None:
-            raise NotFittedError(f"this {type(self).__name__} is not fitted; call {self._fit_call} first")
+            raise NotFittedError(type(self).__name__, "is not fitted", advice=f"call {self._fit_call} first")
         return self._fitted
 
     def save(self, path: str | os.PathLike[str]) -> None:

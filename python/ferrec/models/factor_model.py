@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ferrec import _rust
 from ferrec.data.queries import Queries
-from ferrec.errors import DataError
+from ferrec.errors import ShapeError
 from ferrec.io.arrays import unit_vectors
 from ferrec.io.progress import Callback
 from ferrec.kernels.factors import require_lists
@@ -50,7 +50,7 @@ class UserFactorState(FactorState):
         rank = self.shape_of("factors")[0] // max(self.shape_of("items")[0], 1)
         got, expected = self.shape_of("user_factors")[0], self.shape_of("users")[0] * rank
         if got != expected:
-            raise DataError(f"user_factors: has {got} values, but those of the users are {expected}")
+            raise ShapeError("user_factors", f"must have {expected} values, those of the users", got)
 
     def of_users(self, codes: NDArray[np.int32]) -> DenseParts:
         """The vectors of some users."""

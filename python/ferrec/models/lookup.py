@@ -17,7 +17,7 @@ from ferrec.data.ids import Ids
 from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
 from ferrec.data.sequences import Sequences
-from ferrec.errors import UnknownIdError
+from ferrec.errors import ParameterError, ParameterTypeError, ShapeError, UnknownIdError
 from ferrec.io.arrays import offsets_of
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts, as_csr
@@ -58,7 +58,9 @@ def read_queries(state: State, users: object, history: object) -> Queries:
     if history is None:
         return state.queries(None if users is None else encode_ids(state.users, users, "users"))
     if users is not None:
-        raise ValueError("users and history: give one; history is for users who are not in the data")
+        raise ParameterError(
+            "users, history", "give one of them; history is for users who are not in the data"
+        )
     return read_history(state.items, history)
 
 
@@ -69,13 +71,19 @@ def read_history(items: Ids, history: object) -> Queries:
     if scipy.sparse.issparse(history):
         shape = cast(Any, history).shape
         if shape[1] != len(items):
-            raise ValueError(f"history: has {shape[1]} columns, but the model has {len(items)} items")
+            raise ShapeError(
+                "history", f"must have {len(items)} columns, one for each item of the model", shape[1]
+            )
         return Queries(np.arange(shape[0]), as_csr(history, "history"))
     if isinstance(history, str | Mapping) or not isinstance(history, Sequence | np.ndarray):
-        raise TypeError(f"history: expected Interactions, a sparse matrix or lists of items, got {history!r}")
+        raise ParameterTypeError(
+            "history", "expected Interactions, a sparse matrix or lists of items", history
+        )
     for at, one in enumerate(history):
         if isinstance(one, str) or not isinstance(one, Iterable):
-            raise TypeError(f"history: expected a list of items for each user, got {one!r} at position {at}")
+            raise ParameterTypeError(
+                "history", "expected a list of items for each user", one, place={"position": at}
+            )
     lists = [list(one) for one in history]
     codes = known_items(items, list(chain.from_iterable(lists)), "history")
     sequence = known_rows(offsets_of([len(one) for one in lists]), codes, len(items))
@@ -125,7 +133,7 @@ def known_items(items: Ids, ids: object, name: str, depth: int = 0) -> NDArray[n
     if unknown:
         refuse_other_kind(items, ids, codes, name)
         text = f"{name}: {unknown} of {len(codes)} entries name items that the model does not know; left out"
-        warnings.warn(text, UserWarning, stacklevel=5 + depth)
+        warnings.warn(text, UserWarning, stacklevel=6 + depth)
     return codes
 
 
@@ -134,4 +142,4 @@ def refuse_other_kind(items: Ids, ids: object, codes: NDArray[np.int32], name: s
     if len(codes) and (codes < 0).all() and len(items):
         given = "integers" if np.asarray(ids).dtype.kind in "iu" else "strings"
         if items.kind != given:
-            raise UnknownIdError(f"{name}: the model's items are {items.kind}, these are {given}")
+            raise UnknownIdError(name, f"the model's items are {items.kind}, these are {given}")

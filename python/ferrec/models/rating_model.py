@@ -12,7 +12,7 @@ from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
 from ferrec.errors import DataError
 from ferrec.io.progress import Callback
-from ferrec.kernels.arguments import as_int, one_of
+from ferrec.kernels.arguments import as_float, as_int, one_of
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts, to_scipy
 from ferrec.models.base import ExplanationParts, Recommender, StateT
@@ -76,13 +76,17 @@ class RatingModel(Recommender[StateT]):
         """The fields of a [`RatingState`]."""
         one_of("center", self.center, CENTERS)
         if not data.nnz:
-            raise DataError("data: has no ratings to learn from")
+            raise DataError("data", "has no ratings to learn from")
         indptr, indices, values = data.csr.parts()
         wide = values.astype(np.float64)
         if self.center == "baseline":
             epochs = as_int("epochs", self.epochs, minimum=0)
             mean, users, items = _rust.biases(
-                data.csr, self.reg_users, self.reg_items, epochs, self._threads()
+                data.csr,
+                as_float("reg_users", self.reg_users),
+                as_float("reg_items", self.reg_items),
+                epochs,
+                self._threads(),
             )
             users, items = users, (items + mean).astype(np.float32)
         elif self._mean_side == "items":

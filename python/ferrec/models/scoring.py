@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec.data.ids import Ids
 from ferrec.data.queries import Queries
+from ferrec.errors import ParameterError
 from ferrec.kernels.arguments import as_int, one_of
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import as_csr
@@ -70,11 +71,11 @@ class ScoringOptions:
         one_of("unknown_users", self.unknown_users, ("error", "skip"))
         if self.history is None:
             if self.rating is not None:
-                raise ValueError(
-                    f"rating={self.rating!r}: weighs the items of a history, so name that column too"
+                raise ParameterError(
+                    "rating", "weighs the items of a history, so name that column too", self.rating
                 )
         elif len(set(self.columns)) < len(self.columns):
-            raise ValueError(f"user, history and rating must be different columns, got {self.columns}")
+            raise ParameterError("user, history, rating", "must be different columns", self.columns)
 
     @property
     def columns(self) -> list[str]:
@@ -95,8 +96,9 @@ class ScoringOptions:
             if allow is not None:
                 missing = [key for key in queries.ids.tolist() if key not in allow]
                 if missing:
-                    raise ValueError(
-                        f"allow_items: no list for {len(missing)} of the users; the first is {missing[0]!r}"
+                    raise ParameterError(
+                        "allow_items",
+                        f"must have a list for each user, {len(missing)} have none, the first is {missing[0]!r}",
                     )
                 only = _by_query(items, queries, allow, "allow_items")
             return Filter(lists, only, mask)

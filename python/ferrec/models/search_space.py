@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from ferrec.errors import ParameterError, ParameterTypeError
+
 __all__ = ["Choice", "Float", "Int", "SearchSpace"]
 
 Scalar: TypeAlias = bool | int | float | str | None
@@ -44,9 +46,9 @@ class Int:
     def __post_init__(self) -> None:
         """Check the ends."""
         if type(self.low) is not int or type(self.high) is not int:
-            raise TypeError(f"{self!r}: the ends must be whole numbers")
+            raise ParameterTypeError(f"{self!r}", "the ends must be whole numbers")
         if self.low > self.high or (self.log and self.low < 1):
-            raise ValueError(f"{self!r}: expected low ≤ high, and low of at least 1 with log")
+            raise ParameterError(f"{self!r}", "expected low ≤ high, and low of at least 1 with log")
 
     def __contains__(self, value: object) -> bool:
         """Whether a value is one of them."""
@@ -110,11 +112,11 @@ class Float:
         """Check the ends."""
         for end in (self.low, self.high):
             if type(end) not in (int, float):
-                raise TypeError(f"{self!r}: the ends must be numbers")
+                raise ParameterTypeError(f"{self!r}", "the ends must be numbers")
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
-            raise ValueError(f"{self!r}: expected finite ends, low ≤ high")
+            raise ParameterError(f"{self!r}", "expected finite ends, low ≤ high")
         if self.log and self.low <= 0.0:
-            raise ValueError(f"{self!r}: expected low above 0 with log")
+            raise ParameterError(f"{self!r}", "expected low above 0 with log")
 
     def __contains__(self, value: object) -> bool:
         """Whether a value is one of them."""
@@ -177,7 +179,7 @@ class Choice:
 
     def __init__(self, *values: Scalar) -> None:
         if not values or len(set(map(repr, values))) != len(values):
-            raise ValueError(f"Choice{values!r}: expected at least one value, and none twice")
+            raise ParameterError(f"Choice{values!r}", "expected at least one value, and none twice")
         object.__setattr__(self, "values", values)
 
     def __contains__(self, value: object) -> bool:

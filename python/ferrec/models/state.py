@@ -18,7 +18,7 @@ from ferrec import _rust
 from ferrec.data.ids import Ids
 from ferrec.data.queries import Queries
 from ferrec.data.sequences import Sequences
-from ferrec.errors import DataError, UnsupportedError
+from ferrec.errors import ShapeError, UnsupportedError
 from ferrec.kernels.handles import rows_of
 from ferrec.storage.mapped import Mapped
 
@@ -101,11 +101,15 @@ class State:
             got = self.shape_of(name)
             if isinstance(mark, Rows):
                 if got[0] % max(sizes[mark], 1):
-                    raise DataError(f"{name}: {got[0]} values cannot belong to {sizes[mark]} {mark}")
+                    raise ShapeError(
+                        name,
+                        f"must have a multiple of {sizes[mark]} values, one row for each of the {mark}",
+                        got[0],
+                    )
                 continue
             expected = tuple(sizes[side] for side in mark)
             if got != expected:
-                raise DataError(f"{name} has shape {got}, but its {' × '.join(mark)} are {expected}")
+                raise ShapeError(name, f"must have shape {expected}, {' × '.join(mark)}", got)
 
     @classmethod
     def _marks(cls) -> Iterator[tuple[str, Sides | Rows]]:
@@ -254,8 +258,9 @@ class State:
         name = self.sequence_field()
         if name is None:
             raise UnsupportedError(
-                f"{type(self).__name__} keeps no sequences of the users that it was fitted on; a model that looks "
-                f"at order has a field of the type UserSequences in its state"
+                type(self).__name__,
+                "keeps no sequences of the users that it was fitted on",
+                advice="give its state a field of the type UserSequences",
             )
         if codes is None:
             everything: Sequences = getattr(self, name)

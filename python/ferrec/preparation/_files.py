@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec.data.ids import Ids
-from ferrec.errors import FerrecError, ModelFileError
+from ferrec.errors import DataError, FerrecError, ModelFileError
 from ferrec.io.indexed import FolderKind, write_array
 from ferrec.preparation._filters import Known
 from ferrec.preparation._report import Report
@@ -105,7 +105,7 @@ def _scale(
 ) -> Scale:
     saved, center, spread = index["scales"][name]
     if saved != method or not (np.isfinite(center) and np.isfinite(spread) and spread >= 0):
-        raise ValueError(f"the scale of {name!r} is {index['scales'][name]!r}")
+        raise DataError("scales", f"that of {name!r} must be numbers", index["scales"][name])
     if not method.endswith("_by_user") or users is None:
         return Scale(method, float(center), float(spread))
     sides = []

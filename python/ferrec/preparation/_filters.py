@@ -99,4 +99,6 @@ def positions(known: Ids, ids: Ids) -> NDArray[np.int32]:
 def refuse_other_kind(known: Ids, ids: Ids, name: str) -> None:
     """Ids of another type than fitted are all unknown, and surely a slip."""
     if len(known) and len(ids) and known.kind != ids.kind:
-        raise DataError(f"column {name!r} holds {ids.kind}, and held {known.kind} in fit: cast it")
+        raise DataError(
+            f"column {name!r}", f"holds {ids.kind}, and held {known.kind} in fit", advice="cast it"
+        )

@@ -28,7 +28,7 @@ def _statistic(values: object, policy: str, name: str) -> Scalar:
     if valid is not None:
         column = select_rows(column, valid)
     if not len(column):
-        raise DataError(f"missing[{name!r}]={policy!r}: the column holds no value to take it from")
+        raise DataError(f"missing[{name!r}]", "the column holds no value to take it from", policy)
     if policy == "mode":
         return _mode(column, name)
     numbers = read_numbers(column, what)
@@ -44,10 +44,10 @@ def _mode(column: Any, name: str) -> Scalar:
         try:
             distinct, counts = np.unique(column, return_counts=True)
         except TypeError as error:
-            raise DataError(f"missing[{name!r}]='mode': the column mixes types: {error}") from error
+            raise DataError(f"missing[{name!r}]='mode'", f"the column mixes types: {error}") from error
         values = distinct.tolist()
     most = min(value for value, count in zip(values, counts, strict=True) if count == counts.max())
     if not isinstance(most, bool | int | float | str):
         kind = type(most).__name__
-        raise DataError(f"missing[{name!r}]='mode': the column holds {kind}, which cannot be filled in")
+        raise DataError(f"missing[{name!r}]='mode'", f"the column holds {kind}, which cannot be filled in")
     return most

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ferrec.errors import DataError, require
+from ferrec.errors import DataError, ParameterTypeError, ShapeError, require
 from ferrec.io.columns import present
 from ferrec.io.files import open_parquet, parquet_batches
 from ferrec.io.tables import PathLike, Table, refuse_repeated
@@ -63,9 +63,10 @@ def open_frame(table: object) -> Frame:
     try:
         frame = narwhals.from_native(table)
     except TypeError as error:
-        raise TypeError(
-            f"table is a {type(table).__name__}: expected a pandas, polars or pyarrow table, "
-            "a dictionary of columns, or the path of Parquet files"
+        raise ParameterTypeError(
+            "table",
+            "expected a pandas, polars or pyarrow table, a dictionary of columns, or the path of Parquet files",
+            type(table),
         ) from error
     return _Native(frame.collect() if isinstance(frame, narwhals.LazyFrame) else frame)
 
@@ -133,7 +134,9 @@ class _Dict:
         kept = {name: _as_numpy(self.columns[name]) for name in self.columns if name not in columns}
         for name, values in kept.items():
             if len(values) != len(alive):
-                raise DataError(f"column {name!r} has {len(values):,} rows and others have {len(alive):,}")
+                raise ShapeError(
+                    f"column {name!r}", f"must have {len(alive):,} rows like others", len(values)
+                )
         order = dict.fromkeys([*self.columns, *columns])
         return {name: columns[name] if name in columns else kept[name][alive] for name in order}
 
@@ -216,7 +219,7 @@ def _fill_column(values: object, value: Scalar, name: str) -> Any:
 
 def _refuse_kind(fits: bool, value: Scalar, name: str, holds: str) -> None:
     if not fits:
-        raise DataError(f"missing: column {name!r} holds {holds}, which {value!r} cannot fill")
+        raise DataError("missing", f"column {name!r} holds {holds}, which {value!r} cannot fill")
 
 
 def _as_numpy(values: Any) -> NDArray[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec.data.ids import Ids, factorize
-from ferrec.errors import DataError
+from ferrec.errors import DataError, ShapeError
 from ferrec.io.columns import is_float, present, read_numbers, read_times, select_rows, whole_ids
 from ferrec.preparation._report import Report, Step
 from ferrec.preparation.frames import ColumnReader
@@ -136,7 +136,9 @@ class _Reader:
         column, valid = present(self.source.read(name), what)
         first, length = self._first = self._first or (name, len(column))
         if len(column) != length:
-            raise DataError(f"column {first!r} has {length:,} rows and column {name!r} has {len(column):,}")
+            raise ShapeError(
+                f"column {name!r}", f"must have {length:,} rows like column {first!r}", len(column)
+            )
         if valid is None:
             return None if convert is None else convert(column, what)
         self.valid[name] = valid
@@ -154,9 +156,7 @@ def _numbers_for(method: str | None) -> Callable[[Any, str], NDArray[np.float64]
         numbers = read_numbers(column, what)
         if method == "log1p" and len(numbers) and numbers.min() <= -1:
             row = int(np.argmin(numbers))
-            raise DataError(
-                f"{what}: log1p needs numbers above -1; the least is {numbers[row]!r} in row {row}"
-            )
+            raise DataError(what, "log1p needs numbers above -1", numbers[row], place={"row": row})
         return numbers
 
     return read
@@ -169,7 +169,9 @@ def _leave_out(log: Log, name: str, valid: Mask, policy: object) -> None:
     if policy != "drop":
         count, row = np.count_nonzero(~valid), int(np.argmin(valid))
         raise DataError(
-            f"column {name!r}: {count:,} of {len(valid):,} rows are null; the first is row {row}: "
-            f'give missing={{{name!r}: "drop"}} to leave them out, or a value to fill in'
+            f"column {name!r}",
+            f"{count:,} of {len(valid):,} rows are null",
+            place={"row": row},
+            advice=f'give missing={{{name!r}: "drop"}} to leave them out, or a value to fill in',
         )
     log.keep(left, "missing", f"{name} is missing")

@@ -7,8 +7,8 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from ferrec.data.event_columns import EventColumns
-from ferrec.errors import DataError
-from ferrec.io.tables import refuse_repeated
+from ferrec.errors import DataError, ParameterError
+from ferrec.io.tables import missing_column, refuse_repeated
 from ferrec.kernels.arguments import Duration, as_int, as_seconds, one_of, threads
 from ferrec.preparation.frames import Scalar
 
@@ -45,16 +45,18 @@ class Settings:
         roles = events.roles
         for name in ("half_life", "session_gap"):
             if params[name] is not None and time is None:
-                raise ValueError(f"{name}={params[name]!r} needs the column of times: give time=")
+                raise ParameterError(name, "needs the column of times", params[name], advice="give time=")
         if params["event_weights"] is not None and event_type is None:
-            raise ValueError("event_weights needs the column of event types: give event_type=")
+            raise ParameterError(
+                "event_weights", "needs the column of event types", advice="give event_type="
+            )
         dedup, weight_by = params["dedup"], params["weight_by"]
         normalize = dict(params["normalize"] or {})
         for name, method in normalize.items():
             one_of(f"normalize[{name!r}]", method, get_args(Method))
         for name in (*normalize, weight_by):
             if name in roles:
-                raise ValueError(f"normalize and weight_by take columns of numbers, and {name!r} is none")
+                raise ParameterError("normalize, weight_by", "must be columns of numbers", name)
         return cls(
             events=events,
             missing=_policies(params["missing"], params["user"], params["item"], time),
@@ -104,13 +106,14 @@ class Settings:
         refuse_repeated(names)
         for name in self.columns:
             if name not in names:
-                listed = ", ".join(map(repr, names)) or "none"
-                raise DataError(f"column {name!r} is not in the table; its columns are {listed}")
+                raise missing_column(name, names)
         made = [WEIGHT] * (self.weighs and self.weight_by != WEIGHT)
         made += [SESSION] * (self.session_gap is not None)
         for name in made:
             if name in names:
-                raise DataError(f"column {name!r} is in the table, and is to be made: rename it there")
+                raise DataError(
+                    f"column {name!r}", "is in the table, and is to be made", advice="rename it there"
+                )
 
 
 def _policies(missing: Any, *ids: str | None) -> dict[str, Scalar]:
@@ -119,14 +122,15 @@ def _policies(missing: Any, *ids: str | None) -> dict[str, Scalar]:
         if isinstance(policy, np.generic):
             policies[name] = policy = policy.item()
         if not isinstance(policy, bool | int | float | str):
-            raise ValueError(
-                f"missing[{name!r}]={policy!r}: expected 'drop', 'error', 'mean', 'median', 'mode', "
-                "or a value to fill in: a number, text, or a boolean"
+            raise ParameterError(
+                f"missing[{name!r}]",
+                "expected 'drop', 'error', 'mean', 'median', 'mode', or a number, text or boolean to fill in",
+                policy,
             )
         if isinstance(policy, float) and not np.isfinite(policy):
-            raise ValueError(f"missing[{name!r}]={policy!r}: expected a finite number")
+            raise ParameterError(f"missing[{name!r}]", "expected a finite number", policy)
         if name in ids and policy not in ("drop", "error"):
-            raise ValueError(f"missing[{name!r}]={policy!r}: ids and times can be 'drop' or 'error' only")
+            raise ParameterError(f"missing[{name!r}]", "ids and times can be 'drop' or 'error' only", policy)
     return policies
 
 
@@ -141,9 +145,9 @@ def _quantiles(activity: Any) -> tuple[float, float] | None:
     try:
         low, high = map(float, activity)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"activity={activity!r}: expected two quantiles, as in (0.0, 0.999)") from error
+        raise ParameterError("activity", "expected two quantiles, as in (0.0, 0.999)", activity) from error
     if not 0 <= low < high <= 1:
-        raise ValueError(f"activity={activity!r}: expected quantiles with 0 <= low < high <= 1")
+        raise ParameterError("activity", "expected quantiles with 0 <= low < high <= 1", activity)
     return low, high
 
 
@@ -161,9 +165,11 @@ def _weights(weights: Any) -> dict[Any, float | None] | None:
         if weight is None:
             continue
         if isinstance(weight, bool) or not isinstance(weight, int | float | np.number):
-            raise ValueError(f"event_weights[{kind!r}]={weight!r}: expected a number, or None to drop them")
+            raise ParameterError(
+                f"event_weights[{kind!r}]", "expected a number, or None to drop them", weight
+            )
         if not np.isfinite(weight):
-            raise ValueError(f"event_weights[{kind!r}]={weight!r}: expected a finite number")
+            raise ParameterError(f"event_weights[{kind!r}]", "expected a finite number", weight)
     return dict(weights)
 
 

@@ -43,7 +43,9 @@ class Groups:
         kept = np.ones(len(rows), np.bool_) if size is None else counts > 0
         if not kept.any():
             raise DataError(
-                "labels: no query has both a 1 and a 0; widen the candidates, or set negatives=None"
+                "labels",
+                "no query has both a 1 and a 0",
+                advice="widen the candidates, or set negatives=None",
             )
         return cls(positives[kept], negatives, starts[kept], counts[kept], size)
 

@@ -62,9 +62,9 @@ class Inputs(RankerState):
         numbers = tuple(name for name in candidates.columns if name not in categories)
         if age is not None and age not in numbers:
             there = ", ".join(map(repr, numbers)) or "none"
-            raise DataError(f"age: {age!r} is no column of numbers; there are {there}")
+            raise DataError("age", f"{age!r} is no column of numbers", advice=f"there are {there}")
         if not (numbers or ids or categories):
-            raise DataError("candidates: have no columns, and no ids are embedded: nothing to learn from")
+            raise DataError("candidates", "have no columns, and no ids are embedded: nothing to learn from")
         columns = [candidates.columns[name] for name in numbers]
         moments = list(map(_moments, columns))
         return cls(
@@ -89,7 +89,7 @@ class Inputs(RankerState):
         """Refuse another catalogue: the codes of the items would mean other items."""
         if "item" in self.ids and candidates.items is not self.items and candidates.items != self.items:
             raise DataError(
-                "candidates: their items are not those of fit, and the ranker knows items by their ids"
+                "candidates", "their items are not those of fit, and the ranker knows items by their ids"
             )
 
     def read_numbers(self, candidates: Candidates) -> list[NDArray[np.float32]]:
@@ -153,7 +153,9 @@ def _whole(name: str, column: NDArray[np.float32]) -> NDArray[np.int32]:
     if len(wrong) or codes.max(initial=0) >= 2**24:
         value = column[wrong[0]] if len(wrong) else column.max()
         raise DataError(
-            f"categories: {name!r} holds {value:g}; expected whole numbers from 0 to 2^24, or NaN for none"
+            "categories",
+            f"{name!r} holds {value:g}",
+            advice="expected whole numbers from 0 to 2^24, or NaN for none",
         )
     return codes
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ferrec.data.candidates import Candidates
-from ferrec.errors import DataError
+from ferrec.errors import DataError, ParameterTypeError, ShapeError
 from ferrec.io.progress import Callback, bar
 from ferrec.kernels.arguments import Progress
 from ferrec.models.estimator import Estimator, clone
@@ -148,7 +148,7 @@ class Ranker(Estimator[StateT], ABC):
         later = None
         if validation is not None:
             if not isinstance(validation, Iterable) or len(both := tuple(validation)) != 2:
-                raise TypeError("validation: expected (candidates, labels)")
+                raise ParameterTypeError("validation", "expected (candidates, labels)")
             later = _with_labels("validation: ", both[0], cast("ArrayLike", both[1]), None, categories)
             check_columns(tuple(candidates.columns), later.candidates, "validation")
         learner = clone(self)
@@ -177,7 +177,7 @@ class Ranker(Estimator[StateT], ABC):
         """
         frozen, state = self.settled
         if not isinstance(candidates, Candidates):
-            raise TypeError(f"candidates: expected Candidates, got {type(candidates).__name__}")
+            raise ParameterTypeError("candidates", "expected Candidates", type(candidates))
         check_columns(state.columns, candidates, type(self).__name__)
         return frozen.score_pairs(state, candidates)
 
@@ -186,34 +186,40 @@ def _with_labels(
     where: str, candidates: object, labels: ArrayLike, weights: ArrayLike | None, categories: Sequence[str]
 ) -> LabeledPairs:
     if not isinstance(candidates, Candidates):
-        raise TypeError(f"{where}candidates: expected Candidates, got {type(candidates).__name__}")
+        raise ParameterTypeError(f"{where}candidates", "expected Candidates", type(candidates))
     if not len(candidates):
-        raise DataError(f"{where}candidates: there are no pairs to learn from")
+        raise DataError(f"{where}candidates", "there are no pairs to learn from")
     if isinstance(categories, str) or not isinstance(categories, Sequence):
-        raise TypeError(f"categories: expected names of columns, got {categories!r}")
+        raise ParameterTypeError("categories", "expected names of columns", categories)
     for name in categories:
         if name not in candidates.columns:
             there = ", ".join(map(repr, candidates.columns)) or "none"
-            raise DataError(f"categories: {name!r} is no column of the candidates; there are {there}")
+            raise DataError(
+                "categories", f"{name!r} is no column of the candidates", advice=f"there are {there}"
+            )
     for name, column in candidates.columns.items():
         if np.isinf(column).any():
             at = int(np.flatnonzero(np.isinf(column))[0])
             raise DataError(
-                f"{where}column {name!r} holds {column[at]} at pair {at}; use NaN for what is missing"
+                f"{where}column {name!r}",
+                "must be finite",
+                column[at],
+                place={"pair": at},
+                advice="use NaN for what is missing",
             )
     truth = _per_pair(f"{where}labels", labels, len(candidates))
     positive = truth == 1
     if not (positive | (truth == 0)).all():
         wrong = truth[~(positive | (truth == 0))][0]
-        raise DataError(f"{where}labels: expected 0 and 1, got {wrong:g}")
+        raise DataError(f"{where}labels", "expected 0 and 1", wrong)
     if positive.all() or not positive.any():
         hint = "widen the candidates, or the time that the labels come from"
-        raise DataError(f"{where}labels: all {len(truth)} are {truth[0]:g}; {hint}")
+        raise DataError(f"{where}labels", f"all {len(truth)} are {truth[0]:g}", advice=hint)
     if weights is None:
         return LabeledPairs(candidates, truth, None, tuple(categories))
     heavy = _per_pair(f"{where}sample_weight", weights, len(candidates))
     if not (np.isfinite(heavy) & (heavy >= 0)).all() or not heavy.any():
-        raise DataError(f"{where}sample_weight: must be finite, not negative, and not all 0")
+        raise DataError(f"{where}sample_weight", "must be finite, not negative, and not all 0")
     return LabeledPairs(candidates, truth, heavy, tuple(categories))
 
 
@@ -221,9 +227,9 @@ def _per_pair(name: str, values: ArrayLike, n: int) -> NDArray[np.float32]:
     try:
         array = np.ascontiguousarray(values, np.float32)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{name}: expected numbers: {error}") from None
+        raise DataError(name, f"expected numbers: {error}") from None
     if array.shape != (n,):
-        raise DataError(f"{name}: has shape {array.shape}, but there are {n} pairs")
+        raise ShapeError(name, f"must have length {n}, one for each pair", array.shape)
     return array
 
 
@@ -237,6 +243,7 @@ def check_columns(fitted: tuple[str, ...], candidates: Candidates, who: str) -> 
         f"{what} {', '.join(map(repr, names))}" for what, names in (("lack", missing), ("add", new)) if names
     ]
     raise DataError(
-        f"{who}: the columns of the candidates are not those of fit: they {' and '.join(parts)}; "
-        f"compute the same features for both"
+        who,
+        f"the columns of the candidates are not those of fit: they {' and '.join(parts)}",
+        advice="compute the same features for both",
     )

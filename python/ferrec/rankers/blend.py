@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ferrec import _rust
 from ferrec.data.candidates import Candidates
-from ferrec.errors import DataError
+from ferrec.errors import DataError, ParameterError, ShapeError
 from ferrec.io.progress import Callback
 from ferrec.kernels.arguments import as_float, threads
 from ferrec.rankers.base import LabeledPairs, Ranker, RankerState
@@ -25,7 +25,11 @@ class BlendState(RankerState):
     def __post_init__(self) -> None:
         """Check that there is a weight for each of them."""
         if self.weights.shape != (len(self.used),):
-            raise DataError(f"weights has shape {self.weights.shape}, but {len(self.used)} columns are used")
+            raise ShapeError(
+                "weights",
+                f"must have length {len(self.used)}, one for each column that is used",
+                self.weights.shape,
+            )
 
 
 class WeightedBlend(Ranker[BlendState]):
@@ -76,16 +80,16 @@ class WeightedBlend(Ranker[BlendState]):
         every = tuple(train.candidates.columns)
         l2 = as_float("l2", self.l2)
         if not (np.isfinite(l2) and l2 >= 0):
-            raise ValueError(f"l2: must be at least 0 and finite, got {l2}")
+            raise ParameterError("l2", "must be at least 0 and finite", l2)
         if self.weights is not None and self.columns is not None:
-            raise ValueError("weights and columns: give one of them; weights name their columns")
+            raise ParameterError("weights, columns", "give one of them; weights name their columns")
         named = self.columns if self.weights is None else tuple(self.weights)
         used = _used(train.candidates, named, "_score")
         if self.weights is None:
             return BlendState(every, used, _logistic(self._scaled(train.candidates, used), train, l2))
         weights = np.array([as_float(f"weights[{name!r}]", self.weights[name]) for name in used])
         if not np.isfinite(weights).all():
-            raise ValueError(f"weights: must be finite, got {dict(self.weights)}")
+            raise ParameterError("weights", "must be finite", dict(self.weights))
         return BlendState(every, used, weights.astype(np.float32))
 
     def _scaled(self, candidates: Candidates, used: tuple[str, ...]) -> list[NDArray[np.float32]]:
@@ -157,7 +161,7 @@ class ReciprocalRankFusion(Ranker[FusionState]):
         self, train: LabeledPairs, validation: LabeledPairs | None, callback: Callback | None
     ) -> FusionState:
         if not (np.isfinite(as_float("rank_constant", self.rank_constant)) and self.rank_constant > 0):
-            raise ValueError(f"rank_constant: must be above 0 and finite, got {self.rank_constant!r}")
+            raise ParameterError("rank_constant", "must be above 0 and finite", self.rank_constant)
         return FusionState(tuple(train.candidates.columns), _used(train.candidates, self.columns, "_rank"))
 
     def score_pairs(self, state: FusionState, candidates: Candidates) -> NDArray[np.float32]:
@@ -172,10 +176,12 @@ def _used(candidates: Candidates, named: Sequence[str] | None, end: str) -> tupl
     if named is None:
         used = tuple(name for name in candidates.columns if name.endswith(end))
         if not used:
-            raise DataError(f"candidates: have no column that ends in {end!r}; name the columns that count")
+            raise DataError(
+                "candidates", f"have no column that ends in {end!r}", advice="name the columns that count"
+            )
         return used
     missing = [name for name in named if name not in candidates.columns]
     if missing or not named:
         wrong = f"no column {missing[0]!r}" if missing else "no column named"
-        raise DataError(f"candidates: {wrong}; there are {', '.join(candidates.columns)}")
+        raise DataError("candidates", wrong, advice=f"there are {', '.join(candidates.columns)}")
     return tuple(named)

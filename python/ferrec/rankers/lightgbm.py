@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec.data.candidates import Candidates
-from ferrec.errors import ModelFileError, require
+from ferrec.errors import ModelFileError, ParameterError, require
 from ferrec.io.progress import Callback
 from ferrec.kernels.arguments import as_float, as_int, one_of, threads
 from ferrec.rankers.base import LabeledPairs, Ranker, RankerState
@@ -149,7 +149,7 @@ class LightGBMRanker(Ranker[LightGBMState]):
         ):
             as_int(name, getattr(self, name), minimum=least)
         if not 0 < as_float("learning_rate", self.learning_rate) < np.inf:
-            raise ValueError(f"learning_rate: must be above 0 and finite, got {self.learning_rate}")
+            raise ParameterError("learning_rate", "must be above 0 and finite", self.learning_rate)
         return {
             "objective": LOSSES[one_of("loss", self.loss, tuple(LOSSES))],
             "metric": "binary_logloss" if self.loss == "binary" else "ndcg",

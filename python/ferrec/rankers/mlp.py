@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ferrec import _rust
 from ferrec.data.candidates import Candidates
-from ferrec.errors import require
+from ferrec.errors import ParameterError, ParameterTypeError, require
 from ferrec.io.progress import Callback
 from ferrec.kernels.arguments import as_float, as_int, one_of, threads
 from ferrec.rankers import _network
@@ -215,12 +215,12 @@ class MLPRanker(Ranker[MLPState]):
     def _check(self) -> int | None:
         """Refuse parameters that make no sense; the number of negatives."""
         if isinstance(self.hidden, str) or not isinstance(self.hidden, Sequence):
-            raise TypeError(f"hidden: expected numbers of neurons, got {self.hidden!r}")
+            raise ParameterTypeError("hidden", "expected numbers of neurons", self.hidden)
         for n in self.hidden:
             as_int("hidden", n, minimum=1)
         if isinstance(self.embedded_ids, str) or not isinstance(self.embedded_ids, Sequence):
-            raise TypeError(
-                f"embedded_ids: expected some of {', '.join(map(repr, IDS))}, got {self.embedded_ids!r}"
+            raise ParameterTypeError(
+                "embedded_ids", f"expected some of {', '.join(map(repr, IDS))}", self.embedded_ids
             )
         for name in self.embedded_ids:
             one_of("embedded_ids", name, IDS)
@@ -229,12 +229,12 @@ class MLPRanker(Ranker[MLPState]):
         as_int("cross_layers", self.cross_layers, minimum=0)
         as_int("seed", self.seed, minimum=0)
         if not 0 <= as_float("dropout", self.dropout) < 1:
-            raise ValueError(f"dropout: must be in [0, 1), got {self.dropout}")
+            raise ParameterError("dropout", "must be in [0, 1)", self.dropout)
         if not 0 < as_float("learning_rate", self.learning_rate) < np.inf:
-            raise ValueError(f"learning_rate: must be above 0 and finite, got {self.learning_rate}")
+            raise ParameterError("learning_rate", "must be above 0 and finite", self.learning_rate)
         one_of("loss", self.loss, LOSSES)
         if self.negatives is None and self.loss != "binary":
-            raise ValueError(f"negatives: loss={self.loss!r} needs at least 1, got None")
+            raise ParameterError("negatives", f"loss={self.loss!r} needs at least 1", None)
         return None if self.negatives is None else as_int("negatives", self.negatives, minimum=1)
 
     def score_pairs(self, state: MLPState, candidates: Candidates) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec.data.ids import Ids
 from ferrec.data.sequences import Sequences
-from ferrec.errors import ModelFileError
+from ferrec.errors import ModelFileError, ParameterTypeError
 from ferrec.io.indexed import FolderKind, array_sha256, write_array, write_bytes
 from ferrec.storage.mapped import SPAN, Mapped, MappedArray, MappedIds, MappedMatrix, MappedSequences
 from ferrec.storage.registry import LazyState, Storable, find, is_storable, is_storable_class, name_of
@@ -76,7 +76,7 @@ def plain(value: object) -> object:
         return value.item()
     if is_storable(value):
         return {"model": name_of(type(value)), "params": value.get_params(deep=False)}
-    raise TypeError(f"cannot save a parameter of type {type(value).__name__}: {value!r}")
+    raise ParameterTypeError("parameter", f"one of type {type(value).__name__} cannot be saved", value)
 
 
 def _made(value: object) -> Any:

@@ -14,7 +14,7 @@ from ferrec.data.candidates import Candidates
 from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
 from ferrec.data.sequences import Sequences
-from ferrec.errors import DataError, UnsupportedError
+from ferrec.errors import DataError, ParameterError, ParameterTypeError, UnsupportedError
 from ferrec.features import Feature, FeatureSet, defaults
 from ferrec.io.arrays import joined, offsets_of
 from ferrec.io.progress import Callback, bar
@@ -51,7 +51,7 @@ class HybridState(State):
         super().__post_init__()
         for what, part in (("retrieval", self.retrieval), ("features", self.features.state)):
             if part.users != self.users or part.items != self.items:
-                raise DataError(f"{what}: was fitted on other users or items")
+                raise DataError(what, "was fitted on other users or items")
 
 
 def default_ranker() -> MLPRanker:
@@ -181,7 +181,7 @@ class Hybrid(Recommender[HybridState]):
             return super().fit(past, progress=progress)
         for name, part in (("past", past), ("future", future)):
             if not isinstance(part, Interactions):
-                raise TypeError(f"{name}: expected Interactions, got {type(part).__name__}")
+                raise ParameterTypeError(name, "expected Interactions", type(part))
         learner = clone(self)
         with bar(progress, "fit Hybrid") as callback:
             self.adopt(learner._learn(past, future, rejoined(past, future), callback), learner)
@@ -216,7 +216,7 @@ class Hybrid(Recommender[HybridState]):
         """What the ranker learns from: pairs with the columns of the past and the labels of the future."""
         fraction = as_float("validation_fraction", self.validation_fraction)
         if not 0 <= fraction < 1:
-            raise ValueError(f"validation_fraction: must be in [0, 1), got {fraction}")
+            raise ParameterError("validation_fraction", "must be in [0, 1)", fraction)
         seed = as_int("seed", self.seed, minimum=0)
         pairs = sampled_pairs(
             retrieval,
@@ -243,7 +243,7 @@ class Hybrid(Recommender[HybridState]):
             features = FeatureSet(self.features)
         ranker = default_ranker() if self.ranker is None else self.ranker
         if not isinstance(ranker, Ranker):
-            raise TypeError(f"ranker: expected a Ranker, got {ranker!r}")
+            raise ParameterTypeError("ranker", "expected a Ranker", ranker)
         return retrieval, features.set_params(n_threads=self.n_threads), clone(ranker)
 
     # -- recommend ------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from ferrec import _rust
 from ferrec.data.attributes import Shares, shares
 from ferrec.data.candidates import Candidates
 from ferrec.data.recommendations import Recommendations
+from ferrec.errors import DataError, ParameterError, ShapeError
 from ferrec.io.arrays import unit_vectors
 from ferrec.kernels.arguments import as_float, as_int, threads
 from ferrec.kernels.handles import Matrix, as_csr
@@ -75,13 +76,13 @@ def mmr(
     """
     n, strength = as_int("n", n, minimum=1), as_float("strength", strength)
     if (vectors is None) == (similarity is None):
-        raise ValueError("vectors, similarity: give one of them")
+        raise ParameterError("vectors, similarity", "give one of them")
     n_items = len(candidates.items)
     near, unit = None, np.empty((0, 0), np.float32)
     if similarity is not None:
         near = as_csr(similarity, "similarity")
         if near.shape != (n_items, n_items):
-            raise ValueError(f"similarity: has shape {near.shape}, but there are {n_items} items")
+            raise ShapeError("similarity", f"must have shape {(n_items, n_items)}, items × items", near.shape)
     else:
         unit = _unit(vectors, n_items)
     parts = _rust.mmr(
@@ -101,11 +102,11 @@ def _unit(vectors: Any, n_items: int) -> NDArray[np.float32]:
     """The vectors with length 1, or 0 where they have none."""
     table = np.asarray(vectors, np.float64)
     if table.ndim != 2 or len(table) != n_items:
-        raise ValueError(f"vectors: have shape {table.shape}, but there are {n_items} items")
+        raise ShapeError("vectors", f"must have {n_items} rows, one for each item", table.shape)
     wrong = ~np.isfinite(table).all(axis=1)
     if wrong.any():
         at = int(wrong.argmax())
-        raise ValueError(f"vectors has {table[at][~np.isfinite(table[at])][0]} at row {at}")
+        raise DataError("vectors", "must be finite", table[at][~np.isfinite(table[at])][0], place={"row": at})
     return unit_vectors(table)
 
 

@@ -12,7 +12,7 @@ from ferrec.data.candidates import Candidates
 from ferrec.data.ids import Ids
 from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
-from ferrec.errors import DataError, NotFittedError
+from ferrec.errors import DataError, NotFittedError, ParameterError, ParameterTypeError
 from ferrec.io.progress import bar
 from ferrec.kernels.arguments import Progress, as_int, threads
 from ferrec.kernels.filters import Filter
@@ -38,15 +38,16 @@ class RetrievalState:
     def __post_init__(self) -> None:
         """Check that all speak of the same users and items."""
         if not self.models or len(self.names) != len(self.models):
-            raise DataError(f"models: {len(self.models)} with {len(self.names)} names")
+            raise DataError("models", f"{len(self.models)} with {len(self.names)} names")
         first = self.models[0]
         for name, model in zip(self.names, self.models, strict=True):
             for side in ("users", "items"):
                 mine, theirs = getattr(first, side), getattr(model, side)
                 if theirs is not mine and theirs != mine:
                     raise DataError(
-                        f"models: {self.names[0]!r} and {name!r} were fitted on different {side}, {len(mine)} and "
-                        f"{len(theirs)}; fit all on one Interactions"
+                        "models",
+                        f"{self.names[0]!r} and {name!r} have different {side}, {len(mine)} and {len(theirs)}",
+                        advice="fit all on one Interactions",
                     )
 
 
@@ -133,7 +134,7 @@ class Retrieval(Estimator[RetrievalState]):
             for name, model in named.items():
                 if not model.is_fitted:
                     raise NotFittedError(
-                        f"{name!r} is not fitted, nor this Retrieval; call {self._fit_call} first"
+                        name, "is not fitted, nor this Retrieval", advice=f"call {self._fit_call} first"
                     )
             self.adopt(RetrievalState(tuple(named), tuple(named.values())))
         return super()._settled()
@@ -297,20 +298,20 @@ class Retrieval(Estimator[RetrievalState]):
 
 def _named(models: Sequence[Model] | Mapping[str, Model]) -> dict[str, Model]:
     if not isinstance(models, Sequence | Mapping) or not models:
-        raise TypeError(f"models: expected some models, got {models!r}")
+        raise ParameterTypeError("models", "expected some models", models)
     if isinstance(models, Mapping):
         named = dict(models)
     else:
         named = {}
         for model in models:
             if not isinstance(model, Recommender):
-                raise TypeError(f"models: expected a Recommender, got {model!r}")
+                raise ParameterTypeError("models", "expected a Recommender", model)
             kind = snake_name(model)
             same = sum(type(other) is type(model) for other in named.values())
             named[f"{kind}_{same + 1}" if same else kind] = model
     for name, model in named.items():
         if not isinstance(model, Recommender) or not isinstance(name, str):
-            raise TypeError(f"models: expected a Recommender with a name, got {model!r} as {name!r}")
+            raise ParameterTypeError("models", "expected a Recommender with a name", {name: model})
     return named
 
 
@@ -318,8 +319,5 @@ def _quotas(models: Mapping[str, Model], n_candidates: int | Mapping[str, int]) 
     if not isinstance(n_candidates, Mapping):
         return dict.fromkeys(models, as_int("n_candidates", n_candidates, minimum=1))
     if set(n_candidates) != set(models):
-        raise ValueError(
-            f"n_candidates: must name the models {', '.join(models)}, "
-            f"got {', '.join(map(str, n_candidates)) or 'none'}"
-        )
+        raise ParameterError("n_candidates", f"must name the models {', '.join(models)}", list(n_candidates))
     return {name: as_int(f"n_candidates[{name!r}]", n_candidates[name], minimum=1) for name in models}

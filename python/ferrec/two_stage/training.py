@@ -118,8 +118,9 @@ def sampled_pairs(
     pairs = _joined(past, blocks)
     if not len(pairs):
         raise DataError(
-            f"future: none of the proposals to {len(asking)} users came true; raise n_candidates, take other "
-            f"retrievers, or a longer future"
+            "future",
+            f"none of the proposals to {len(asking)} users came true",
+            advice="raise n_candidates, take other retrievers, or a longer future",
         )
     return pairs
 
@@ -190,7 +191,7 @@ def rejoined(past: Interactions, future: Interactions) -> Interactions:
     _refuse_other_ids(past, future)
     one, two = past.events, future.events
     if (one.times is None) != (two.times is None):
-        raise DataError(f"{'past' if one.times is None else 'future'}: has no times, but the other part has")
+        raise DataError("past" if one.times is None else "future", "has no times, but the other part has")
     events = Events(
         np.concatenate([one.users, two.users]),
         np.concatenate([one.items, two.items]),
@@ -213,7 +214,9 @@ def _refuse_other_ids(past: Interactions, future: Interactions) -> None:
         mine, theirs = getattr(past, side), getattr(future, side)
         if mine is not theirs and mine != theirs:
             raise DataError(
-                f"past and future have different {side}, {len(mine)} and {len(theirs)}; take both from one split"
+                "past, future",
+                f"have different {side}, {len(mine)} and {len(theirs)}",
+                advice="take both from one split",
             )
 
 
@@ -227,6 +230,8 @@ def _refuse_mixed_times(past: Interactions, future: Interactions) -> None:
     wrong = np.flatnonzero(last > first)
     if len(wrong):
         raise DataError(
-            f"past: goes on after the future has begun for {len(wrong)} of {past.n_users} users, the first is "
-            f"{past.users.decode(wrong[:1]).tolist()[0]!r}; split by time, or leave the last out"
+            "past",
+            f"goes on after the future has begun for {len(wrong)} of {past.n_users} users, "
+            f"the first is {past.users.decode(wrong[:1]).tolist()[0]!r}",
+            advice="split by time, or leave the last out",
         )

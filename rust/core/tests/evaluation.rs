@@ -56,7 +56,7 @@ fn parts_that_do_not_fit_are_refused() {
     );
     assert!(
         message(lists::serendipity(&truth, &[1], one, &[1]))
-            .contains("expected: must have the shape of truth")
+            .contains("ranks: must have length 3, one for each entry of truth, got 1")
     );
     let (ranks, gains) = (&[1_i32, 0, 2], &[1.0_f32, 1.0, 1.0]);
     let given = Ranked { indptr: &[0, 1, 3], ranks, gains, n_items: 3 };

@@ -76,7 +76,7 @@ class Popularity(Recommender[PopularityState]):
                 continue
             seconds[name] = as_seconds(name, value)
             if data.times is None:
-                raise DataError(f"{name}: needs times; pass time= when reading the interactions")
+                raise DataError(name, "needs times", advice="pass time= when reading the interactions")
         _, items, _ = data.csr.parts()
         weights = np.ones(len(items))
         if data.times is not None and len(data.times) and seconds:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
+from ferrec.errors import ParameterError
 from ferrec.io.progress import Callback
 from ferrec.kernels.arguments import as_int
 from ferrec.kernels.filters import Filter
@@ -51,7 +52,7 @@ class Random(Recommender[RandomState]):
 
     def learn(self, data: Interactions, callback: Callback | None) -> RandomState:
         if as_int("seed", self.seed, minimum=0) >= 2**64:
-            raise ValueError(f"seed: must be below 2**64, got {self.seed}")
+            raise ParameterError("seed", "must be below 2**64", self.seed)
         return RandomState(data.users, data.items, data.csr)
 
     @staticmethod

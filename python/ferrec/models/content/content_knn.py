@@ -16,7 +16,7 @@ from ferrec import _rust
 from ferrec.data.ids import Ids
 from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
-from ferrec.errors import DataError
+from ferrec.errors import DataError, ParameterError, ParameterTypeError, ShapeError, unknown_name
 from ferrec.io.arrays import offsets_of
 from ferrec.io.progress import Callback
 from ferrec.io.times import in_seconds
@@ -48,7 +48,7 @@ class ContentState(ItemNeighborsState):
         super().__post_init__()
         expected = (len(self.items), len(self.names))
         if self.features.shape != expected:
-            raise DataError(f"features has shape {self.features.shape}, but items × names are {expected}")
+            raise ShapeError("features", f"must have shape {expected}, items × names", self.features.shape)
 
     @cached_property
     def by_feature(self) -> _rust.Csr:
@@ -123,17 +123,21 @@ class ContentKNN(NeighborScores[ContentState]):
 
     def learn(self, data: Interactions, callback: Callback | None) -> ContentState:
         k = as_int("k", self.k, minimum=1)
+        if not isinstance(self.text, Sequence | None) or isinstance(self.text, str):
+            raise ParameterTypeError("text", "expected a list of columns", self.text)
         table, text = data.item_table, list(self.text or ())
         if not table:
             raise DataError(
-                "ContentKNN needs attributes of the items, and these have none: add them by data.with_items(table)"
+                "data",
+                "ContentKNN needs attributes of the items, and these have none",
+                advice="add them by data.with_items(table)",
             )
         weights = check_weights(self.columns, table, "columns")
-        if isinstance(self.text, str) or (self.encoder is not None and not text):
-            raise ValueError(f"text: expected a list of columns, got {self.text!r}")
+        if self.encoder is not None and not text:
+            raise ParameterError("text", "must name what the encoder is to read", self.text)
         for name in text:
             if name not in weights:
-                raise ValueError(f"text: {name!r} is not among the columns {', '.join(map(repr, weights))}")
+                raise unknown_name("text", name, weights)
         content, names = features(table, weights, text, self.encoder)
         heard = self._heard(
             content, np.bincount(data.csr.parts()[1], minlength=data.n_items) > 0, k, callback
@@ -163,7 +167,7 @@ class ContentKNN(NeighborScores[ContentState]):
             return data.csr
         half_life = as_seconds("half_life", self.half_life)
         if data.times is None:
-            raise DataError("half_life: needs times; pass time= when reading the interactions")
+            raise DataError("half_life", "needs times", advice="pass time= when reading the interactions")
         indptr, items, values = data.csr.parts()
         rows = np.repeat(np.arange(data.n_users), np.diff(indptr))
         last = np.zeros(data.n_users, np.int64)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec.data.attributes import Categories, Columns, Lists, Numbers
 from ferrec.data.ids import Ids, factorize
-from ferrec.errors import DataError, require
+from ferrec.errors import DataError, ParameterError, ParameterTypeError, require
 from ferrec.kernels.handles import as_csr, to_scipy
 from ferrec.kernels.weights import weight
 
@@ -53,13 +53,13 @@ def check_weights(columns: Mapping[str, float] | None, table: Columns, name: str
     if columns is None:
         return dict.fromkeys(table, 1.0)
     if not isinstance(columns, Mapping):
-        raise TypeError(f"{name}: expected a mapping of column names to weights, got {columns!r}")
+        raise ParameterTypeError(name, "expected a mapping of column names to weights", columns)
     if not columns:
-        raise ValueError(f"{name}: names none; there are {', '.join(map(repr, table))}")
+        raise ParameterError(name, "names none", advice=f"there are {', '.join(map(repr, table))}")
     for column, value in columns.items():
         table[column]
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < np.inf:
-            raise ValueError(f"{name}: the weight of {column!r} must be a positive number, got {value!r}")
+            raise ParameterError(name, f"the weight of {column!r} must be a positive number", value)
     return columns
 
 
@@ -67,7 +67,7 @@ def _block(table: Columns, name: str, is_text: bool, encoder: Encoder | None) ->
     column = table[name]
     if is_text:
         if not isinstance(column, Categories):
-            raise DataError(f"text: column {name!r} holds {type(column).__name__}, not text")
+            raise DataError("text", f"column {name!r} holds {type(column).__name__}, not text")
         return _words(column, name) if encoder is None else _encoded(column, name, encoder)
     if isinstance(column, Numbers):
         return _between_quantiles(column, name)
@@ -84,7 +84,7 @@ def _words(column: Categories, name: str) -> FeatureBlock:
     try:
         found = vectorizer.fit_transform(column.ids.values)
     except ValueError as error:  # nothing but stop words, or nothing at all
-        raise DataError(f"text: column {name!r}: {error}") from error
+        raise DataError("text", f"column {name!r}: {error}") from error
     words = [f"{name}={word}" for word in vectorizer.get_feature_names_out().tolist()]
     return FeatureBlock(column.to_csr() @ found, words)
 
@@ -96,7 +96,7 @@ def _encoded(column: Categories, name: str, encoder: Encoder) -> FeatureBlock:
     matrix: Any = given if scipy.sparse.issparse(given) else np.asarray(given)
     if matrix.ndim != 2 or matrix.shape[0] != len(texts) or matrix.dtype.kind not in "fiub":
         got = f"{matrix.dtype} of shape {matrix.shape}"
-        raise DataError(f"encoder: gave {got} for the {len(texts)} texts of column {name!r}")
+        raise DataError("encoder", f"gave {got} for the {len(texts)} texts of column {name!r}")
     found = as_csr(scipy.sparse.csr_array(matrix), f"encoder: column {name!r}")
     width = len(str(found.shape[1] - 1))
     rows: Any = column.to_csr() @ to_scipy(found)

@@ -11,7 +11,7 @@ from ferrec import _rust
 from ferrec.data.ids import Ids
 from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
-from ferrec.errors import DataError
+from ferrec.errors import DataError, ParameterTypeError
 from ferrec.io.progress import Callback
 from ferrec.kernels.arguments import as_int
 from ferrec.kernels.factors import als_objective, require_factors, solver_parts
@@ -179,10 +179,10 @@ class ALS(FactorModel[UserFactorState]):
         """
         frozen, state = self.settled
         if not isinstance(data, Interactions):
-            raise TypeError(f"data: expected Interactions, got {type(data).__name__}")
+            raise ParameterTypeError("data", "expected Interactions", type(data))
         for side, mine, given in (("users", state.users, data.users), ("items", state.items, data.items)):
             if len(mine) and len(given) and mine.kind != given.kind:
-                raise DataError(f"data: its {side} are {given.kind}, those of the model are {mine.kind}")
+                raise DataError("data", f"its {side} are {given.kind}, those of the model are {mine.kind}")
         users = state.users.encode(data.users.values, name="users", unknown="ignore")
         known = state.items.encode(data.items.values, name="items", unknown="ignore")
         entries = data.matrix.tocoo()

@@ -114,7 +114,7 @@ class BiasedMF(FactorModel[BiasedMFState]):
         )
         seed = as_int("seed", self.seed, minimum=0)
         if not data.nnz:
-            raise DataError("data: has no ratings to learn from")
+            raise DataError("data", "has no ratings to learn from")
         require_factors("BiasedMF", data.csr, n_factors)
         mean, users, items = _rust.biased_factors(
             data.csr, n_factors, self._penalties, epochs, seed, self._threads(), callback

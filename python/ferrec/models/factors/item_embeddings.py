@@ -12,7 +12,7 @@ from ferrec import _rust
 from ferrec.data.interactions import Events, Interactions
 from ferrec.data.queries import Queries
 from ferrec.data.sequences import Sequences
-from ferrec.errors import DataError, require
+from ferrec.errors import DataError, ParameterError, ShapeError, require
 from ferrec.io.arrays import read_only
 from ferrec.io.progress import Callback
 from ferrec.io.times import ticks
@@ -38,7 +38,7 @@ class ItemEmbeddingsState(FactorState):
         super().__post_init__()
         got, expected = len(self.vectors), len(self.factors)
         if got != expected:
-            raise DataError(f"vectors: has {got} values, but factors has {expected}")
+            raise ShapeError("vectors", f"must have {expected} values like factors", got)
 
     @property
     def embeddings(self) -> NDArray[np.float32]:
@@ -178,7 +178,7 @@ class ItemEmbeddings(FactorModel[ItemEmbeddingsState]):
         checked = self._checked()
         for name, value in (("window_size", self.window_size), ("max_gap", self.max_gap)):
             if value is not None and data.events.times is None:
-                raise DataError(f"{name}: needs times; pass time= when reading the interactions")
+                raise DataError(name, "needs times", advice="pass time= when reading the interactions")
         learn = self._decompose if self.solver == "svd" else self._train
         vectors, contexts = learn(checked, _positive(data.events), (data.n_users, data.n_items), callback)
         parts = (np.ascontiguousarray(one, dtype=np.float32).reshape(-1) for one in (contexts, vectors))
@@ -311,12 +311,12 @@ def _positive(events: Events) -> Events:
 def _tolerance(value: float) -> float:
     number = as_float("tol", value)
     if not 0.0 < number < 1.0:
-        raise ValueError(f"tol: must be above 0 and below 1, got {value!r}")
+        raise ParameterError("tol", "must be above 0 and below 1", value)
     return number
 
 
 def _share(name: str, value: float) -> float:
     number = as_float(name, value)
     if not 0.0 <= number <= 1.0:
-        raise ValueError(f"{name}: must be in 0 … 1, got {value!r}")
+        raise ParameterError(name, "must be in 0 … 1", value)
     return number

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
+from ferrec.errors import ParameterError
 from ferrec.io.memory import require_memory
 from ferrec.io.progress import Callback
 from ferrec.kernels.arguments import as_float, as_int, one_of
@@ -72,11 +73,13 @@ class EASE(ItemNeighbors):
         n = x.shape[1]
         reg = as_float("reg", self.reg)
         if not (reg > 0.0 and np.isfinite(reg)):
-            raise ValueError(f"reg: must be above 0 and finite, got {self.reg!r}")
+            raise ParameterError("reg", "must be above 0 and finite", self.reg)
         k = n if self.k is None else min(as_int("k", self.k, minimum=1), n)
         single = one_of("dtype", self.dtype, tuple(_BYTES)) == "float32"
         if single and reg > float(np.finfo(np.float32).max):
-            raise ValueError(f"reg: exceeds float32, got {self.reg!r}; lower it, or take dtype='float64'")
+            raise ParameterError(
+                "reg", "exceeds float32", self.reg, advice="lower it, or take dtype='float64'"
+            )
         _check_memory(n, k, self.dtype)
         weights: NDArray[Any] = _rust.inverse_gram(x, reg, single, self._threads(), callback).reshape(n, n)
         diagonal = weights.diagonal().copy()

@@ -95,7 +95,7 @@ class SLIM(ItemNeighbors):
         weights, unfinished = _rust.slim(x, near, settings, self._threads(), callback)
         if unfinished:
             text = f"SLIM: {unfinished} of {n_items} items were not done after max_iter={passes} passes"
-            warnings.warn(f"{text}; raise max_iter, l1, l2 or tol", UserWarning, stacklevel=4)
+            warnings.warn(f"{text}; raise max_iter, l1, l2 or tol", UserWarning, stacklevel=5)
         return weights.parts()
 
 

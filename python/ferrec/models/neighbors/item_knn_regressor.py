@@ -9,7 +9,7 @@ from ferrec import _rust
 from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
 from ferrec.io.progress import Callback
-from ferrec.kernels.arguments import as_float
+from ferrec.kernels.arguments import as_number
 from ferrec.kernels.handles import CsrParts
 from ferrec.kernels.similarity import similar_parts
 from ferrec.models.base import ExplanationParts
@@ -96,7 +96,7 @@ class ItemKNNRegressor(NeighborRatings[ItemKNNRegressorState]):
     def learn(self, data: Interactions, callback: Callback | None) -> ItemKNNRegressorState:
         fields = self._baseline(data)
         off = deviations(data.csr, fields["user_base"], fields["item_base"])
-        numbers = {"shrink": self.shrink, "threshold": as_float("min_similarity", self.min_similarity)}
+        numbers = {"shrink": self.shrink, "threshold": as_number("min_similarity", self.min_similarity)}
         parts = similar_parts(off, None, self.k, self.measure, "items", self._threads(), callback, **numbers)
         voters = _rust.Csr(*parts, data.n_items, name="similarity").transpose()
         return ItemKNNRegressorState(**fields, voters=voters)

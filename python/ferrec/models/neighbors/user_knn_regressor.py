@@ -10,7 +10,7 @@ from ferrec import _rust
 from ferrec.data.interactions import Interactions
 from ferrec.data.queries import Queries
 from ferrec.io.progress import Callback
-from ferrec.kernels.arguments import as_float
+from ferrec.kernels.arguments import as_number
 from ferrec.kernels.handles import CsrParts, rows_of, to_scipy
 from ferrec.kernels.similarity import similar_parts
 from ferrec.models.base import ExplanationParts
@@ -90,7 +90,7 @@ class UserKNNRegressor(NeighborRatings[UserKNNRegressorState]):
         self.n_threads = n_threads
 
     def _near(self, off: _rust.Csr, new_users: _rust.Csr | None, callback: Callback | None) -> _rust.Csr:
-        numbers = {"shrink": self.shrink, "threshold": as_float("min_similarity", self.min_similarity)}
+        numbers = {"shrink": self.shrink, "threshold": as_number("min_similarity", self.min_similarity)}
         threads = self._threads()
         parts = similar_parts(off, new_users, self.k, self.measure, "users", threads, callback, **numbers)
         return _rust.Csr(*parts, off.shape[0], name="similarity")
