@@ -84,7 +84,7 @@ def test_als_of_nothing():
         ({"epochs": 0}, "epochs: must be at least 1, got 0"),
         ({"seed": -1}, "seed: must be at least 0, got -1"),
         ({"reg": -0.5}, r"reg: must be at least 0 and finite, got -0\.5"),
-        ({"nu": np.nan}, "nu: .* got NaN"),
+        ({"nu": np.nan}, "nu: must be at least 0 and finite, got nan"),
         ({"reg": "much"}, "reg: expected a number, got 'much'"),
         ({"alpha": None}, "alpha: expected a number, got None"),
         ({"alpha": np.inf}, "alpha: .* got inf"),
@@ -92,16 +92,19 @@ def test_als_of_nothing():
         ({"solver": "lu"}, "solver: .* got 'lu'"),
         ({"cg_steps": 0}, "cg_steps: must be at least 1, got 0"),
         ({"subspace_size": 0}, "subspace_size: must be at least 1, got 0"),
-        ({"alpha": 1e300}, r"alpha: 1e300 exceeds float32"),
-        ({"alpha0": 1e39, "nu": 1}, r"alpha0: 1e39 exceeds float32"),
-        ({"alpha": 1e38}, r"x: has 4.0, whose weight exceeds float32 with alpha=1e38"),
+        ({"alpha": 1e300}, r"alpha: must fit in float32, got 1e\+300"),
+        ({"alpha0": 1e39, "nu": 1}, r"alpha0: must fit in float32, got 1e\+39"),
+        ({"alpha": 1e38}, r"x: with alpha=1e38 a weight exceeds float32, got 4\.0"),
         ({"reg": 10**400}, "reg: exceeds float64"),
         ({"nu": True}, "nu: expected a number, got True"),
-        ({"reg": 1e300}, "reg: 1e300 times"),
-        ({"nu": 100}, "nu: .* to the power of 100.0 exceeds float32"),
+        ({"reg": 1e300}, r"reg: times 7\.0 entries to the power of nu=0\.0 it exceeds float32, got 1e\+300"),
+        ({"nu": 100}, r"nu: 7\.0 entries to the power of it exceed float32, got 100\.0"),
         ({"track_loss": "yes"}, "track_loss: expected True or False, got 'yes'"),
-        ({"x": sp.csr_array([[1.0, -2.0]])}, "x: has -2; confidences"),
-        ({"x": sp.csr_array([[1.0, np.nan]])}, "x: .*NaN"),
+        ({"x": sp.csr_array([[1.0, -2.0]])}, r"x: confidences must be at least 0, got -2\.0"),
+        (
+            {"x": sp.csr_array([[1.0, np.nan]])},
+            "x: values must be finite, 1 of 2 are not, got nan at row 0, column 1",
+        ),
     ],
 )
 def test_errors_name_the_argument(arguments, match):
@@ -111,7 +114,7 @@ def test_errors_name_the_argument(arguments, match):
 
 def test_transform_wants_the_same_items():
     found = als(random(6, 5, 0.5), 2)
-    with pytest.raises(ValueError, match="x has 4 columns"):
+    with pytest.raises(ValueError, match="x: must have the 5 columns that there are factors of, got 4"):
         found.transform(random(3, 4, 0.5))
     with pytest.raises(TypeError, match="x: expected a SciPy sparse matrix"):
         found.transform(np.eye(5))
@@ -226,7 +229,7 @@ def test_bad_parameters_are_named_at_fit(model, parameter, value):
 
 def test_negative_values_are_no_confidences():
     data = ferrec.Interactions.from_arrays([1, 2], ["a", "b"], [1.0, -1.0])
-    with pytest.raises(ferrec.DataError, match="data: has -1; confidences"):
+    with pytest.raises(ferrec.DataError, match=r"data: confidences must be at least 0, got -1\.0"):
         ferrec.ALS().fit(data)
     model = ferrec.ALS(n_factors=2).fit(checkerboard())
     with pytest.raises(ValueError, match="history: has -1; confidences"):
@@ -236,7 +239,10 @@ def test_negative_values_are_no_confidences():
 @pytest.mark.parametrize("model", [ferrec.ALS(n_factors=2), ferrec.BiasedMF(n_factors=2)])
 def test_a_history_too_large_for_float32_is_named(model):
     history = sp.csr_array(np.full((1, 12), 3e38, np.float32))
-    with pytest.raises(ValueError, match=r"history: (the factors of row 0 come to|has 3e.38, whose weight)"):
+    with pytest.raises(
+        ValueError,
+        match="history: the factors of a row exceed float32, got nan at row 0; take smaller values or settings",
+    ):
         model.fit(checkerboard()).recommend(history=history)
 
 
@@ -247,7 +253,7 @@ def test_values_too_large_for_the_solver_are_refused_and_not_taken_for_nothing(s
     try:
         found = als(x, 4, **solver, epochs=3)
     except ValueError as error:
-        assert "in float32" in str(error)
+        assert "exceed float32" in str(error)
     else:
         assert (found.users @ found.items.T)[x.nonzero()].min() > 0.5
 

@@ -131,7 +131,7 @@ def test_threads_do_not_matter_and_the_model_stays() -> None:
 @pytest.mark.parametrize("bad", ["ndgc@10", "ndcg", "ndcg@0", "ndcg@-1", "ndcg@1.5", "@5", "ndcg@", "", 5])
 def test_unknown_metrics_are_named(bad: object) -> None:
     data = Interactions.from_arrays([1, 2], [1, 2])
-    with pytest.raises(ValueError, match=r"is unknown; there are precision@k, .*ndcg@k.*coverage@k"):
+    with pytest.raises(ValueError, match=r"is unknown, there are precision@k, .*ndcg@k.*coverage@k"):
         evaluate(Popularity().fit(data), data, ["ndcg@5", bad])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="name at least one"):
         evaluate(Popularity().fit(data), data, [])

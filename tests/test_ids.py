@@ -283,15 +283,13 @@ def test_unknown_ids_say_how_many_and_which_first():
     ids = Ids.from_values(["a", "b"])
     with pytest.raises(UnknownIdError) as caught:
         ids.encode(["a", "x", "y", "x"], name="items")
-    assert str(caught.value) == "items: 3 of 4 ids are unknown: the first is 'x', at position 1"
+    assert str(caught.value) == "items: 3 of 4 ids are unknown, got 'x' at position 1"
     assert isinstance(caught.value, KeyError)
-    with pytest.raises(
-        UnknownIdError, match=r"the first is 'a', .* The known ids are integers and these are str"
-    ):
+    with pytest.raises(UnknownIdError, match=r"got 'a' .*; the known ids are integers and these are str"):
         Ids.from_values([1, 2]).encode(["a"])
-    with pytest.raises(UnknownIdError, match="The known ids are strings and these are integers"):
+    with pytest.raises(UnknownIdError, match="the known ids are strings and these are integers"):
         ids.encode([1])
-    with pytest.raises(ValueError, match="unknown='skip': expected 'error' or 'ignore'"):
+    with pytest.raises(ValueError, match="unknown: must be one of 'error', 'ignore', got 'skip'"):
         ids.encode(["a"], unknown="skip")
 
 

@@ -304,22 +304,28 @@ def test_fractions_of_seconds_are_kept_as_exactly_as_floats_hold_them(times):
         ([1, None], "1 of 2 rows are null.*, got None at row 1"),
         (
             [1.0, float("nan")],
-            r"1 of 2 rows are null or not a finite time; the first is row 1 \(nan\)",
+            "1 of 2 rows are null or not a finite time, got nan at row 1",
         ),
-        ([1.0, float("inf")], r"the first is row 1 \(inf\)"),
+        ([1.0, float("inf")], "got inf at row 1"),
         ([1e300], "1 of 1 row is outside 1677 to 2262"),
         (np.array([2**63], np.uint64), "1 of 1 row is outside 1677 to 2262"),
-        ([1, 1704067200_000], "row 1 .*divide milliseconds by 1,000"),
+        (
+            [1, 1704067200_000],
+            "times: 1 of 2 rows are outside 1677 to 2262, .*got 1704067200000 at row 1; .*divide",
+        ),
         ([1.0, 9.3e9], "1 of 2 rows are outside 1677 to 2262.*row 1"),
         (np.array([0, 2**62], "datetime64[s]"), "1 of 2 rows are outside 1677 to 2262.*row 1"),
         (np.array(["2024", "2300"], "datetime64[Y]"), "1 of 2 rows are outside 1677 to 2262.*row 1"),
         ([datetime(2024, 1, 1), datetime(2263, 1, 1)], "1 of 2 rows are outside 1677 to 2262.*row 1"),
         ([date(2024, 1, 1), date(9999, 12, 31)], "1 of 2 rows are outside 1677 to 2262.*row 1"),
-        (["2024-01-01"], "must hold numbers; times are unix seconds or datetimes: parse text"),
+        (["2024-01-01"], "must hold numbers, got .*; times are unix seconds or datetimes: parse text"),
         (np.array(["2024-01-01"]), "parse text"),
-        ([True], "holds bool, and must hold times"),
-        (np.array([True]), "holds bool, and must hold times"),
-        ([datetime(1969, 12, 31)], r"before 1970; the first is row 0 \(1969-12-31T00:00:00"),
+        ([True], "times: must hold times, got bool"),
+        (np.array([True]), "times: must hold times, got bool"),
+        (
+            [datetime(1969, 12, 31)],
+            "times: 1 of 1 row is before 1970, got '1969-12-31T00:00:00' at row 0; times are unix seconds",
+        ),
         ([datetime(2000, 1, 1), None], "1 of 2 rows are null"),
         (np.array(["2000-01-01", "NaT"], "datetime64[s]"), "1 of 2 rows are null, got .* at row 1"),
         (np.array([1], "timedelta64[s]"), "must hold numbers, got (timedelta64|duration)"),
@@ -437,14 +443,14 @@ def test_repeated_column_names(tmp_path):
         arrow = pa.table([list(column) for column in zip(*rows, strict=True)], names=names)
         for table in (pandas.DataFrame(rows, columns=names), arrow):
             with pytest.raises(
-                DataError, match="column 'user_id': appears 2 times; rename or drop the others"
+                DataError, match="column 'item_id': appears 2 times; rename or drop the others"
             ):
                 Interactions.from_table(table)
         pyarrow.parquet.write_table(arrow, tmp_path / "a.parquet")
         with pytest.raises(DataError, match=r"columns appear more than once: '.*_id'"):
             Interactions.from_parquet(tmp_path / "a.parquet")
         (tmp_path / "a.csv").write_text(",".join(names) + "\n1,2,3\n")
-        with pytest.raises(DataError, match="column 'user_id': appears 2 times; rename or drop the others"):
+        with pytest.raises(DataError, match="column 'item_id': appears 2 times; rename or drop the others"):
             Interactions.from_csv(tmp_path / "a.csv")
     # A repeated name that nobody asks for does no harm.
     names = ["user_id", "item_id", "x", "x"]
@@ -470,7 +476,7 @@ def test_null_ids(library):
 def test_arguments_that_are_refused():
     table = {"user_id": [1], "item_id": [2], "r": [1.0], "e": ["x"]}
     cases = [
-        ({"duplicates": "mean"}, "duplicates='mean': expected one of 'sum', 'last', 'max', 'count', 'error'"),
+        ({"duplicates": "mean"}, "duplicates: must be one of 'sum', 'last', 'max', 'count', 'error'"),
         ({"user": "item_id"}, r"must be different columns, not \['item_id', 'item_id'\]"),
         ({"event_type": "e"}, "event_type and event_weights go together"),
         ({"event_weights": {"x": 1}}, "event_type and event_weights go together"),
@@ -499,7 +505,10 @@ def test_arguments_that_are_refused():
 
 
 def test_repeated_pairs_are_named():
-    with pytest.raises(DataError, match=r"2 events repeat .* the first pair is user 'ann' and item 5"):
+    with pytest.raises(
+        DataError,
+        match="events: 2 repeat the pair of an earlier one, the first user 'ann' and item 5",
+    ):
         Interactions.from_arrays(["bob", "ann", "ann", "ann"], [5, 5, 5, 5], duplicates="error")
     data = Interactions.from_arrays(["bob", "ann"], [5, 5], duplicates="error")
     assert data.nnz == 2
@@ -511,7 +520,7 @@ def test_select_checks_its_mask():
     for mask in ([True], [[True, False]], [0, 1], np.array([1, 0])):
         with pytest.raises(
             ValueError,
-            match=r"event_mask: must be bool of shape \(2,\), got ndarray of bool and shape \(1,\)",
+            match=r"event_mask: must be bool of shape \(2,\), got ndarray of bool and shape \(1, 2\)",
         ):
             data.select(mask)
     assert data.select([True, False]).nnz == 1
@@ -524,7 +533,10 @@ def test_events_check_their_arrays():
         match=r"events\.items: must be int32 of shape \(2,\), got ndarray of int32 and shape \(1,\)",
     ):
         Events(codes, codes[:1])
-    with pytest.raises(DataError, match=r"events.times must be int64"):
+    with pytest.raises(
+        DataError,
+        match=r"events\.times: must be int64 of shape \(2,\), got ndarray of int32 and shape \(2,\)",
+    ):
         Events(codes, codes, times=codes)
     ids = Ids.from_values([1, 2])
     with pytest.raises(DataError):
@@ -622,7 +634,7 @@ def test_csv_columns(tmp_path):
     (tmp_path / "b.tsv").write_text("who\twhat\tstars\twhen\n3\ty\tgood\t5\n")
     with pytest.raises(DataError):
         Interactions.from_csv(tmp_path, rating="stars", **names)
-    with pytest.raises(DataError, match=r"column 'stars': must hold numbers, got DataType\(string\)"):
+    with pytest.raises(DataError, match="column 'stars': must hold numbers, got string"):
         Interactions.from_csv(tmp_path / "b.tsv", rating="stars", **names)
 
 
@@ -687,7 +699,7 @@ def test_matrices_that_are_refused():
             Interactions.from_csr(bad)
         with pytest.raises(DataError, match="matrix"):
             Interactions.from_csr(bad, item_ids=["b", "a"])
-    with pytest.raises(DataError, match="user_ids has 3 ids, and the matrix has 2"):
+    with pytest.raises(DataError, match="user_ids: must have 2 ids like the matrix, got 3"):
         Interactions.from_csr(good, user_ids=[1, 2, 3])
     with pytest.raises(DataError, match="item_ids: 1 ids repeat an earlier one; the first is 'a'"):
         Interactions.from_csr(good, item_ids=["a", "a"])

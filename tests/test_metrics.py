@@ -69,7 +69,7 @@ def test_ndcg_and_map_equal_scikit_learn(k: int) -> None:
 
 
 def test_a_list_with_an_item_twice_is_refused() -> None:
-    with pytest.raises(ValueError, match="recommended: row 1 holds column 2 twice"):
+    with pytest.raises(ValueError, match="recommended: a row must not hold a column twice, got 2 at row 1"):
         ranking_metrics(lists_of([[0], [1, 2, 2]], 3), sparse.csr_array(np.eye(2, 3)), [2])
 
 
@@ -307,8 +307,8 @@ def test_predictions_of_one_kind() -> None:
         ([], [], "labels: expected at least one"),
         ([0, 2], [0.1, 0.2], "labels: expected 0 and 1, got 2"),
         ([0, 1], [0.1, 1.2], "probabilities: expected numbers from 0 to 1"),
-        ([0, 1], [0.1, float("nan")], "probabilities: nan at position 1 is not finite"),
-        ([0, 1], [0.1], "probabilities: has 1 entries, expected 2"),
+        ([0, 1], [0.1, float("nan")], "probabilities: must be finite, got nan at position 1"),
+        ([0, 1], [0.1], "probabilities: must have length 2, got 1"),
         ([[0, 1]], [0.1], "labels: expected numbers in one dimension, got 2-d"),
         (["no", "yes"], [0.1, 0.2], "labels: expected numbers in one dimension, got 1-d"),
     ],

@@ -50,7 +50,7 @@ def test_access() -> None:
     assert recs.to_lists() == {"bob": ["tea", "jam"], "çé": [], "ann": ["milk", "tea", "jam"]}
     assert recs.ranks.tolist() == [1, 2, 1, 2, 3]
     with pytest.raises(
-        UnknownIdError, match="query: is not among the 3 queries; the first is 'bob', got 'eve'"
+        UnknownIdError, match="query: must be among the 3 queries, got 'eve'; the first is 'bob'"
     ):
         recs["eve"]
     with pytest.raises(KeyError):

@@ -70,7 +70,7 @@ def test_slim_says_what_is_wrong():
         ({"l1": -1.0}, "l1"),
         ({"l2": np.nan}, "l2"),
         ({"tol": 0.0}, "tol"),
-        ({"l1": 1e300}, "l1: must be at least 0 and finite in float32, got 1e300"),
+        ({"l1": 1e300}, r"l1: must be at least 0 and finite in float32, got 1e\+300"),
         ({"k": 0}, "k"),
         ({"n_candidates": 0}, "n_candidates"),
     ):
@@ -86,5 +86,5 @@ def test_slim_says_what_is_wrong():
 
 def test_slim_refuses_squares_beyond_float32():
     data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["a", "b", "a", "c", "b"], [1e20] * 5)
-    with pytest.raises(ValueError, match=r"data: values too large: a squared length of .* exceeds float32"):
+    with pytest.raises(ValueError, match="data: values too large: a squared length exceeds float32, got inf"):
         ferrec.SLIM().fit(data)

@@ -87,13 +87,13 @@ def test_every_way_to_write_a_cutoff():
 def test_by_time_refuses():
     data = Interactions.from_arrays([1, 2], [1, 2], times=[5, 6])
     for arguments in ({}, {"cutoff": 6, "fraction": 0.5}):
-        with pytest.raises(ValueError, match=r"cutoff, fraction: give one of them, got \(None, None\)"):
+        with pytest.raises(ValueError, match=r"cutoff, fraction: give one of them, got .*"):
             split.by_time(data, **arguments)
     for fraction in (0, 1, -0.5, 2, float("nan")):
         with pytest.raises(ValueError, match="expected a number between 0 and 1"):
             split.by_time(data, fraction=fraction)
     for cutoff in ("yesterday", -1, [6], True, "1969-01-01", float("nan")):
-        with pytest.raises(ValueError, match="cutoff="):
+        with pytest.raises(ValueError, match="cutoff: "):
             split.by_time(data, cutoff=cutoff)
     with pytest.raises(DataError, match="by_time needs times"):
         split.by_time(Interactions.from_arrays([1], [1]), fraction=0.5)
@@ -182,7 +182,7 @@ def test_rolling(data, window, n, history):
         ]
         wanted.append((train, test))
     if not all(train and test for train, test in wanted):
-        with pytest.raises(DataError, match=f"window . of {n} would have an empty"):
+        with pytest.raises(DataError, match=f"window . of {n} has an empty"):
             split.rolling(data, window, n, train_window=history)
         return
     parts = list(split.rolling(data, window, n, train_window=history))
@@ -204,7 +204,7 @@ def test_rolling_takes_lengths_of_time_and_refuses_others():
     for window in (0, -1, 1.5, True, "7D", timedelta(0)):
         with pytest.raises(ValueError, match="window: expected"):
             split.rolling(data, window)
-    with pytest.raises(ValueError, match="n_windows=0"):
+    with pytest.raises(ValueError, match="n_windows: expected an integer of 1 or more, got 0"):
         split.rolling(data, day, 0)
     with pytest.raises(ValueError, match=r"train_window: .* got 0"):
         split.rolling(data, day, 1, train_window=0)
@@ -232,7 +232,7 @@ def test_random(data, fraction, seed):
 @given(data=datasets(), k=st.integers(2, 6), seed=st.integers(0, 2**32))
 def test_k_fold(data, k, seed):
     if len(data) < k:
-        with pytest.raises(DataError, match=f"n_folds={k} needs at least {k} events"):
+        with pytest.raises(DataError, match=f"n_folds: must be at most the number of events, .*, got {k}"):
             split.k_fold(data, k, seed=seed)
         return
     folds = list(split.k_fold(data, k, seed=seed))
@@ -260,15 +260,15 @@ def test_arguments_that_are_refused():
         with pytest.raises(ValueError, match=f"n: expected an integer of 1 or more, got {n!r}"):
             split.leave_last_out(data, n)
     for k in (0, -1, 1.0, True):
-        with pytest.raises(ValueError, match=f"n={k!r}: expected an integer of 1 or more"):
+        with pytest.raises(ValueError, match=f"n: expected an integer of 1 or more, got {k!r}"):
             split.leave_k_out(data, k)
     for k in (1, 0, 2.0):
-        with pytest.raises(ValueError, match=f"n_folds={k!r}: expected an integer of 2 or more"):
+        with pytest.raises(ValueError, match=f"n_folds: expected an integer of 2 or more, got {k!r}"):
             split.k_fold(data, k)
     for fraction in (0, 1, 1.5):
-        with pytest.raises(ValueError, match=f"fraction={fraction!r}"):
+        with pytest.raises(ValueError, match="fraction: "):
             split.random(data, fraction)
-        with pytest.raises(ValueError, match=f"fraction={fraction!r}"):
+        with pytest.raises(ValueError, match="fraction: "):
             split.cold_users(data, fraction)
 
 

@@ -64,6 +64,8 @@ class Estimator(Generic[StateT]):
 
         def __getattr__(self, name: str) -> Any:
             """Say what ferrec calls what is not there."""
+            if hasattr(type(self), name):  # a property has raised: once more, for its own error
+                return object.__getattribute__(self, name)
             advice = "" if name.startswith("_") else did_you_mean(name, dir(type(self)))
             raise AttributeError(
                 f"{type(self).__name__} has no attribute {name!r}" + (f"; {advice}" if advice else ""),
