@@ -118,13 +118,13 @@ def test_transform_wants_the_same_items():
         found.transform(random(3, 4, 0.5))
     with pytest.raises(TypeError, match="x: expected a SciPy sparse matrix"):
         found.transform(np.eye(5))
-    with pytest.raises(ValueError, match="x: has -1"):
+    with pytest.raises(ValueError, match="x: confidences must be at least 0, got -1"):
         found.transform(-sp.csr_array(np.eye(5)))
     with pytest.raises(ValueError, match=r"x: has shape \(3, 4\), but there are 6 users"):
         found.transform_items(random(3, 4, 0.5))
     with pytest.raises(TypeError, match="x: expected a SciPy sparse matrix"):
         found.transform_items(np.eye(6))
-    with pytest.raises(ValueError, match="x: has -1"):
+    with pytest.raises(ValueError, match="x: confidences must be at least 0, got -1"):
         found.transform_items(-sp.csr_array(np.eye(6)))
 
 
@@ -232,7 +232,7 @@ def test_negative_values_are_no_confidences():
     with pytest.raises(ferrec.DataError, match=r"data: confidences must be at least 0, got -1\.0"):
         ferrec.ALS().fit(data)
     model = ferrec.ALS(n_factors=2).fit(checkerboard())
-    with pytest.raises(ValueError, match="history: has -1; confidences"):
+    with pytest.raises(ValueError, match="history: confidences must be at least 0, got -1"):
         model.recommend(history=sp.csr_array(-np.eye(12)))
 
 

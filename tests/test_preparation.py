@@ -391,7 +391,7 @@ def test_columns_that_are_missing_repeated_or_in_the_way_are_named() -> None:
     ):
         with pytest.raises(DataError, match="columns appear more than once: 'user_id', 'x'"):
             Prepare().fit(table)
-    with pytest.raises(DataError, match="column 'weight' is in the table, and is to be made"):
+    with pytest.raises(DataError, match="column 'weight': is in the table, and is to be made"):
         Prepare(weight_by="item_id2").fit({**PLAIN, "item_id2": [1, 2], "weight": [1, 2]})
     assert Prepare(weight_by="weight").fit_transform({**PLAIN, "weight": [3, 4]})["weight"].tolist() == [3, 4]
     with pytest.raises(DataError, match="column 'user_id' has 2 rows and column 'item_id' has 1"):
@@ -732,7 +732,7 @@ def test_types_of_parameters() -> None:
         Prepare(user=5).fit(PLAIN)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"k_core: expected an integer, got 2\.5"):
         Prepare(k_core=2.5).fit(PLAIN)  # type: ignore[arg-type]
-    with pytest.raises(NotFittedError, match=r"this Prepare is not fitted; call fit\(source\) first"):
+    with pytest.raises(NotFittedError, match=r"Prepare: is not fitted; call fit\(source\) first"):
         Prepare().transform(PLAIN)
 
 
