@@ -124,14 +124,24 @@ def test_a_record_batch_will_do(model):
 @pytest.mark.parametrize(
     ("columns", "options", "error", "message"),
     [
-        ({"who": [1]}, {}, ferrec.DataError, "'user_id' must be in the table once; its columns are 'who'"),
+        (
+            {"who": [1]},
+            {},
+            ferrec.DataError,
+            "column 'user_id': must be in the table once; its columns are 'who'",
+        ),
         ({"user_id": [None, 1]}, {}, ferrec.DataError, "column 'user_id': 1 of 2 rows are null"),
-        ({"user_id": [1.5]}, {}, ferrec.DataError, "column 'user_id' holds double"),
+        (
+            {"user_id": [1.5]},
+            {},
+            ferrec.DataError,
+            "column 'user_id': holds double, and ids must be integers or strings; cast it to one of them",
+        ),
         (
             {"user_id": [1], "h": [5]},
             {"history": "h"},
             ferrec.DataError,
-            "column 'h' holds int64, and must hold lists",
+            "column 'h': must hold lists, got int64",
         ),
         (
             {"user_id": [1], "h": [[1, None]]},
@@ -163,7 +173,12 @@ def test_a_record_batch_will_do(model):
             ferrec.UnknownIdError,
             "the model's items are integers",
         ),
-        ({"user_id": [1]}, {"rating": "r"}, ValueError, "rating='r'"),
+        (
+            {"user_id": [1]},
+            {"rating": "r"},
+            ValueError,
+            "rating: weighs the items of a history, so name that column too, got 'r'",
+        ),
         ({"user_id": [1]}, {"history": "user_id"}, ValueError, "must be different columns"),
         ({"user_id": [1]}, {"n": 0}, ValueError, "n: must be at least 1"),
         ({"user_id": [1]}, {"unknown_users": "x"}, ValueError, "unknown_users"),

@@ -511,7 +511,9 @@ def test_wrong_arguments():
     for value in (0, -1.0, np.inf, np.nan):
         with pytest.raises(ValueError, match="window: expected seconds above 0"):
             ItemPopularity(window=value).fit(data)
-    with pytest.raises(UnknownIdError, match="no column 'color'; there are 'price', 'aisle', 'tags'"):
+    with pytest.raises(
+        UnknownIdError, match="column 'color': is unknown, there are 'price', 'aisle', 'tags'"
+    ):
         ItemNumber(column="color").fit(data)
     with pytest.raises(DataError, match="'aisle': expected numbers, it holds categories"):
         ItemNumber(column="aisle").fit(data)
@@ -662,7 +664,7 @@ def test_training_pairs_refuse_a_past_that_knows_the_future():
     train, test = ferrec.split.random(world(), 0.3)
     with pytest.raises(DataError, match="goes on after the future has begun"):
         training_pairs(retrieval(), None, train, test)
-    with pytest.raises(DataError, match="past and future have different users, 32 and 1"):
+    with pytest.raises(DataError, match="past, future: have different users, 32 and 1"):
         training_pairs(retrieval(), None, past, ferrec.Interactions.from_arrays([1], [1]))
 
 

@@ -74,8 +74,8 @@ def test_counts_of_whole_histories_are_a_product():
         (lambda: cooccurrence([0], [-1]), ValueError, "items: .*-1"),
         (lambda: cooccurrence([0], [2**31]), ValueError, "items"),
         (lambda: cooccurrence([0], [3], n_items=3), ValueError, "n_items: must be at least 4, got 3"),
-        (lambda: cooccurrence([0, 1], [3]), ValueError, "2 users but another column of 1"),
-        (lambda: cooccurrence([0], [3], [1, 2]), ValueError, "1 users but another column of 2"),
+        (lambda: cooccurrence([0, 1], [3]), ValueError, "items: must have length 2 like users, got 1"),
+        (lambda: cooccurrence([0], [3], [1, 2]), ValueError, "times: must have length 1 like users, got 2"),
         (lambda: cooccurrence([0], [3], [0.1]), TypeError, "times"),
         (
             lambda: cooccurrence([0], [3], np.array([2**63 + 5], np.uint64)),

@@ -166,7 +166,9 @@ def test_wrong_arguments():
     for likeness in ({}, {"vectors": np.ones((N_ITEMS, 1)), "similarity": near}):
         with pytest.raises(ValueError, match="vectors, similarity: give one of them"):
             rerank.mmr(pairs, [1, 2], **likeness)
-    with pytest.raises(ValueError, match=r"similarity: has shape \(2, 2\), but there are 8 items"):
+    with pytest.raises(
+        ValueError, match=r"similarity: must have shape \(8, 8\), items × items, got \(2, 2\)"
+    ):
         rerank.mmr(pairs, [1, 2], similarity=sp.csr_array((2, 2), dtype=np.float32))
     for wrong in (np.ones(N_ITEMS), np.ones((3, 2))):
         with pytest.raises(ValueError, match="vectors: have shape .*, but there are 8 items"):  # noqa: RUF043
@@ -297,7 +299,7 @@ def test_wrong_blends():
         WeightedBlend(weights={"b": 1.0}).fit(pairs, labels)
     with pytest.raises(DataError, match="no column named; there are a_score"):
         WeightedBlend(weights={}).fit(pairs, labels)
-    with pytest.raises(ValueError, match="weights and columns: give one of them"):
+    with pytest.raises(ValueError, match="weights, columns: give one of them; weights name their columns"):
         WeightedBlend(weights={"a_score": 1.0}, columns=["a_score"]).fit(pairs, labels)
     with pytest.raises(ValueError, match="weights: must be finite"):
         WeightedBlend(weights={"a_score": np.inf}).fit(pairs, labels)
