@@ -228,7 +228,7 @@ def test_rows_with_something_missing_are_counted_and_left_out() -> None:
     found = describe(table, time="at")
     assert found["missing"] == {"user_id": 1, "item_id": 2, "at": 1} and found["events"] == 1
     assert "missing     user_id in 1 rows, item_id in 2 rows, at in 1 rows; left out here" in repr(found)
-    with pytest.raises(DataError, match="column 'at' is not in the table"):
+    with pytest.raises(DataError, match="column 'at': is not in the table"):
         describe({"user_id": [1], "item_id": [1]}, time="at")
     with pytest.raises(ValueError, match="must be different columns"):
         describe(table, user="item_id")

@@ -232,7 +232,7 @@ def test_unknown_items_and_users_score_as_unknown():
     ("change", "message"),
     [
         (lambda c, y: {"labels": y * 2}, "labels: expected 0 and 1, got 2"),
-        (lambda c, y: {"labels": y[:-1]}, "labels: has shape"),
+        (lambda c, y: {"labels": y[:-1]}, "labels: must have length"),
         (lambda c, y: {"labels": y * 0}, "labels: all 960 are 0"),
         (lambda c, y: {"labels": ["x"] * len(y)}, "labels: expected numbers"),
         (lambda c, y: {"sample_weight": y - 5}, "sample_weight: must be finite, not negative"),
@@ -245,7 +245,7 @@ def test_unknown_items_and_users_score_as_unknown():
         ),
         (lambda c, y: {"candidates": 3}, "candidates: expected Candidates, got int"),
         (lambda c, y: {"validation": 3}, "validation: expected"),
-        (lambda c, y: {"validation": (c, y[:3])}, "validation: labels: has shape"),
+        (lambda c, y: {"validation": (c, y[:3])}, "validation: labels: must have length"),
     ],
 )
 def test_bad_input_is_named(change, message):
@@ -258,7 +258,9 @@ def test_bad_input_is_named(change, message):
 def test_infinite_columns_are_refused():
     candidates, labels = pairs()
     candidates.columns["number_1"][7] = np.inf
-    with pytest.raises(ferrec.DataError, match="column 'number_1' holds inf at pair 7; use NaN"):
+    with pytest.raises(
+        ferrec.DataError, match="column 'number_1': must be finite, got inf at pair 7; use NaN"
+    ):
         ranker().fit(candidates, labels)
 
 

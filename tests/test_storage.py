@@ -260,7 +260,7 @@ def test_rows_that_overlap_do_not_take_all_memory(copy):
     indptr[:-1:2], indptr[1::2] = 0, indptr[-1]
     replace(copy, "seen.indptr", indptr)
     users = ferrec.load(copy).users.values[::2]
-    with pytest.raises(ferrec.ModelFileError, match="entries in some rows"):
+    with pytest.raises(ferrec.ModelFileError, match="rows must not overlap"):
         ferrec.load(copy).recommend(users)
 
 

@@ -59,4 +59,11 @@ def parse_split(text: str) -> Callable[[Interactions], Any]:
             "a duration such as 7d" if kind is duration else "a whole number" if kind is int else "a number"
         )
         raise ParameterError("--split", f"expected {expected} after {name}:", number) from None
-    return lambda data: function(data, value)
+
+    def split(data: Interactions) -> Any:
+        try:
+            return function(data, value)
+        except ParameterError as error:
+            raise error.renamed("--split") from None
+
+    return split
