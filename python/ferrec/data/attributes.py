@@ -264,7 +264,7 @@ class Columns(Mapping[str, Column]):
     array([1. , 2.5])
     >>> table["colour"]
     Traceback (most recent call last):
-    ferrec.errors.UnknownIdError: there is no column 'colour'; there are 'price'
+    ferrec.errors.UnknownIdError: column 'colour': is unknown, there are 'price'
     """
 
     __slots__ = ("_columns", "n_rows")

@@ -164,7 +164,7 @@ class Ids:
         array([ 2,  0, -1], dtype=int32)
         >>> users.encode([30, 10, 99])
         Traceback (most recent call last):
-        ferrec.errors.UnknownIdError: users: 1 of 3 ids is unknown: the first is 99, at position 2
+        ferrec.errors.UnknownIdError: users: 1 of 3 ids is unknown, got 99 at position 2
         """
         if unknown not in ("error", "ignore"):
             raise unknown_name("unknown", unknown, ("error", "ignore"))
@@ -361,7 +361,7 @@ class Ids:
         True
         >>> Ids.from_arrays({"ints": np.array([3, 3])})
         Traceback (most recent call last):
-        ferrec.errors.DataError: ids must be strictly ascending, and id 1 (3) follows 3
+        ferrec.errors.DataError: ids: must ascend, id 1 follows 3, got 3
         """
         if set(arrays) == {"ints"}:
             ints = arrays["ints"]

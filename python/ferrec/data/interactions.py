@@ -241,7 +241,7 @@ class Interactions:
                [5., 0.]], dtype=float32)
         >>> Interactions.from_table(table, item="what")
         Traceback (most recent call last):
-        ferrec.errors.DataError: column 'user_id' is not in the table; its columns are 'who', 'what', 'did'
+        ferrec.errors.DataError: column 'user_id': is not in the table; its columns are 'who', 'what', 'did'
         """
         columns = EventColumns(user, item, rating, time, event_type, event_weights, duplicates).weighed()
         return cls._read(columns, open_table(source, columns.needed))

@@ -123,7 +123,7 @@ def evaluate(
     {'ndcg@10': 1.0, 'hit_rate@1': 1.0}
     >>> evaluate(ferrec.ItemKNN(k=5).fit(train), test, ["ndgc@10"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: metrics: 'ndgc@10' is unknown; there are precision@k, recall@k, ..., coverage@k, ... and auc
+    ferrec.errors.ParameterError: metrics: is unknown, there are ..., got 'ndgc@10'; did you mean 'ndcg'?
     """
     wanted = parse_metrics(metrics)
     if not isinstance(test, Interactions):

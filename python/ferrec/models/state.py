@@ -87,7 +87,7 @@ class State:
     >>> data = ferrec.Interactions.from_arrays([1, 1, 2], ["tea", "milk", "tea"])
     >>> Prices(data.users, data.items, data.csr, np.ones(3, np.float32))
     Traceback (most recent call last):
-    ferrec.errors.DataError: prices has shape (3,), but its items are (2,)
+    ferrec.errors.ShapeError: prices: must have shape (2,), items, got (3,)
     """
 
     users: Ids
