@@ -12,6 +12,7 @@ import pytest
 
 import ferrec
 from ferrec.distributed._worker import Job, _opened
+from ferrec.models.scoring import ScoringOptions
 from ferrec.testing._checks import sample
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -54,7 +55,7 @@ def rows(table):
 
 def test_a_model_is_opened_once_and_must_stay_the_same(folder, model, users, tmp_path):
     shutil.copytree(folder / "model", tmp_path / "model")
-    job = Job.of(tmp_path / "model", n=4)
+    job = Job.of(tmp_path / "model", ScoringOptions(n=4))
     assert job.open() is job.open()
     assert job.score(users).equals(ferrec.score_table(model, users, n=4))
     ferrec.Popularity().fit(sample(text=True)).save(tmp_path / "model")
@@ -62,7 +63,7 @@ def test_a_model_is_opened_once_and_must_stay_the_same(folder, model, users, tmp
     _opened.cache_clear()
     with pytest.raises(ferrec.ModelFileError, match="is another model than when the job began"):
         job.score(users)
-    assert Job.of(tmp_path / "model").open() is not job
+    assert Job.of(tmp_path / "model", ScoringOptions()).open() is not job
 
 
 # ---------------------------------------------------------------- Ray
@@ -182,6 +183,6 @@ def test_spark_gives_the_same_rows(spark, folder, model, users, baskets):
     assert found.dtypes[0] == ("who", "bigint")
     assert sorted(map(tuple, found.collect())) == rows(ferrec.score_table(model, baskets, **options))
     with pytest.raises(
-        ferrec.DataError, match="'user_id' is not in the frame; its columns are 'basket', 'who'"
+        ferrec.DataError, match="'user_id': is not in the frame; its columns are 'basket', 'who'"
     ):
         score(frame, folder / "model", history="basket")
