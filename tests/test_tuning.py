@@ -102,7 +102,7 @@ def test_bad_arguments_of_cross_validation(data: Interactions) -> None:
             ferrec.cross_validate(model, data, bad)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="splits: there are none"):
         ferrec.cross_validate(model, data, [])
-    with pytest.raises(ValueError, match="n_folds=1"):
+    with pytest.raises(ValueError, match="n_folds: expected an integer of 2 or more, got 1"):
         ferrec.cross_validate(model, data, 1)
 
 
@@ -310,9 +310,7 @@ def test_failures_are_kept_and_named(data: Interactions) -> None:
     assert failed[0].error is not None and failed[0].error.startswith("ParameterError: k: must be at least 1")
     assert f"{len(failed)} failed" in repr(found)
     untimed = Interactions.from_arrays([1, 1, 2, 2], [1, 2, 1, 2])
-    with pytest.raises(
-        DataError, match=r"none of 2 trials was completed; the first says: DataError: half_life"
-    ):
+    with pytest.raises(DataError, match=r"none of 2 was completed; the first says: DataError: half_life"):
         ferrec.tune(ferrec.Popularity, untimed, n_trials=2)
 
 
@@ -391,7 +389,7 @@ def test_bad_arguments_of_tuning(data: Interactions) -> None:
         ferrec.tune(ferrec.Random, data)
     with pytest.raises(ValueError, match="must name parameters of ItemKNN, got 'q'"):
         ferrec.tune(ferrec.ItemKNN, data, space={"q": Int(1, 2)})
-    with pytest.raises(ValueError, match="'ndcg' is unknown"):
+    with pytest.raises(ValueError, match=r"is unknown, .*got 'ndcg'"):
         ferrec.tune(ferrec.ItemKNN, data, metric="ndcg")
     with pytest.raises(ValueError, match="expected the name of one"):
         ferrec.tune(ferrec.ItemKNN, data, metric=["ndcg@5"])  # type: ignore[arg-type]
@@ -524,10 +522,10 @@ def test_every_split_by_name(name: str, events: str, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("words", "code", "problem"),
     [
-        (["--split", "nth"], 2, "--split: 'nth' is unknown; there are leave-last-out"),
+        (["--split", "nth"], 2, "--split: must be one of 'leave-last-out'"),
         (["--split", "k-fold:x"], 2, "--split: expected a whole number after k-fold:, got 'x'"),
         (["--split", "random:2"], 2, "--split: expected a number between 0 and 1, both excluded, got 2.0"),
-        (["--metric", "ndgc@5"], 2, "metrics: is unknown, .*got 'ndgc@5'"),
+        (["--metric", "ndgc@5"], 2, "--metric: is unknown"),
         (["--table", "trials.txt"], 2, "trials.txt: expected a name that ends in"),
         (["--param", "reg=3"], 2, "EASE has nothing to tune"),
         (["--trials", "0"], 2, "expected a whole number of at least 1"),

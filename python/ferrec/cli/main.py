@@ -102,11 +102,12 @@ def _about_options(error: FerrecError, args: argparse.Namespace) -> FerrecError:
     """What the API refuses as an argument, as the option that was typed."""
 
     def option(argument: str) -> str:
-        name = argument.partition("[")[0]
+        name, bracket, key = argument.partition("[")
         for there in (name, _OPTIONS.get(name, name), f"{name}_column"):
             if hasattr(args, there):
-                return f"--{there.replace('_', '-')}" if len(there) > 1 else f"-{there}"
-        return f"--param {name}" if hasattr(args, "param") else argument
+                dashes = "--" if len(there) > 1 else "-"
+                return f"{dashes}{there.replace('_', '-')}{bracket}{key}"
+        return f"--param {argument}" if hasattr(args, "param") else argument
 
     if error.argument is None or error.argument.startswith("-"):
         return error

@@ -237,7 +237,10 @@ def tune(
             )
     if not isinstance(metric, str):
         raise ParameterError("metric", "expected the name of one", metric)
-    check_metrics(metric)
+    try:
+        check_metrics(metric)
+    except ParameterError as error:
+        raise error.renamed("metric") from None
     n_trials, seed = as_int("n_trials", n_trials, minimum=1), as_int("seed", seed, minimum=0)
     allowed = None if patience is None else as_int("patience", patience, minimum=1)
     seconds = None if timeout is None else as_seconds("timeout", timeout)
