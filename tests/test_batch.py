@@ -479,7 +479,7 @@ def test_bad_sources(model, users, tmp_path):
             "'who' must be there once; .* 'user_id', 'age'",
         ),
         (tmp_path / "mixed", {}, ferrec.DataError, "'user_id' must be there once; the columns are 'age'"),
-        (None, {"history": "h"}, ValueError, "history='h': is a column of a source"),
+        (None, {"history": "h"}, ValueError, "history: is a column of a source, .*got 'h'"),
         (users, {"history": "age"}, ferrec.DataError, "'age' holds int64, and must hold lists"),
         (filtered, {}, ValueError, "filtered"),
         (frame, {}, TypeError, "expected a dataset of Parquet files"),
@@ -567,7 +567,7 @@ def test_blocks_shrink_with_the_limit(plain):
 def test_a_limit_that_is_too_small_says_how_much_it_takes(plain, tmp_path):
     with pytest.raises(ValueError, match=r"memory_limit: 10 MiB is too little; .* need at least [0-9]+ MiB"):
         ferrec.score_batch(plain, None, tmp_path / "out", memory_limit=10 << 20)
-    with pytest.raises(ValueError, match="block_size and memory_limit: give one"):
+    with pytest.raises(ValueError, match="block_size, memory_limit: give one"):
         ferrec.score_batch(plain, None, tmp_path / "out", memory_limit=1 << 30, block_size=5)
     with pytest.raises(TypeError, match="memory_limit"):
         ferrec.score_batch(plain, None, tmp_path / "out", memory_limit="2GiB")

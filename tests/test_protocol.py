@@ -458,7 +458,7 @@ def test_a_hostile_name_imports_nothing(name, fitted, tmp_path):
 
 def test_states_of_other_sizes_are_refused(fitted):
     wrong = as_csr(sparse.csr_array((3, 3), dtype=np.float32))
-    with pytest.raises(DataError, match="together has shape"):
+    with pytest.raises(DataError, match="together: must have shape"):
         TogetherState(fitted.users, fitted.items, fitted.state.seen, wrong)
 
 
@@ -494,7 +494,7 @@ def test_names_of_metrics_that_are_refused(name):
 def test_a_metric_that_returns_something_else_is_refused(wrong):
     train, test = ferrec.split.leave_last_out(sample())
     add_metric("wrong", wrong)
-    with pytest.raises(ValueError, match="wrong: expected a number for each of"):
+    with pytest.raises(ValueError, match="wrong: must return a number for each of"):
         ferrec.evaluate(ferrec.Popularity().fit(train), test, ["wrong@5"])
 
 
