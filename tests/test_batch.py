@@ -480,7 +480,7 @@ def test_bad_sources(model, users, tmp_path):
         ),
         (tmp_path / "mixed", {}, ferrec.DataError, "'user_id' must be there once; the columns are 'age'"),
         (None, {"history": "h"}, ValueError, "history: is a column of a source, .*got 'h'"),
-        (users, {"history": "age"}, ferrec.DataError, "'age' holds int64, and must hold lists"),
+        (users, {"history": "age"}, ferrec.DataError, "column 'age': must hold lists, got int64"),
         (filtered, {}, ValueError, "filtered"),
         (frame, {}, TypeError, "expected a dataset of Parquet files"),
         (5, {}, TypeError, "source: expected a path, .* got int"),
