@@ -120,7 +120,7 @@ def test_transform_wants_the_same_items():
         found.transform(np.eye(5))
     with pytest.raises(ValueError, match="x: confidences must be at least 0, got -1"):
         found.transform(-sp.csr_array(np.eye(5)))
-    with pytest.raises(ValueError, match=r"x: has shape \(3, 4\), but there are 6 users"):
+    with pytest.raises(ValueError, match=r"x: must have 6 rows, one for each user, got \(3, 4\)"):
         found.transform_items(random(3, 4, 0.5))
     with pytest.raises(TypeError, match="x: expected a SciPy sparse matrix"):
         found.transform_items(np.eye(6))

@@ -29,6 +29,8 @@ LIBRARIES = {
 """Forbidden names that are right where they are, and why."""
 
 OWN = {
+    "advice": "errors: what to do",
+    "argument": "errors: the name of what is wrong",
     "a": "left factor of a product",
     "absent": "value of a pair without an event",
     "activity": "quantiles of events a user",
@@ -72,7 +74,6 @@ OWN = {
     "examples": "recommendations to show on a page",
     "exclude": "kernels: matrix of what may not be recommended",
     "extend": "whether new items become items",
-    "extra": "the extra that brings a module",
     "fields": "of a stored state",
     "function": "the formula of a metric",
     "groups": "how users or items are grouped",
@@ -103,7 +104,6 @@ OWN = {
     "min_similarity": "least similarity of a neighbor",
     "missing": "what to do with nulls, by column",
     "n_estimators": "LightGBM's own name",
-    "module": "an optional module",
     "name": "of one thing, in messages or as a column",
     "names": "of columns",
     "negatives": "negatives beside each positive",

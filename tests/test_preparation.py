@@ -394,11 +394,11 @@ def test_columns_that_are_missing_repeated_or_in_the_way_are_named() -> None:
     with pytest.raises(DataError, match="column 'weight': is in the table, and is to be made"):
         Prepare(weight_by="item_id2").fit({**PLAIN, "item_id2": [1, 2], "weight": [1, 2]})
     assert Prepare(weight_by="weight").fit_transform({**PLAIN, "weight": [3, 4]})["weight"].tolist() == [3, 4]
-    with pytest.raises(DataError, match="column 'user_id' has 2 rows and column 'item_id' has 1"):
+    with pytest.raises(DataError, match="column 'item_id': must have 2 rows like column 'user_id', got 1"):
         Prepare().fit({"user_id": [1, 2], "item_id": [1]})
-    with pytest.raises(DataError, match="column 'more' has 1 rows and others have 2"):
+    with pytest.raises(DataError, match="column 'more': must have 2 rows like others, got 1"):
         Prepare().fit_transform({**PLAIN, "more": [1]})
-    with pytest.raises(TypeError, match="table is a int: expected a pandas, polars or pyarrow table"):
+    with pytest.raises(TypeError, match="source: expected a pandas, polars or pyarrow table"):
         Prepare().fit(3)
 
 

@@ -187,14 +187,32 @@ def test_frozen():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Sequences.from_lists([[0], [1, 7]], n_items=7), r"lists\[1\]: item 7"),
-        (lambda: Sequences.from_lists([[], [], [-1]], n_items=7), r"lists\[2\]: item -1"),
-        (lambda: Sequences.from_lists([[2**40]], n_items=7), r"lists\[0\]: item 1099511627776"),
+        (
+            lambda: Sequences.from_lists([[0], [1, 7]], n_items=7),
+            r"lists\[1\]: items must be from 0 to 6, got 7",
+        ),
+        (
+            lambda: Sequences.from_lists([[], [], [-1]], n_items=7),
+            r"lists\[2\]: items must be from 0 to 6, got -1",
+        ),
+        (
+            lambda: Sequences.from_lists([[2**40]], n_items=7),
+            r"lists\[0\]: items must be from 0 to 6, got 1099511627776",
+        ),
         (lambda: Sequences.from_lists([[0.5]], n_items=7), r"lists\[0\].*integers"),
-        (lambda: Sequences.from_lists([[[0]]], n_items=7), r"lists\[0\].*2-d"),
-        (lambda: Sequences.from_lists([[0, 1]], n_items=7, times=[[2, 1]]), "times of row 0 fall"),
+        (
+            lambda: Sequences.from_lists([[[0]]], n_items=7),
+            r"lists\[0\]: expected flat integers, got .*\(1, 1\)",
+        ),
+        (
+            lambda: Sequences.from_lists([[0, 1]], n_items=7, times=[[2, 1]]),
+            "the times of a row must not fall, got 1 at row 0",
+        ),
         (lambda: Sequences.from_lists([[0, 1]], n_items=7, times=[[2]]), "times"),
-        (lambda: Sequences(np.array([0, 2]), np.zeros(1, np.int32), n_items=1), "from 0 to 2"),
+        (
+            lambda: Sequences(np.array([0, 2]), np.zeros(1, np.int32), n_items=1),
+            "indptr must run from 0 to 1, got 2",
+        ),
         (lambda: Sequences(np.array([0, 1]), np.zeros(1), n_items=1), "items.*float64"),
         (lambda: Sequences(np.array([0, 1], np.int32), np.zeros(1, np.int32), n_items=1), "offsets"),
         (lambda: Sequences.from_lists([[0]], n_items=1).take([1]), "row 1, but there are 1"),

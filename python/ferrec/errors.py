@@ -18,7 +18,6 @@ from types import FunctionType, ModuleType
 from typing import Any, NoReturn, ParamSpec, Self, TypeVar, cast
 
 __all__ = [
-    "PEERS",
     "DataError",
     "DuplicateEventsError",
     "FerrecError",
@@ -30,12 +29,6 @@ __all__ = [
     "ShapeError",
     "UnknownIdError",
     "UnsupportedError",
-    "checks_keywords",
-    "did_you_mean",
-    "from_kernel",
-    "require",
-    "shown",
-    "unknown_name",
 ]
 
 Args = ParamSpec("Args")

@@ -145,7 +145,7 @@ class Sequences:
         if outside.any():
             at = int(np.argmax(outside))
             row = int(np.searchsorted(np.cumsum([len(one) for one in rows]), at, side="right"))
-            raise DataError(f"lists[{row}]", f"items must be in 0..{n_items}", items[at])
+            raise DataError(f"lists[{row}]", f"items must be from 0 to {n_items - 1}", items[at])
         when = None
         if times is not None:
             stamps = [_integers(one, f"times[{at}]") for at, one in enumerate(times)]

@@ -53,7 +53,7 @@ def refuse_repeated(names: Sequence[str]) -> None:
     if repeated:
         listed = ", ".join(map(repr, repeated))
         raise DataError(
-            "table", f"columns appear more than once: {listed}", advice="rename or drop the others"
+            "source", f"columns appear more than once: {listed}", advice="rename or drop the others"
         )
 
 
@@ -90,7 +90,7 @@ def _open_frame(table: object, needed: Sequence[str] | None) -> Table:
         frame = narwhals.from_native(table)
     except TypeError as error:
         raise ParameterTypeError(
-            "table", "expected a pandas, polars or pyarrow table, or a dictionary of columns", type(table)
+            "source", "expected a pandas, polars or pyarrow table, or a dictionary of columns", type(table)
         ) from error
     names = list(frame.collect_schema().names())
     if isinstance(frame, narwhals.LazyFrame):

@@ -64,7 +64,7 @@ def open_frame(table: object) -> Frame:
         frame = narwhals.from_native(table)
     except TypeError as error:
         raise ParameterTypeError(
-            "table",
+            "source",
             "expected a pandas, polars or pyarrow table, a dictionary of columns, or the path of Parquet files",
             type(table),
         ) from error
