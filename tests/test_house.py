@@ -1,8 +1,12 @@
 """The house rules that need the package itself, and what the rules that read sources find."""
 
+import inspect
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from docstrings import missing_sections, public_names, read_list
@@ -63,3 +67,59 @@ print(json.dumps([before, dir(ferrec), ferrec.__all__]))
     before, after, exported = json.loads(done.stdout)
     assert before == after == sorted(exported) == dir(ferrec)
     assert not [name for name in before if name.startswith("_") and name != "__version__"]
+
+
+PUBLIC_MODULES = {
+    name: module
+    for name, module in ((name, getattr(ferrec, name)) for name in ferrec.__all__)
+    if isinstance(module, ModuleType)
+} | {"distributed.ray": ferrec.distributed.ray, "distributed.spark": ferrec.distributed.spark}
+
+
+@pytest.mark.parametrize("name", PUBLIC_MODULES)
+def test_public_modules_show_public_names_only(name):
+    module = PUBLIC_MODULES[name]
+    assert dir(module) == sorted(module.__all__)
+    assert all(hasattr(module, each) for each in dir(module))
+    wanted = max(dir(module), key=len)
+    with pytest.raises(
+        AttributeError, match=f"module 'ferrec.{name}' has no attribute .*; did you mean '{wanted}'"
+    ):
+        getattr(module, wanted + "e")
+
+
+def test_public_packages_are_reached_without_an_import():
+    page = (Path(__file__).parents[1] / "docs" / "conventions.md").read_text()
+    packages = set(re.findall(r"`ferrec\.(\w+)`", page.partition("## Parameters")[0])) - {"__all__"}
+    assert packages <= set(ferrec.__all__)
+
+
+def _public_callables():
+    """Every public function, and every public method written by hand, by its dotted name."""
+    for name, thing in public_names():
+        if inspect.isfunction(thing):
+            yield name, thing
+        elif name in ("ferrec.Sequences", "ferrec.Interactions", "ferrec.evaluation.Comparison"):
+            for method, value in vars(thing).items():
+                if not method.startswith("_") and callable(getattr(thing, method)):
+                    yield f"{name}.{method}", getattr(value, "__func__", value)
+
+
+PLUMBING = {
+    "ferrec.models.as_csr": "what models are written with: called for each of their calls",
+    "ferrec.models.rank_scores": "what models are written with",
+    "ferrec.models.to_scipy": "what models are written with",
+}
+
+
+def test_unknown_keywords_are_answered():
+    found = dict(_public_callables())
+    assert len(found) > 50
+    for name, function in found.items():
+        parameters = list(inspect.signature(function).parameters.values())
+        keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY or p.default is not p.empty]
+        if not keywords or name in PLUMBING or any(p.kind is p.VAR_KEYWORD for p in parameters):
+            continue
+        wanted = max(keywords, key=len)
+        with pytest.raises(ferrec.ParameterTypeError, match="has no such argument, it has"):
+            function(**{f"{wanted}_": None})

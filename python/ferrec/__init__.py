@@ -19,16 +19,20 @@ from ferrec._rust import __version__ as __version__
 from ferrec.storage import registry
 
 if TYPE_CHECKING:  # the public names, each loaded at its first use
+    from ferrec import batch as batch
     from ferrec import datasets as datasets
+    from ferrec import description as description
     from ferrec import distributed as distributed
     from ferrec import errors as errors
     from ferrec import evaluation as evaluation
     from ferrec import features as features
     from ferrec import kernels as kernels
     from ferrec import models as models
+    from ferrec import preparation as preparation
     from ferrec import rankers as rankers
     from ferrec import storage as storage
     from ferrec import testing as testing
+    from ferrec import two_stage as two_stage
     from ferrec.batch import BatchSummary as BatchSummary
     from ferrec.batch import score_batch as score_batch
     from ferrec.batch import score_table as score_table

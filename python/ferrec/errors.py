@@ -12,6 +12,7 @@ import difflib
 import functools
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from types import FunctionType, ModuleType
@@ -397,6 +398,7 @@ PEERS: dict[str, tuple[str, ...]] = {
     "regularization": ("reg", "l2"),
     "lambda_": ("reg", "l2"),
     "l2_reg": ("reg", "l2"),
+    "l2": ("reg",),
     "l1_reg": ("l1",),
     # everywhere
     "n_jobs": ("n_threads",),
@@ -448,7 +450,8 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     Returns
     -------
     str
-        The one that others call so (`PEERS`), else the nearest in spelling; empty where there is none.
+        The one that others call so (`PEERS`), else the nearest in spelling to what it or others call it; empty
+        where there is none.
 
     Examples
     --------
@@ -456,13 +459,54 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     "did you mean 'cosine'?"
     >>> did_you_mean("random_state", ["k", "seed"])
     "did you mean 'seed'?"
+    >>> did_you_mean("n_job", ["k", "n_threads"])
+    "did you mean 'n_threads'?"
     >>> did_you_mean("zz", ["dot", "cosine"])
     ''
     """
     by_lower = {each.lower(): each for each in known}
-    near = [word for word in PEERS.get(str(name), ()) if word in by_lower.values()]
-    near += [by_lower[each] for each in difflib.get_close_matches(str(name).lower(), by_lower, n=1)]
-    return f"did you mean {near[0]!r}?" if near else ""
+    here = set(by_lower.values())
+    theirs = {other: next(filter(here.__contains__, words), "") for other, words in PEERS.items()}
+    meant = theirs.get(str(name))
+    if not meant:
+        words = {other: word for other, word in theirs.items() if word} | by_lower
+        near = difflib.get_close_matches(str(name).lower(), words, n=1, cutoff=0.75)
+        meant = words[near[0]] if near else ""
+    return f"did you mean {meant!r}?" if meant else ""
+
+
+def publish(module: str, name: str = "") -> None:
+    """Have a module show its ``__all__`` only, and answer an unknown name with the one that may be meant.
+
+    Parameters
+    ----------
+    module : str
+        The ``__name__`` of the module. What its ``__all__`` names and nothing has imported is a submodule of it,
+        imported at its first use.
+    name : str, optional
+        The name under which the module is public, if that is another.
+
+    Examples
+    --------
+    >>> import ferrec
+    >>> dir(ferrec.storage)
+    ['checksum', 'inspect', 'load']
+    >>> ferrec.storage.chksum
+    Traceback (most recent call last):
+    AttributeError: module 'ferrec.storage' has no attribute 'chksum'; did you mean 'checksum'?
+    """
+    namespace = vars(sys.modules[module])
+    exported: list[str] = namespace["__all__"]
+
+    def missing(wanted: str) -> Any:
+        if wanted in exported:
+            return importlib.import_module(f"{module}.{wanted}")
+        advice = "" if wanted.startswith("_") else did_you_mean(wanted, exported)
+        text = f"module {name or module!r} has no attribute {wanted!r}"
+        raise AttributeError(f"{text}; {advice}" if advice else text)
+
+    # Not defined in each module: a checker of types takes any name of a module that defines `__getattr__`.
+    namespace.update(__getattr__=missing, __dir__=lambda: sorted(exported))
 
 
 def checks_keywords(function: Callable[Args, Out]) -> Callable[Args, Out]:
@@ -629,3 +673,6 @@ def require(module: str, extra: str) -> ModuleType:
         raise MissingExtraError(f"{package} needs {error.name}, which is not installed: {remedy}") from error
     except ImportError as error:
         raise MissingExtraError(f"{package} is installed but does not import ({error}): {remedy}") from error
+
+
+publish(__name__)

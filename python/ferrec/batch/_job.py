@@ -16,7 +16,7 @@ from ferrec.batch._block_sizes import blocks_within, in_use, tidy
 from ferrec.batch._source import Source, open_source
 from ferrec.batch.sink import Sink, open_sink
 from ferrec.batch.table import EXTRA, Model, Scorer
-from ferrec.errors import ParameterError, require
+from ferrec.errors import ParameterError, checks_keywords, require
 from ferrec.io.progress import Callback, bar
 from ferrec.kernels.arguments import Progress, as_int
 from ferrec.models import Recommender
@@ -60,6 +60,7 @@ class BatchSummary:
     """SHA-256 over everything written; the same for the same job."""
 
 
+@checks_keywords
 def score_batch(
     model: Model,
     source: object,

@@ -17,7 +17,7 @@ from ferrec.data.ids import Ids
 from ferrec.data.queries import Queries
 from ferrec.data.recommendations import Recommendations
 from ferrec.data.sequences import Sequences
-from ferrec.errors import DataError, ParameterTypeError, require
+from ferrec.errors import DataError, ParameterTypeError, checks_keywords, require
 from ferrec.io.arrays import offsets_of
 from ferrec.io.columns import read_ids, read_weights
 from ferrec.io.strings import Coded
@@ -159,6 +159,7 @@ class Scorer:
         return Recommendations(ids, self.model.items, *answers).to_arrow(self.options.user, self.options.item)
 
 
+@checks_keywords
 def score_table(
     model: Model,
     source: ArrowTable,
@@ -256,7 +257,7 @@ def answer_table(model: Model, source: ArrowTable, options: ScoringOptions) -> A
 
 
 def _warn(what: str) -> None:
-    warnings.warn(f"{what} that the model does not know; left out", UserWarning, stacklevel=4)
+    warnings.warn(f"{what} that the model does not know; left out", UserWarning, stacklevel=5)
 
 
 def _read_histories(

@@ -473,6 +473,7 @@ class Interactions:
         data._user_table, data._item_table = Columns(n_users), Columns(n_items)
         return data
 
+    @checks_keywords
     def with_items(
         self,
         source: object,
@@ -539,6 +540,7 @@ class Interactions:
         ids, moved, known = attach(self._items, self._item_table, table, extend)
         return self._extended(self._users, None, self._user_table, ids, moved, known)
 
+    @checks_keywords
     def with_users(
         self,
         source: object,
@@ -718,6 +720,7 @@ class Interactions:
             )
         return self._sequences
 
+    @checks_keywords
     def queries(self, codes: NDArray[np.int32] | None = None) -> Queries:
         """The users as queries, with what they have done in this data: what models and features are asked with.
 
@@ -780,6 +783,7 @@ class Interactions:
                 parts.append(f"{name} with {', '.join(table)}")
         return f"Interactions({', '.join(parts)})"
 
+    @checks_keywords
     def select(self, event_mask: NDArray[np.bool_]) -> "Interactions":
         """Some of the events, with the same ids and tables: row i and column j mean the same in both.
 

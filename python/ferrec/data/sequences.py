@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ferrec import _rust
-from ferrec.errors import DataError
+from ferrec.errors import DataError, checks_keywords
 from ferrec.io.arrays import offsets_of
 from ferrec.kernels.arguments import as_int, threads
 from ferrec.kernels.handles import INT32_MAX, Csr, consecutive, to_scipy
@@ -110,6 +110,7 @@ class Sequences:
         return made
 
     @classmethod
+    @checks_keywords
     def from_lists(
         cls, lists: Sequence[ArrayLike], *, n_items: int, times: Sequence[ArrayLike] | None = None
     ) -> "Sequences":
@@ -156,6 +157,7 @@ class Sequences:
         return cls(offsets.astype(np.int64), items.astype(np.int32), when, n_items=n_items)
 
     @classmethod
+    @checks_keywords
     def from_events(
         cls,
         users: NDArray[np.int32],

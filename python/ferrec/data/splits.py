@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ferrec import _rust
 from ferrec.data.interactions import Interactions
-from ferrec.errors import DataError, ParameterError, checks_keywords
+from ferrec.errors import DataError, ParameterError, checks_keywords, publish
 from ferrec.io.columns import read_times
 from ferrec.io.times import iso, ticks
 from ferrec.kernels.arguments import Duration, as_seconds
@@ -30,6 +30,8 @@ __all__ = [
     "random",
     "rolling",
 ]
+
+publish(__name__, "ferrec.split")
 
 
 @checks_keywords
@@ -123,6 +125,7 @@ def leave_last_out(data: Interactions, n: int = 1) -> tuple[Interactions, Intera
     return data.select(~test), data.select(test)
 
 
+@checks_keywords
 def leave_k_out(data: Interactions, n: int = 1, *, seed: int = 0) -> tuple[Interactions, Interactions]:
     """K random events of each user to test on, and the others to learn from.
 
@@ -159,6 +162,7 @@ def leave_k_out(data: Interactions, n: int = 1, *, seed: int = 0) -> tuple[Inter
     return data.select(~test), data.select(test)
 
 
+@checks_keywords
 def cold_users(
     data: Interactions, fraction: float = 0.2, *, seed: int = 0
 ) -> tuple[Interactions, Interactions]:
@@ -198,6 +202,7 @@ def cold_users(
     return data.select(~test), data.select(test)
 
 
+@checks_keywords
 def cold_items(
     data: Interactions, fraction: float = 0.2, *, seed: int = 0
 ) -> tuple[Interactions, Interactions]:

@@ -5,7 +5,7 @@ from importlib import resources
 from typing import Any, TypeAlias
 
 from ferrec.data.interactions import Duplicates, Interactions
-from ferrec.errors import require
+from ferrec.errors import checks_keywords, require
 
 __all__ = ["CompleteJourney", "complete_journey"]
 
@@ -47,6 +47,7 @@ class CompleteJourney:
         sizes = f"{self.transactions.num_rows:,} purchases, {self.products.num_rows:,} products"
         return f"CompleteJourney({sizes})"
 
+    @checks_keywords
     def interactions(self, *, rating: str | None = None, duplicates: Duplicates = "sum") -> Interactions:
         """The purchases as interactions of households with products, with times.
 
@@ -69,6 +70,7 @@ class CompleteJourney:
         return Interactions.from_table(self.transactions, rating=rating, time="time", duplicates=duplicates)
 
 
+@checks_keywords
 def complete_journey() -> CompleteJourney:
     """Read the Complete Journey data.
 

@@ -11,6 +11,7 @@ from ferrec.description import _text
 from ferrec.description._conversion import conversion
 from ferrec.description._counts import Facts, counts
 from ferrec.description._times import times
+from ferrec.errors import checks_keywords
 from ferrec.io.files import csv_delimiter, open_csv
 from ferrec.io.tables import PathLike
 from ferrec.io.text import aligned
@@ -106,6 +107,7 @@ class Description:
         return text
 
 
+@checks_keywords
 def describe(
     source: object,
     *,

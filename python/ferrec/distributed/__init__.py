@@ -3,3 +3,9 @@
 Each is one function around one call of the engine: how rows get to the workers, what happens when one dies, and
 where the answers go is the engine's business.
 """
+
+from ferrec.errors import publish
+
+__all__ = ["ray", "spark"]
+
+publish(__name__)

@@ -5,10 +5,12 @@ from typing import Any, TypeAlias
 
 from ferrec.batch.table import ArrowTable
 from ferrec.distributed._worker import Job
-from ferrec.errors import require
+from ferrec.errors import checks_keywords, publish, require
 from ferrec.models.scoring import ScoringOptions, Unknown
 
 __all__ = ["score"]
+
+publish(__name__)
 
 # Ray is optional, so its types cannot be named here.
 Dataset: TypeAlias = Any
@@ -25,6 +27,7 @@ class _Scorer:
         return self._job.score(table)
 
 
+@checks_keywords
 def score(
     source: Dataset,
     model: str | os.PathLike[str],

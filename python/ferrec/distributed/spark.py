@@ -6,11 +6,13 @@ from typing import Any, TypeAlias
 
 from ferrec.batch.table import EXTRA, Scorer
 from ferrec.distributed._worker import Job
-from ferrec.errors import require
+from ferrec.errors import checks_keywords, publish, require
 from ferrec.io.tables import missing_column
 from ferrec.models.scoring import ScoringOptions, Unknown
 
 __all__ = ["score"]
+
+publish(__name__)
 
 # Spark is optional, so its types cannot be named here.
 DataFrame: TypeAlias = Any
@@ -26,6 +28,7 @@ _SQL = {
 """Types of Arrow and what Spark calls them."""
 
 
+@checks_keywords
 def score(
     source: DataFrame,
     model: str | os.PathLike[str],

@@ -1,5 +1,6 @@
 """Evaluation: how good a fitted model's recommendations and ratings are on events that it has not seen."""
 
+from ferrec.errors import publish
 from ferrec.evaluation._cross_validation import CrossValidation, Fold, cross_validate
 from ferrec.evaluation._predictions import Calibration, probability_metrics, rating_metrics
 from ferrec.evaluation._ranking import compare, evaluate
@@ -32,3 +33,5 @@ __all__ = [
     "report",
     "tune",
 ]
+
+publish(__name__)

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ferrec.errors import DataError, ShapeError
+from ferrec.errors import DataError, ShapeError, checks_keywords
 from ferrec.kernels.arguments import as_float, as_int
 
 __all__ = ["Calibration", "probability_metrics", "rating_metrics"]
 
 
+@checks_keywords
 def rating_metrics(truth: ArrayLike, predicted: ArrayLike) -> dict[str, float]:
     """Errors of predicted ratings.
 
@@ -110,6 +111,7 @@ class Calibration:
         return float(gaps @ self.counts[used] / self.counts.sum())
 
 
+@checks_keywords
 def probability_metrics(
     labels: ArrayLike, probabilities: ArrayLike, *, threshold: float = 0.5, bins: int = 10
 ) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from ferrec._rust import __version__
 from ferrec.data.recommendations import Recommendations
-from ferrec.errors import ParameterError, ParameterTypeError
+from ferrec.errors import ParameterError, ParameterTypeError, checks_keywords
 from ferrec.evaluation._results import Comparison, Evaluation
 from ferrec.evaluation._significance import shown_p
 from ferrec.evaluation.metrics import HITS
@@ -27,6 +27,7 @@ _USERS, _ITEMS = 5, 10
 _SMALL = 8.5
 
 
+@checks_keywords
 def report(
     results: Evaluation | Comparison,
     path: str | os.PathLike[str] | None = None,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ferrec import _rust
 from ferrec.data.ids import Ids
-from ferrec.errors import DataError, ParameterError
+from ferrec.errors import DataError, ParameterError, checks_keywords
 from ferrec.evaluation._segments import by_count, by_id
 from ferrec.evaluation._significance import Difference, Significance
 from ferrec.evaluation._statistics import Test, holm, intervals, mean, p_value
@@ -142,6 +142,7 @@ class Evaluation:
             raise KeyError(f"{metric!r} was not asked for; there are {', '.join(self.metrics)}")
         return self.metrics[metric]
 
+    @checks_keywords
     def intervals(
         self,
         *,
@@ -187,6 +188,7 @@ class Evaluation:
         """
         return intervals(self.per_user, level, n_resamples, seed, n_threads)
 
+    @checks_keywords
     def by_user(
         self, groups: str | Mapping[Any, Any] | Sequence[Any] | NDArray[Any] = "activity", *, bins: Any = 4
     ) -> "Comparison":
@@ -233,6 +235,7 @@ class Evaluation:
             raise ParameterError("groups", "names none of the users")
         return Comparison(parts)
 
+    @checks_keywords
     def by_item(
         self, groups: str | Mapping[Any, Any] | Sequence[Any] | NDArray[Any] = "popularity", *, bins: Any = 4
     ) -> "Comparison":
@@ -382,6 +385,7 @@ class Comparison:
             raise KeyError(f"no model {name!r}; there are {', '.join(self.evaluations)}")
         return self.evaluations[name]
 
+    @checks_keywords
     def significance(
         self,
         metric: str,

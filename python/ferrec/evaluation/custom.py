@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ferrec.errors import ParameterError, ShapeError
+from ferrec.errors import ParameterError, ShapeError, checks_keywords
 from ferrec.evaluation.metrics import HITS, LOWER_IS_BETTER, PER_LIST, RATINGS, WHOLE, About, QueryBlock
 from ferrec.io.arrays import offsets_of
 from ferrec.kernels.handles import Csr, to_scipy
@@ -89,6 +89,7 @@ class Judged:
 Formula: TypeAlias = Callable[[Judged], NDArray[Any]]
 
 
+@checks_keywords
 def add_metric(name: str, function: Formula, *, lower_is_better: bool = False) -> None:
     """Give a metric of your own a name: from then on ``name@k`` is measured wherever metrics are named.
 

@@ -16,6 +16,7 @@ array([0.693, 0.693, 0.693, 0.693], dtype=float32)
 import inspect
 from typing import Any
 
+from ferrec.errors import publish
 from ferrec.features._defaults import defaults
 from ferrec.features.activity import ItemPopularity, ItemStatistics, UserActivity, UserStatistics
 from ferrec.features.affinity import CategoryAffinity, NumberAffinity
@@ -50,6 +51,8 @@ __all__ = [
     "UserStatistics",
     "defaults",
 ]
+
+publish(__name__)
 
 FEATURES: dict[str, type[Estimator[Any]]] = {
     name: kind

@@ -4,6 +4,7 @@ from typing import Any
 
 from ferrec.data.attributes import Categories, Columns, Lists, Numbers
 from ferrec.data.interactions import Interactions
+from ferrec.errors import checks_keywords
 from ferrec.features.activity import ItemPopularity, ItemStatistics, UserActivity, UserStatistics
 from ferrec.features.affinity import CategoryAffinity, NumberAffinity
 from ferrec.features.attributes import ItemCategory, ItemNumber, UserCategory, UserNumber
@@ -15,6 +16,7 @@ from ferrec.features.similarity import ItemSimilarity
 _DAY = 86400.0
 
 
+@checks_keywords
 def defaults(data: Interactions) -> FeatureSet:
     """A feature of each kind that the data has something for: a start.
 

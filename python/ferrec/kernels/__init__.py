@@ -6,6 +6,7 @@ excluded column. Ties are broken by the smaller column. Inputs are never changed
 any `n_threads`. The GIL is free while a kernel runs, and Ctrl-C stops it.
 """
 
+from ferrec.errors import publish
 from ferrec.kernels.counts import cooccurrence, k_core, shifted_ppmi
 from ferrec.kernels.factors import SVD, ALSFactors, als, top_k_factors, truncated_svd
 from ferrec.kernels.metrics import ranking_metrics
@@ -30,3 +31,5 @@ __all__ = [
     "truncated_svd",
     "weight",
 ]
+
+publish(__name__)

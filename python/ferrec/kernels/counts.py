@@ -4,12 +4,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ferrec import _rust
-from ferrec.errors import DataError
+from ferrec.errors import DataError, checks_keywords
 from ferrec.io.progress import bar
 from ferrec.kernels.arguments import Progress, as_float, as_int, as_integers, threads
 from ferrec.kernels.handles import INT32_MAX, Csr, Matrix, as_csr, to_scipy
 
 
+@checks_keywords
 def k_core(
     x: Matrix, k_users: int = 5, k_items: int | None = None, *, n_threads: int | None = None
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -58,6 +59,7 @@ def k_core(
     return _rust.k_core(as_csr(x), k_users, k_items, threads(n_threads))
 
 
+@checks_keywords
 def cooccurrence(
     users: ArrayLike,
     items: ArrayLike,
@@ -130,6 +132,7 @@ def nearness(window_size: int | None, max_gap: int | None) -> tuple[int | None, 
     )
 
 
+@checks_keywords
 def shifted_ppmi(
     counts: Matrix, *, shift: float = 1.0, context_smoothing: float = 0.75, n_threads: int | None = None
 ) -> Csr:

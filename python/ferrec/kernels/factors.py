@@ -8,7 +8,7 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from ferrec import _rust
-from ferrec.errors import ParameterTypeError, ShapeError
+from ferrec.errors import ParameterTypeError, ShapeError, checks_keywords
 from ferrec.io.memory import require_memory
 from ferrec.io.progress import bar
 from ferrec.kernels.arguments import Progress, as_bool, as_float, as_int, one_of, threads
@@ -25,6 +25,7 @@ def require_lists(n_queries: int, k: int, n_items: int) -> None:
         )
 
 
+@checks_keywords
 def top_k_factors(
     queries: "ArrayLike",
     items: "ArrayLike",
@@ -116,6 +117,7 @@ class SVD:
     vt: NDArray[np.float32]
     means: NDArray[np.float64] | None = None
 
+    @checks_keywords
     def transform(self, x: Matrix) -> NDArray[np.float32]:
         """The rows of `u` that new users would have: ``(x - means) @ vt.T / s``.
 
@@ -146,6 +148,7 @@ class SVD:
         return np.asarray(projected, dtype=np.float32)
 
 
+@checks_keywords
 def truncated_svd(
     x: Matrix,
     n_factors: int,
@@ -241,6 +244,7 @@ class ALSFactors:
     losses: NDArray[np.float64]
     objective: tuple[float, float, float, float]
 
+    @checks_keywords
     def transform(self, x: Matrix, *, n_threads: int | None = None) -> NDArray[np.float32]:
         """The exact factors of new users, given those of the items.
 
@@ -262,6 +266,7 @@ class ALSFactors:
         """
         return self._solve("x", x, self.items, n_threads)
 
+    @checks_keywords
     def transform_items(self, x: Matrix, *, n_threads: int | None = None) -> NDArray[np.float32]:
         """The exact factors of new items, given those of the users.
 
@@ -326,6 +331,7 @@ def require_factors(what: str, x: _rust.Csr, n_factors: int) -> None:
     )
 
 
+@checks_keywords
 def als(
     x: Matrix,
     n_factors: int,

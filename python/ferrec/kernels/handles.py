@@ -68,7 +68,7 @@ def as_csr(x: Matrix, name: str = "x") -> _rust.Csr:
         raise ShapeError(name, "expected 2 dimensions", x.shape)
     if x.format != "csr":
         text = f"{name}: converting {x.format.upper()} to CSR on every call; call .tocsr() once to avoid it"
-        warnings.warn(text, scipy.sparse.SparseEfficiencyWarning, stacklevel=3)
+        warnings.warn(text, scipy.sparse.SparseEfficiencyWarning, stacklevel=4)
         x = x.tocsr()
     if x.dtype.kind not in "fiub":
         raise ParameterTypeError(name, "expected real numbers", x.dtype)

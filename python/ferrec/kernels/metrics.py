@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
-from ferrec.errors import ShapeError
+from ferrec.errors import ShapeError, checks_keywords
 from ferrec.kernels.arguments import as_int, threads
 from ferrec.kernels.handles import Csr, Matrix, as_csr, as_lists
 
 
+@checks_keywords
 def ranking_metrics(
     recommended: Csr, truth: Matrix, ks: Sequence[int], *, n_threads: int | None = None
 ) -> dict[str, NDArray[np.float64]]:

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from ferrec import _rust
+from ferrec.errors import checks_keywords
 from ferrec.kernels.arguments import as_int, one_of, threads
 from ferrec.kernels.handles import Matrix, as_csr
 
@@ -47,6 +48,7 @@ class Plan:
         return "\n".join(f"{name:{width}}  {value}" for name, value in rows)
 
 
+@checks_keywords
 def plan(
     x: Matrix,
     k: int = 100,

@@ -5,12 +5,14 @@ from typing import Literal
 from numpy.typing import ArrayLike
 
 from ferrec import _rust
+from ferrec.errors import checks_keywords
 from ferrec.io.progress import Callback, bar
 from ferrec.kernels.arguments import Progress, as_float, as_int, one_of, optional_float, threads
 from ferrec.kernels.filters import Filter, column_filter
 from ferrec.kernels.handles import Csr, CsrParts, Matrix, as_csr, to_scipy
 
 
+@checks_keywords
 def top_k_similar(
     x: Matrix,
     k: int = 100,
@@ -129,6 +131,7 @@ def similar_parts(
     return _rust.top_k_similar(x, queries, k, measure, axis, damping, *parameters, least, n_threads, callback)
 
 
+@checks_keywords
 def top_k_product(
     a: Matrix,
     b: Matrix,
@@ -181,6 +184,7 @@ def top_k_product(
     return to_scipy(parts, (left.shape[0], right.shape[1]))
 
 
+@checks_keywords
 def top_k_neighbors(
     history: Matrix,
     similarity: Matrix,

@@ -6,7 +6,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from ferrec.errors import ParameterError
+from ferrec.errors import ParameterError, checks_keywords
 from ferrec.kernels.arguments import as_int
 
 __all__ = ["synthetic"]
@@ -25,6 +25,7 @@ _POPULARITY_OFFSET = 100.0
 _INT32_MAX = np.iinfo(np.int32).max
 
 
+@checks_keywords
 def synthetic(n_users: int, n_items: int, nnz: int, *, seed: int = 0, with_ratings: bool = True) -> Csr:
     """Random interactions: log-normal user activity, Zipf-like item popularity, no pair twice.
 

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from ferrec import _rust
+from ferrec.errors import checks_keywords
 from ferrec.kernels.arguments import as_float, one_of, threads
 from ferrec.kernels.handles import Csr, Matrix, as_csr, to_scipy
 
@@ -10,6 +11,7 @@ _BM25 = (1.2, 0.75, 1.0)
 """k1, b, delta."""
 
 
+@checks_keywords
 def weight(
     x: Matrix,
     kind: str,

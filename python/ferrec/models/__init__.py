@@ -44,6 +44,7 @@ import inspect
 from typing import Any
 
 from ferrec.data.queries import Queries
+from ferrec.errors import publish
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts, as_csr, to_scipy
 from ferrec.models.base import ExplanationParts, Recommender
@@ -119,6 +120,8 @@ __all__ = [
     "rank_scores",
     "to_scipy",
 ]
+
+publish(__name__)
 
 MODELS: dict[str, type[Recommender[Any]]] = {
     name: kind

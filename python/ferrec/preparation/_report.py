@@ -22,6 +22,10 @@ class Step:
     rows, users, items : int
         What is left after it.
 
+    See Also
+    --------
+    Report : All of them.
+
     Examples
     --------
     >>> Step("read", "the table", 3, 2, 2).rows
@@ -43,6 +47,10 @@ class Report:
     ----------
     steps : tuple of Step
         The first is what was read.
+
+    See Also
+    --------
+    ferrec.Prepare : Makes one.
 
     Examples
     --------

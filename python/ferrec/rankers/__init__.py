@@ -6,6 +6,7 @@ One of your own is a class of `Ranker` with a `RankerState`; docs/write-your-own
 import inspect
 from typing import Any
 
+from ferrec.errors import publish
 from ferrec.rankers.base import LabeledPairs, Ranker, RankerState
 from ferrec.rankers.blend import ReciprocalRankFusion, WeightedBlend
 from ferrec.rankers.lightgbm import LightGBMRanker
@@ -20,6 +21,8 @@ __all__ = [
     "ReciprocalRankFusion",
     "WeightedBlend",
 ]
+
+publish(__name__)
 
 RANKERS: dict[str, type[Ranker[Any]]] = {
     name: kind

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec.data.ids import Ids
 from ferrec.data.sequences import Sequences
-from ferrec.errors import ModelFileError, ParameterTypeError
+from ferrec.errors import ModelFileError, ParameterTypeError, checks_keywords
 from ferrec.io.indexed import FolderKind, array_sha256, write_array, write_bytes
 from ferrec.storage.mapped import SPAN, Mapped, MappedArray, MappedIds, MappedMatrix, MappedSequences
 from ferrec.storage.registry import LazyState, Storable, find, is_storable, is_storable_class, name_of
@@ -106,6 +106,7 @@ def _take_apart(value: object) -> dict[str, NDArray[Any]] | None:
     return None
 
 
+@checks_keywords
 def load(source: str | os.PathLike[str], *, verify: bool = False) -> Any:
     """Open a model or a ranker that `save` wrote: in milliseconds, whatever its size.
 
@@ -231,6 +232,7 @@ def _row_by_row(name: str, field: Mapped) -> tuple[str, ...]:
     return ()
 
 
+@checks_keywords
 def checksum(model: Storable) -> str:
     """One SHA-256 for what a model is: class, parameters but for the number of threads, and all it has learned.
 
@@ -280,6 +282,7 @@ def checksum(model: Storable) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+@checks_keywords
 def inspect(source: str | os.PathLike[str], *, verify: bool = False) -> dict[str, Any]:
     """What a saved model is: its parameters, when it was saved, on how much data, and how large it is.
 

@@ -13,7 +13,10 @@ With pytest, one test for each check:
         CHECKS[check](MyModel)
 """
 
+from ferrec.errors import publish
 from ferrec.testing._checks import CHECKS, check_recommender, checkerboard, grouped
 from ferrec.testing._leaks import check_no_leak
 
 __all__ = ["CHECKS", "check_no_leak", "check_recommender", "checkerboard", "grouped"]
+
+publish(__name__)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ferrec.data.interactions import Events, Interactions
 from ferrec.data.recommendations import Recommendations
-from ferrec.errors import DataError, NotFittedError, UnknownIdError, UnsupportedError
+from ferrec.errors import DataError, NotFittedError, UnknownIdError, UnsupportedError, checks_keywords
 from ferrec.models import Popularity, Random, Recommender
 from ferrec.storage.folders import checksum, load
 
@@ -28,6 +28,7 @@ def _check(function: Callable[[Make], None]) -> Callable[[Make], None]:
     return function
 
 
+@checks_keywords
 def check_recommender(make: Make) -> None:
     """Hold a model against every check of the contract.
 
@@ -50,6 +51,7 @@ def check_recommender(make: Make) -> None:
         check(make)
 
 
+@checks_keywords
 def checkerboard(size: int = 12) -> Interactions:
     """Users and items of the same colour meet, except a user and the item of the same number.
 
@@ -83,6 +85,7 @@ MARGIN = 0.4
 """By how much the share of hits on `grouped` must exceed that of the better baseline."""
 
 
+@checks_keywords
 def grouped(seed: int = 0) -> Interactions:
     """Users and items in five groups; users prefer items of their own group.
 

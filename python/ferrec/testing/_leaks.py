@@ -7,10 +7,12 @@ import numpy as np
 
 from ferrec.data.candidates import Candidates
 from ferrec.data.interactions import Events, Interactions
+from ferrec.errors import checks_keywords
 
 Build: TypeAlias = Callable[[Interactions, Interactions], tuple[Candidates, Any]]
 
 
+@checks_keywords
 def check_no_leak(build: Build, past: Interactions, future: Interactions, *, seed: int = 0) -> None:
     """Hold the making of a training set against futures that did not happen.
 

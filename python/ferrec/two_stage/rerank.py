@@ -9,14 +9,17 @@ from ferrec import _rust
 from ferrec.data.attributes import Shares, shares
 from ferrec.data.candidates import Candidates
 from ferrec.data.recommendations import Recommendations
-from ferrec.errors import DataError, ParameterError, ShapeError
+from ferrec.errors import DataError, ParameterError, ShapeError, checks_keywords, publish
 from ferrec.io.arrays import unit_vectors
 from ferrec.kernels.arguments import as_float, as_int, threads
 from ferrec.kernels.handles import Matrix, as_csr
 
 __all__ = ["calibrate", "mmr"]
 
+publish(__name__, "ferrec.rerank")
 
+
+@checks_keywords
 def mmr(
     candidates: Candidates,
     scores: ArrayLike,
@@ -110,6 +113,7 @@ def _unit(vectors: Any, n_items: int) -> NDArray[np.float32]:
     return unit_vectors(table)
 
 
+@checks_keywords
 def calibrate(
     candidates: Candidates,
     scores: ArrayLike,

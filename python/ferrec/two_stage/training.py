@@ -9,7 +9,7 @@ from ferrec.data import splits
 from ferrec.data.candidates import Candidates
 from ferrec.data.interactions import Events, Interactions
 from ferrec.data.queries import Queries
-from ferrec.errors import DataError
+from ferrec.errors import DataError, checks_keywords
 from ferrec.features.feature_set import FeatureSet
 from ferrec.io.arrays import joined, offsets_of
 from ferrec.kernels.arguments import Progress
@@ -21,6 +21,7 @@ from ferrec.two_stage.retrieval import Retrieval
 __all__ = ["TrainingSet", "rejoined", "sampled_pairs", "training_pairs"]
 
 
+@checks_keywords
 def training_pairs(
     retrieval: Retrieval,
     features: FeatureSet | None,
