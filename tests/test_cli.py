@@ -319,7 +319,11 @@ WRONG = {
     "no list of users": (1, ["recommend", "MODEL", "-o", "new", "--users", "nowhere.txt"], "nowhere.txt"),
     "a list that is no text": (1, ["recommend", "MODEL", "-o", "new", "--users", "junk.bin"], "is not UTF-8"),
     "an unknown item": (1, ["similar", "MODEL", "--items", "x"], "got 'x' at position"),
-    "an id of another type": (1, ["similar", "MODEL", "--users", "x"], "the ids of this model are integers"),
+    "an id of another type": (
+        1,
+        ["similar", "MODEL", "--users", "x"],
+        "must be an integer, as the ids of this model are",
+    ),
     "no similarity of users": (1, ["similar", "MODEL", "--users", "1003"], "UserKNN does"),
     "no table of items": (1, [*CONTENT, "TRAIN", *COLUMNS], "ContentKNN needs attributes of the items"),
     "no such table of items": (

@@ -66,7 +66,7 @@ def test_the_test_part_chooses_nothing(events, tmp_path, monkeypatch):
     [
         (["gini@10"], "metrics: cannot be tuned for, got 'gini@10'; put another first, such as ndcg@10"),
         (["popularity@5", "ndcg@10"], "cannot be tuned for, got 'popularity@5'"),
-        (["ndcg@10", "ndgc@10"], "is unknown, .*got 'ndgc@10'"),
+        (["ndcg@10", "ndgc@10"], "must be one of .*got 'ndgc@10'"),
     ],
 )
 def test_metrics_are_refused_before_any_work(metrics, message, tmp_path):

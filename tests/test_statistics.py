@@ -204,7 +204,7 @@ def test_what_cannot_be_tested_is_said() -> None:
         both.significance("a@1")
     with pytest.raises(ValueError, match=r"'x' has no values per user of 'b@1'; there are a@1"):
         both.significance("b@1")
-    with pytest.raises(KeyError, match="no model 'z'"):
+    with pytest.raises(KeyError, match="name: is none of the evaluations, got 'z'"):
         both.significance("a@1", baseline="z")
     same = Comparison({"x": one, "y": one})
     with pytest.raises(ValueError, match="method"):

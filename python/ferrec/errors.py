@@ -540,6 +540,17 @@ def checks_keywords(function: Callable[Args, Out]) -> Callable[Args, Out]:
     if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
         return function
     known = [name for name in parameters if name not in ("self", "cls")]
+    by_place = [one for one in parameters.values() if one.kind not in (one.KEYWORD_ONLY, one.VAR_KEYWORD)]
+    most = len(by_place)
+    if any(one.kind is one.VAR_POSITIONAL for one in by_place):
+        most = sys.maxsize
+
+    def refuse_place(args: tuple[object, ...]) -> NoReturn:
+        what = type(args[0]).__name__ if function.__name__ == "__init__" else function.__name__
+        names = [name for name in known if name not in {one.name for one in by_place}]
+        advice = f"write {names[0]}=…" if names else ""
+        problem = "this argument must have its name" if names else "this is an argument too many"
+        raise ParameterTypeError(f"{what}()", problem, args[most], advice=advice)
 
     def refuse(name: str, first: object) -> NoReturn:
         what = type(first).__name__ if function.__name__ == "__init__" else function.__name__
@@ -550,6 +561,8 @@ def checks_keywords(function: Callable[Args, Out]) -> Callable[Args, Out]:
         for name in kwargs:
             if name not in known:
                 refuse(name, args[0] if args else None)
+        if len(args) > most:
+            refuse_place(args)
         return function(*args, **kwargs)
 
     # With the globals of the function's own module: doctest looks at no others.

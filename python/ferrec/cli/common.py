@@ -151,7 +151,7 @@ def parse_ids(texts: Sequence[str], ids: Ids, name: str) -> list[Any]:
         return list(texts)
     for text in texts:
         if not re.fullmatch(r"[+-]?[0-9]{1,20}", text):
-            raise UnknownIdError(f"--{name}", "is unknown, the ids of this model are integers", text)
+            raise UnknownIdError(f"--{name}", "must be an integer, as the ids of this model are", text)
     return list(map(int, texts))
 
 

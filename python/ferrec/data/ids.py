@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
-from ferrec.errors import DataError, ParameterError, UnknownIdError, unknown_name
+from ferrec.errors import DataError, ParameterError, ParameterTypeError, UnknownIdError, unknown_name
 from ferrec.io.arrays import read_only, span
 from ferrec.io.columns import factorize_ints, read_ids
 from ferrec.io.strings import Coded, Strings
@@ -50,7 +50,13 @@ class Ids:
 
     def __init__(self, values: NDArray[np.integer[Any]] | Strings) -> None:
         """Wrap ids that are already sorted and unique; `from_values` sorts, `from_arrays` checks."""
-        self._data = values if isinstance(values, Strings) else read_only(values)
+        if not isinstance(values, Strings):
+            flat = isinstance(values, np.ndarray) and values.ndim == 1
+            if not flat or values.dtype.kind not in "iu":
+                advice = "Ids.from_values takes any column"
+                raise ParameterTypeError("values", "expected a flat array of integers", values, advice=advice)
+            values = read_only(values)
+        self._data = values
         self._decoded = None
 
     @classmethod

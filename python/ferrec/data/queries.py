@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ferrec import _rust
-from ferrec.data.sequences import Sequences
-from ferrec.errors import DataError
+from ferrec.data.sequences import Sequences, row_numbers
+from ferrec.errors import DataError, ParameterTypeError, ShapeError
 from ferrec.kernels.handles import rows_of
 
 __all__ = ["Queries"]
@@ -43,6 +43,13 @@ class Queries:
     sequence : Sequences
         The items of each query, oldest first, repeats kept.
 
+    Raises
+    ------
+    ParameterTypeError
+        An argument is nothing of the kind.
+    ShapeError
+        The arguments are not of as many queries.
+
     See Also
     --------
     State.queries : the users that a model was fitted on.
@@ -71,6 +78,24 @@ class Queries:
         codes: NDArray[np.int32] | None = None,
         sequence: Sequences | Callable[[], Sequences] | None = None,
     ) -> None:
+        if not isinstance(ids, np.ndarray) or ids.ndim != 1:
+            raise ParameterTypeError("ids", "expected a flat array", ids)
+        if not isinstance(history, _rust.Csr) and not callable(history):
+            raise ParameterTypeError("history", "expected a Csr, or a function that returns one", history)
+        if codes is not None and (not isinstance(codes, np.ndarray) or codes.dtype != np.int32):
+            raise ParameterTypeError("codes", "expected an array of int32", codes)
+        if sequence is not None and not isinstance(sequence, Sequences) and not callable(sequence):
+            raise ParameterTypeError(
+                "sequence", "expected Sequences, or a function that returns them", sequence
+            )
+        shapes = {
+            "history": history.shape[:1] if isinstance(history, _rust.Csr) else ids.shape,
+            "codes": ids.shape if codes is None else codes.shape,
+            "sequence": sequence.shape[:1] if isinstance(sequence, Sequences) else ids.shape,
+        }
+        for name, shape in shapes.items():
+            if shape != ids.shape:
+                raise ShapeError(name, f"must have {len(ids)} rows, one for each id", shape)
         self.ids, self.codes = ids, codes
         self._history, self._sequence = history, sequence
 
@@ -98,17 +123,22 @@ class Queries:
         """The number of queries."""
         return len(self.ids)
 
-    def take(self, rows: NDArray[np.integer[Any]]) -> "Queries":
+    def take(self, rows: ArrayLike) -> "Queries":
         """Some of the queries, in the order given, as often as they are given.
 
         Parameters
         ----------
-        rows : ndarray of int, shape (n,)
-            Positions.
+        rows : array-like of int, shape (n,)
+            Positions, from 0.
 
         Returns
         -------
         Queries
+
+        Raises
+        ------
+        DataError
+            There is no such row.
 
         Examples
         --------
@@ -117,11 +147,12 @@ class Queries:
         >>> data.queries().take(np.array([1, 0, 1])).ids
         array([2, 1, 2])
         """
+        at = row_numbers(rows, len(self))
         return Queries(
-            self.ids[rows],
-            lambda: rows_of(self.history, rows),
-            None if self.codes is None else self.codes[rows],
-            None if self._sequence is None else lambda: self.sequence.take(rows),
+            self.ids[at],
+            lambda: rows_of(self.history, at),
+            None if self.codes is None else self.codes[at],
+            None if self._sequence is None else lambda: self.sequence.take(at),
         )
 
     def with_history(self, history: _rust.Csr) -> "Queries":

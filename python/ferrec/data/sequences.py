@@ -81,10 +81,10 @@ class Sequences:
         *,
         n_items: int,
     ) -> None:
-        arrays = (("offsets", offsets, np.int64), ("items", items, np.int32), ("times", times, np.int64))
-        for name, array, dtype in arrays:
-            if array is not None and (array.ndim != 1 or array.dtype != dtype):
-                raise DataError(name, f"expected flat {dtype.__name__}", array)
+        _check_flat("offsets", offsets, np.int64)
+        _check_flat("items", items, np.int32)
+        if times is not None:
+            _check_flat("times", times, np.int64)
         self._handle = _rust.Sequences(
             _frozen(offsets),
             _frozen(items),
@@ -197,8 +197,12 @@ class Sequences:
         >>> list(Sequences.from_events(users, items, np.array([20, 30, 10]), n_users=2, n_items=6))
         [array([5], dtype=int32), array([2, 5], dtype=int32)]
         """
-        count = threads(n_threads)
-        return cls.from_handle(_rust.Sequences.from_events(users, items, times, n_users, n_items, count))
+        _check_flat("users", users, np.int32)
+        _check_flat("items", items, np.int32)
+        if times is not None:
+            _check_flat("times", times, np.int64)
+        sizes = as_int("n_users", n_users, minimum=0), as_int("n_items", n_items, minimum=0)
+        return cls.from_handle(_rust.Sequences.from_events(users, items, times, *sizes, threads(n_threads)))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle the arrays: the handle belongs to one process."""
@@ -332,10 +336,7 @@ class Sequences:
         >>> list(Sequences.from_lists([[1, 0], [1], []], n_items=2).take([2, 0]))
         [array([], dtype=int32), array([1, 0], dtype=int32)]
         """
-        at = _integers(rows, "rows")
-        outside = (at < 0) | (at >= len(self))
-        if outside.any():
-            raise DataError("rows", f"row {at[np.argmax(outside)]}, but there are {len(self)}")
+        at = row_numbers(rows, len(self))
         run = run_of_sequences(self._handle.parts(), self.n_items, at, "rows") if len(at) > 1 else None
         return self.from_handle(self._handle.rows(at.astype(np.int32)) if run is None else run)
 
@@ -370,6 +371,20 @@ def run_of_sequences(
         return None
     own = found[1]
     return _rust.Sequences(found[0], items[own], None if times is None else times[own], n_items, name=name)
+
+
+def row_numbers(rows: ArrayLike, n_rows: int) -> NDArray[np.int64]:
+    """Flat integers, each of which is one of so many rows."""
+    at = _integers(rows, "rows")
+    outside = (at < 0) | (at >= n_rows)
+    if outside.any():
+        raise DataError("rows", f"row {at[np.argmax(outside)]}, but there are {n_rows}")
+    return at
+
+
+def _check_flat(name: str, array: object, dtype: type[np.generic]) -> None:
+    if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype != dtype:
+        raise DataError(name, f"expected flat {dtype.__name__}", array)
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:

@@ -1,7 +1,6 @@
 """`describe`: what is in a table of events."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from ferrec.description._counts import Facts, counts
 from ferrec.description._times import times
 from ferrec.errors import checks_keywords
 from ferrec.io.files import csv_delimiter, open_csv
-from ferrec.io.tables import PathLike
+from ferrec.io.tables import PathLike, as_path
 from ferrec.io.text import aligned
 from ferrec.preparation import Prepare
 from ferrec.preparation.frames import ColumnReader, ParquetSource, is_path, open_frame
@@ -103,7 +102,7 @@ class Description:
 
         text = page(self.facts, title)
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            as_path("path", path).write_text(text, encoding="utf-8")
         return text
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ferrec.data.ids import Ids
 from ferrec.data.interactions import Interactions
+from ferrec.errors import ParameterTypeError
 from ferrec.models.base import Recommender
 
 
@@ -24,6 +25,12 @@ class Aligned:
     skipped_users: int
     skipped_items: int
     skipped_pairs: int
+
+
+def check_model(model: object, argument: str = "model") -> None:
+    """Refuse what is no recommender."""
+    if not isinstance(model, Recommender):
+        raise ParameterTypeError(argument, "expected a Recommender", model)
 
 
 def align(model: Recommender[Any], test: Interactions) -> Aligned:

@@ -9,7 +9,8 @@ import numpy as np
 
 from ferrec.data.interactions import Interactions
 from ferrec.data.splits import k_fold
-from ferrec.errors import ParameterError, ParameterTypeError, checks_keywords
+from ferrec.errors import ParameterError, ParameterTypeError, UnknownIdError, checks_keywords
+from ferrec.evaluation._align import check_model
 from ferrec.evaluation._ranking import evaluate
 from ferrec.evaluation._ratings import evaluate_ratings
 from ferrec.evaluation._results import Evaluation
@@ -81,7 +82,8 @@ class CrossValidation:
     def __getitem__(self, metric: str) -> float:
         """The mean of one metric; `KeyError` lists those there are."""
         if metric not in self.folds[0].metrics:
-            raise KeyError(f"{metric!r} was not asked for; there are {', '.join(self.folds[0].metrics)}")
+            there = ", ".join(self.folds[0].metrics)
+            raise UnknownIdError("metric", "was not asked for", metric, advice=f"there are {there}")
         return self.metrics[metric]
 
     def to_dict(self) -> dict[str, Any]:
@@ -170,6 +172,7 @@ def cross_validate(
     >>> result["hit_rate@6"], len(result.folds)
     (1.0, 3)
     """
+    check_model(model)
     check_metrics(metrics)
     if n_threads is not None:
         model = clone(model).set_params(n_threads=n_threads)
@@ -220,6 +223,8 @@ def _is_pair(value: object) -> bool:
 
 def check_metrics(metrics: Sequence[str]) -> None:
     """Refuse unknown names before any work."""
+    if not isinstance(metrics, str | Sequence):
+        raise ParameterTypeError("metrics", "expected names", metrics)
     listed = [metrics] if isinstance(metrics, str) else list(metrics)
     ranking = [metric for metric in listed if metric not in RATINGS]
     if ranking or not listed:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec.data.interactions import Interactions
 from ferrec.errors import DataError, ParameterError, ParameterTypeError, checks_keywords
-from ferrec.evaluation._align import align, without
+from ferrec.evaluation._align import align, check_model, without
 from ferrec.evaluation._results import Comparison, Evaluation, Hits
 from ferrec.evaluation._statistics import mean
 from ferrec.evaluation.metrics import (
@@ -123,9 +123,10 @@ def evaluate(
     {'ndcg@10': 1.0, 'hit_rate@1': 1.0}
     >>> evaluate(ferrec.ItemKNN(k=5).fit(train), test, ["ndgc@10"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ferrec.errors.ParameterError: metrics: is unknown, there are ..., got 'ndgc@10'; did you mean 'ndcg'?
+    ferrec.errors.ParameterError: metrics: must be one of ..., got 'ndgc@10'; did you mean 'ndcg'?
     """
     wanted = parse_metrics(metrics)
+    check_model(model)
     if not isinstance(test, Interactions):
         raise ParameterTypeError("test", "expected Interactions", type(test))
     seen = model.state.seen
@@ -226,8 +227,12 @@ def compare(
     item-knn      1.0000      0.5000      1
     random        1.0000      0.5000      1
     """
+    if not isinstance(models, Mapping):
+        raise ParameterTypeError("models", "expected fitted models by their names", models)
     if not models:
         raise ParameterError("models", "expected at least one")
+    for name, model in models.items():
+        check_model(model, f"models[{name!r}]")
     parse_metrics(metrics)
     return Comparison(
         {

@@ -6,7 +6,7 @@ import numpy as np
 
 from ferrec.data.interactions import Interactions
 from ferrec.errors import DataError, ParameterTypeError, checks_keywords
-from ferrec.evaluation._align import align
+from ferrec.evaluation._align import align, check_model
 from ferrec.io.progress import bar
 from ferrec.kernels.arguments import Progress
 from ferrec.models.base import Recommender
@@ -58,6 +58,7 @@ def evaluate_ratings(
     >>> round(result["rmse"], 3), result["pairs"], result["skipped_pairs"]
     (0.0, 1, 1)
     """
+    check_model(model)
     if not isinstance(test, Interactions):
         raise ParameterTypeError("test", "expected Interactions", type(test))
     aligned = align(model, test)

@@ -4,7 +4,6 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from ferrec._rust import __version__
@@ -15,6 +14,7 @@ from ferrec.evaluation._significance import shown_p
 from ferrec.evaluation.metrics import HITS
 from ferrec.io import html
 from ferrec.io.html import ACCENTS, INK, card, drawn
+from ferrec.io.tables import as_path
 
 __all__ = ["report"]
 
@@ -102,7 +102,7 @@ def report(
         title, _under(results), html.tiles(_key_numbers(results, main)), html.cards(*inner), foot=foot
     )
     if path is not None:
-        Path(path).write_text(page, encoding="utf-8")
+        as_path("path", path).write_text(page, encoding="utf-8")
     return page
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ferrec import _rust
 from ferrec.data.ids import Ids
-from ferrec.errors import DataError, ParameterError, checks_keywords
+from ferrec.errors import DataError, ParameterError, UnknownIdError, checks_keywords
 from ferrec.evaluation._segments import by_count, by_id
 from ferrec.evaluation._significance import Difference, Significance
 from ferrec.evaluation._statistics import Test, holm, intervals, mean, p_value
@@ -139,7 +139,8 @@ class Evaluation:
     def __getitem__(self, metric: str) -> float:
         """One metric by its name; `KeyError` lists those there are."""
         if metric not in self.metrics:
-            raise KeyError(f"{metric!r} was not asked for; there are {', '.join(self.metrics)}")
+            there = ", ".join(self.metrics)
+            raise UnknownIdError("metric", "was not asked for", metric, advice=f"there are {there}")
         return self.metrics[metric]
 
     @checks_keywords
@@ -382,7 +383,8 @@ class Comparison:
     def __getitem__(self, name: str) -> Evaluation:
         """The evaluation of one model by its name; `KeyError` lists those there are."""
         if name not in self.evaluations:
-            raise KeyError(f"no model {name!r}; there are {', '.join(self.evaluations)}")
+            there = ", ".join(map(str, self.evaluations))
+            raise UnknownIdError("name", "is none of the evaluations", name, advice=f"there are {there}")
         return self.evaluations[name]
 
     @checks_keywords

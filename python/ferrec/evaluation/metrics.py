@@ -50,9 +50,9 @@ def parse_metrics(metrics: Sequence[str]) -> dict[str, tuple[str, int]]:
         raise ParameterTypeError("metrics", "expected names", metrics)
     listed = [metrics] if isinstance(metrics, str) else list(metrics)
     names = (*HITS, *PER_LIST, *WHOLE, "sampled_auc")
-    exist = f"there are {', '.join(f'{name}@k' for name in names)} with k from 1, and auc"
+    exist = f"must be one of {', '.join(f'{name}@k' for name in names)} with k from 1, or auc"
     if not listed:
-        raise ParameterError("metrics", "name at least one", advice=exist)
+        raise ParameterError("metrics", "name at least one", advice=f"each {exist}")
     parsed = {}
     for metric in listed:
         found = re.fullmatch(r"([a-z0-9_]+)@([1-9][0-9]{0,8})", metric) if isinstance(metric, str) else None
@@ -62,8 +62,11 @@ def parse_metrics(metrics: Sequence[str]) -> dict[str, tuple[str, int]]:
             parsed[str(metric)] = (found[1], int(found[2]))
         else:
             kind = str(metric).split("@")[0]
-            advice = did_you_mean(kind, names)
-            raise ParameterError("metrics", f"is unknown, {exist}", metric, advice=advice)
+            if kind in names:
+                advice = f"give the length of the list, as in '{kind}@10'"
+            else:
+                advice = did_you_mean(kind, [*names, "auc"])
+            raise ParameterError("metrics", exist, metric, advice=advice)
     return parsed
 
 

@@ -13,11 +13,12 @@ import numpy as np
 from ferrec.data.interactions import Interactions
 from ferrec.data.splits import leave_last_out
 from ferrec.errors import DataError, ParameterError, checks_keywords, did_you_mean, require
+from ferrec.evaluation._align import check_model
 from ferrec.evaluation._cross_validation import Pair, Splits, check_metrics, each_split, measure
 from ferrec.evaluation.metrics import LOWER_IS_BETTER
 from ferrec.io.atomic import replacing
 from ferrec.io.progress import bar
-from ferrec.io.tables import PathLike
+from ferrec.io.tables import PathLike, as_path
 from ferrec.kernels.arguments import Duration, Progress, as_int, as_seconds
 from ferrec.models.base import Recommender
 from ferrec.models.estimator import clone
@@ -124,7 +125,7 @@ class Tuning:
         OSError
             It cannot be written.
         """
-        _write(self.to_dicts(), Path(path))
+        _write(self.to_dicts(), as_path("path", path))
 
     def __repr__(self) -> str:
         """The best, and how many were tried."""
@@ -221,6 +222,8 @@ def tune(
     (True, True)
     """
     optuna = require("optuna", "tune")
+    if not isinstance(model, type) or not issubclass(model, Recommender):
+        check_model(model)
     base = model() if isinstance(model, type) else clone(model)
     if n_threads is not None:
         base.set_params(n_threads=n_threads)
@@ -244,7 +247,7 @@ def tune(
     n_trials, seed = as_int("n_trials", n_trials, minimum=1), as_int("seed", seed, minimum=0)
     allowed = None if patience is None else as_int("patience", patience, minimum=1)
     seconds = None if timeout is None else as_seconds("timeout", timeout)
-    kept = None if path is None else Path(path)
+    kept = None if path is None else as_path("path", path)
     if kept is not None:
         check_ending(kept)
     parts = list(each_split(data, splits))

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from ferrec.io.tables import PathLike
+from ferrec.io.tables import PathLike, as_path
 
 __all__ = ["new_folder", "replacing", "sync_file"]
 
@@ -20,7 +20,7 @@ def replacing(path: PathLike) -> Iterator[BinaryIO]:
 
     Whatever interrupts the block, Ctrl-C too, removes the temporary file and leaves an older one as it was.
     """
-    target = Path(path)
+    target = as_path("path", path)
     if target.is_dir():
         raise IsADirectoryError(f"{target}: is a folder; name a file")
     if not target.parent.is_dir():
@@ -45,7 +45,7 @@ def new_folder(path: PathLike) -> Iterator[Path]:
 
     Parents are made. Whatever interrupts the block leaves an older folder as it was.
     """
-    target = Path(path)
+    target = as_path("path", path)
     target.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:

@@ -18,6 +18,7 @@ from ferrec.io.tables import (
     Arrow,
     PathLike,
     Table,
+    as_path,
     refuse_repeated,
 )
 
@@ -179,7 +180,7 @@ def _plain_integers(column: Arrow, pyarrow: ModuleType) -> Arrow:
 
 def expand(path: PathLike, suffixes: tuple[str, ...], what: str) -> tuple[list[str], str | None]:
     """The files of a path, and the folder that partition names are relative to."""
-    place = Path(path).expanduser()
+    place = as_path("source", path).expanduser()
     if place.is_file():
         return [str(place)], str(place.parent)
     if place.is_dir():

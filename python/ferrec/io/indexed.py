@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ferrec._rust import __version__
 from ferrec.errors import ModelFileError
 from ferrec.io.atomic import new_folder, sync_file
+from ferrec.io.tables import as_path
 
 __all__ = ["FolderKind", "array_sha256", "check_index", "write_array", "write_bytes"]
 
@@ -44,7 +45,8 @@ class FolderKind:
 
     def refuse_other(self, path: str | os.PathLike[str]) -> None:
         """Refuse to replace what is no folder of this kind."""
-        if Path(path).exists() and not (Path(path) / self.index).is_file():
+        place = as_path("path", path)
+        if place.exists() and not (place / self.index).is_file():
             raise FileExistsError(f"{path}: exists and is no saved {self.noun}; choose another folder")
 
     @contextmanager

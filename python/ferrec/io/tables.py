@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -16,6 +17,13 @@ Arrow: TypeAlias = Any
 
 
 PathLike: TypeAlias = str | os.PathLike[str]
+
+
+def as_path(name: str, value: object) -> Path:
+    """The value as a path; TypeError names the argument and the value."""
+    if not isinstance(value, str | os.PathLike):
+        raise ParameterTypeError(name, "expected a path", value)
+    return Path(value)
 
 
 EXTRA = "parquet"  # brings both pyarrow and narwhals

@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, Self, cast
 
 from ferrec.data.interactions import Duplicates, Interactions
 from ferrec.errors import require
 from ferrec.io.files import parquet_writer
 from ferrec.io.progress import bar
-from ferrec.io.tables import PathLike
+from ferrec.io.tables import PathLike, as_path
 from ferrec.kernels.arguments import Duration, Progress
 from ferrec.models.estimator import Estimator
 from ferrec.preparation import _files
@@ -345,7 +344,7 @@ class Prepare(Estimator[PrepareState]):
         ...     Prepare.load(f"{folder}/preparation").transform({"user_id": [2, 3], "item_id": ["tea", "tea"]})
         {'user_id': array([2]), 'item_id': array(['tea'], dtype='<U3')}
         """
-        _files.save(self.state, Path(path))
+        _files.save(self.state, as_path("path", path))
 
     @classmethod
     def load(cls, source: str | os.PathLike[str]) -> Self:
@@ -368,7 +367,7 @@ class Prepare(Estimator[PrepareState]):
         ModelFileError
             A file is missing, truncated, altered, or of a version that this one cannot read; says which.
         """
-        state = _files.load(Path(source))
+        state = _files.load(as_path("source", source))
         prepare = cls(**state.params)
         prepare.adopt(state)
         return prepare

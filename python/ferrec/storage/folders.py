@@ -22,6 +22,7 @@ from ferrec.data.ids import Ids
 from ferrec.data.sequences import Sequences
 from ferrec.errors import ModelFileError, ParameterTypeError, checks_keywords
 from ferrec.io.indexed import FolderKind, array_sha256, write_array, write_bytes
+from ferrec.io.tables import as_path
 from ferrec.storage.mapped import SPAN, Mapped, MappedArray, MappedIds, MappedMatrix, MappedSequences
 from ferrec.storage.registry import LazyState, Storable, find, is_storable, is_storable_class, name_of
 
@@ -33,7 +34,7 @@ MODELS = FolderKind("model", "model.json", 2, {"model": str, "params": dict, "sc
 
 def save(model: Storable, path: str | os.PathLike[str]) -> None:
     """Write what was fitted; see `Estimator.save`."""
-    with MODELS.new(path) as folder:
+    with MODELS.new(as_path("path", path)) as folder:
         _write_folder(folder, model, model.state)
 
 
@@ -144,7 +145,7 @@ def load(source: str | os.PathLike[str], *, verify: bool = False) -> Any:
     ...     ferrec.load(folder + "/model")
     ItemKNN(k=5)
     """
-    folder = Path(source)
+    folder = as_path("source", source)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
     return _read_folder(folder, verify)
@@ -319,7 +320,8 @@ def inspect(source: str | os.PathLike[str], *, verify: bool = False) -> dict[str
     if verify:
         for field in _stored(model).values():
             field.read()
-    index = MODELS.read_index(Path(source))
+    folder = as_path("source", source)
+    index = MODELS.read_index(folder)
     files = {
         name: {k: v for k, v in entry.items() if k != "sha256"} for name, entry in index["files"].items()
     }
@@ -336,7 +338,7 @@ def inspect(source: str | os.PathLike[str], *, verify: bool = False) -> dict[str
         "format": index["format"],
         **sizes,
         "files": files,
-        "bytes": sum(file.stat().st_size for file in Path(source).rglob("*") if file.is_file()),
+        "bytes": sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
         "checksum": checksum(model),
         "verified": verify,
     }

@@ -13,7 +13,14 @@ import numpy as np
 
 from ferrec.data.interactions import Events, Interactions
 from ferrec.data.recommendations import Recommendations
-from ferrec.errors import DataError, NotFittedError, UnknownIdError, UnsupportedError, checks_keywords
+from ferrec.errors import (
+    DataError,
+    NotFittedError,
+    ParameterTypeError,
+    UnknownIdError,
+    UnsupportedError,
+    checks_keywords,
+)
 from ferrec.models import Popularity, Random, Recommender
 from ferrec.storage.folders import checksum, load
 
@@ -39,6 +46,8 @@ def check_recommender(make: Make) -> None:
 
     Raises
     ------
+    ParameterTypeError
+        `make` makes no model.
     AssertionError
         The model breaks the contract; the traceback names the check.
 
@@ -47,6 +56,11 @@ def check_recommender(make: Make) -> None:
     >>> import ferrec
     >>> check_recommender(ferrec.Popularity)
     """
+    if not callable(make) or isinstance(make, Recommender):
+        raise ParameterTypeError("make", "expected the class of a model, or a function that makes one", make)
+    made = make()
+    if not isinstance(made, Recommender):
+        raise ParameterTypeError("make", "must return a Recommender", made)
     for check in CHECKS.values():
         check(make)
 

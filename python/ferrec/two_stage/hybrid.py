@@ -30,7 +30,7 @@ from ferrec.models.search_space import Int, SearchSpace
 from ferrec.models.state import State
 from ferrec.rankers import MLPRanker, Ranker
 from ferrec.rankers.contributions import contributions
-from ferrec.two_stage.retrieval import Retrieval
+from ferrec.two_stage.retrieval import Retrieval, named_models
 from ferrec.two_stage.training import TrainingSet, rejoined, sampled_pairs
 
 
@@ -234,6 +234,7 @@ class Hybrid(Recommender[HybridState]):
         models = self.retrievers
         if models is None:
             models = [ItemKNN(), PureSVD(), Popularity()]
+        models = named_models(models, "retrievers")
         retrieval = Retrieval(models, self.n_candidates, n_threads=self.n_threads)
         if self.features is None:
             features = defaults(data)

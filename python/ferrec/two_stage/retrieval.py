@@ -121,7 +121,7 @@ class Retrieval(Estimator[RetrievalState]):
             A parameter makes no sense.
         """
         learner = clone(self)
-        named = _named(learner.models)
+        named = named_models(learner.models)
         _quotas(named, learner.n_candidates)
         fitted = tuple(clone(model).fit(data, progress=progress) for model in named.values())
         self.adopt(RetrievalState(tuple(named), fitted), learner)
@@ -130,7 +130,7 @@ class Retrieval(Estimator[RetrievalState]):
     def _settled(self) -> tuple[Self, RetrievalState]:
         """What `fit` made, or the models given where they are fitted."""
         if not self.is_fitted:
-            named = _named(self.models)
+            named = named_models(self.models)
             for name, model in named.items():
                 if not model.is_fitted:
                     raise NotFittedError(
@@ -148,7 +148,7 @@ class Retrieval(Estimator[RetrievalState]):
     @property
     def columns(self) -> list[str]:
         """The names of the columns that its candidates have."""
-        names = self.state.names if self.is_fitted else _named(self.models)
+        names = self.state.names if self.is_fitted else named_models(self.models)
         return [f"{name}_{what}" for name in names for what in ("score", "rank")]
 
     @property
@@ -296,22 +296,23 @@ class Retrieval(Estimator[RetrievalState]):
         return pairs.with_columns(columns)
 
 
-def _named(models: Sequence[Model] | Mapping[str, Model]) -> dict[str, Model]:
+def named_models(models: Sequence[Model] | Mapping[str, Model], argument: str = "models") -> dict[str, Model]:
+    """The models by the names of their columns; errors speak of the argument."""
     if not isinstance(models, Sequence | Mapping) or not models:
-        raise ParameterTypeError("models", "expected some models", models)
+        raise ParameterTypeError(argument, "expected some models", models)
     if isinstance(models, Mapping):
         named = dict(models)
     else:
         named = {}
         for model in models:
             if not isinstance(model, Recommender):
-                raise ParameterTypeError("models", "expected a Recommender", model)
+                raise ParameterTypeError(argument, "expected a Recommender", model)
             kind = snake_name(model)
             same = sum(type(other) is type(model) for other in named.values())
             named[f"{kind}_{same + 1}" if same else kind] = model
     for name, model in named.items():
         if not isinstance(model, Recommender) or not isinstance(name, str):
-            raise ParameterTypeError("models", "expected a Recommender with a name", {name: model})
+            raise ParameterTypeError(argument, "expected a Recommender with a name", {name: model})
     return named
 
 
