@@ -163,8 +163,8 @@ def test_too_little_is_said():
     ("params", "message"),
     [
         ({"ranker": ferrec.ItemKNN()}, "ranker: expected a Ranker"),
-        ({"retrievers": []}, "models: expected some models"),
-        ({"retrievers": [3]}, "models: expected a Recommender"),
+        ({"retrievers": []}, "retrievers: expected some models"),
+        ({"retrievers": [3]}, "retrievers: expected a Recommender"),
         ({"features": [3]}, "features: expected features"),
         ({"holdout_fraction": 0.0}, "fraction"),
         ({"validation_fraction": 1.0}, "validation_fraction: must be in"),
