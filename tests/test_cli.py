@@ -346,6 +346,31 @@ WRONG = {
         [*CONTENT, "TRAIN", "--param", "text=title"],
         "--param text: must be Sequence or none",
     ),
+    "a file for a model": (1, ["inspect", "junk.parquet"], "junk.parquet: is a file, and"),
+    "no times to split by": (
+        1,
+        ["cross-validate", "--model", "bias", "TRAIN", *COLUMNS[:4], "--split", "by-time"],
+        "name the column of times with --time",
+    ),
+    "types without weights": (
+        2,
+        ["fit", "--model", "bias", "-o", "m", "TRAIN", *COLUMNS[:4], "--event-type", "stars"],
+        "--event-type, --event-weight: go together, got ('stars', None); as in --event-type type --event-weight",
+    ),
+    "repeats": (
+        1,
+        ["fit", "--model", "bias", "-o", "m", "TRAIN", *COLUMNS, "--duplicates", "error"],
+        "give --duplicates sum, last, max or count",
+    ),
+    "a wrong parameter of a part": (
+        2,
+        ["fit", "--model", "hybrid", "-o", "m", "TRAIN", *COLUMNS, "--param", "ranker.epochs=x"],
+        "--param ranker.epochs: must be int",
+    ),
+    "similar users of a model of items": (1, ["similar", "MODEL", "--users", "1003"], "error: --users: "),
+    "a wrong command": (2, ["fitt"], "did you mean 'fit'?"),
+    "a wrong option": (2, [*FIT, "TRAIN", "--usr", "who"], "did you mean '--user'?"),
+    "a wrong choice": (2, [*FIT, "TRAIN", "--duplicates", "sums"], "did you mean 'sum'?"),
     "nothing in common": (1, ["evaluate", "MODEL", "other.csv"], "that the model does not know"),
 }
 
@@ -578,7 +603,7 @@ def test_prepare(source: str, log: Path) -> None:
         (["--k-core", "two"], 2, "--k-core: expected numbers with commas between, got 'two'"),
         (["--k-core", "1,2,3"], 2, "--k-core: expected an integer, got (1, 2, 3)"),
         (["--activity", "0.9,0.1"], 2, "--activity: expected quantiles"),
-        (["--normalize", "secs=robust"], 2, "--normalize['secs']: must be one of"),
+        (["--normalize", "secs=robust"], 2, "--normalize secs: must be one of"),
         (
             ["--half-life", "long"],
             2,
@@ -634,3 +659,31 @@ def test_wrong_second_stages(home: Path, tmp_path: Path) -> None:
     ):
         done = ferrec_cli("fit", *words, home / "train.parquet", *COLUMNS, "-o", "m", cwd=tmp_path)
         assert done.returncode == 2 and message in done.stderr, done
+
+
+def test_advice_is_that_of_the_api() -> None:
+    """Each pattern of the table still meets an advice in the sources, as it is written there."""
+    sources = (
+        "".join(
+            path.read_text() for path in Path(ferrec.__file__).parent.rglob("*.py") if path.name != "main.py"
+        )
+        .replace("{{{name!r}:", "{'x':")
+        .replace("}}", "}")
+    )
+    assert not [pattern for pattern in cli._ADVICE if not re.search(pattern, sources)]
+
+
+def test_models_from_elsewhere(home: Path, tmp_path: Path) -> None:
+    """By their name or with their module, as models and as retrievers."""
+    (tmp_path / "my_own_models.py").write_text(
+        "import ferrec\n\n\nclass BestTogether(ferrec.ItemKNN):\n"
+        "    def __init__(self, *, k: int = 3) -> None:\n        super().__init__(k=k)\n"
+    )
+    fit = ["--import", "my_own_models", "fit", home / "train.parquet", *COLUMNS, "-o", "m"]
+    with mock.patch.object(sys, "path", [str(tmp_path), *sys.path]):
+        for name in ("best-together", "BestTogether", "my_own_models:BestTogether"):
+            done = ferrec_cli(*fit, "--model", name, "--param", "k=5", cwd=tmp_path)
+            assert done.returncode == 0 and "BestTogether(k=5)" in done.stdout, done
+            shutil.rmtree(tmp_path / "m")
+        done = ferrec_cli(*fit, "--model", "best-togethr", cwd=tmp_path)
+    assert done.returncode == 2 and "did you mean 'best-together'?" in done.stderr, done

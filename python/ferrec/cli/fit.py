@@ -84,7 +84,7 @@ def _run(args: argparse.Namespace) -> common.Answer:
 def _parse_separator(text: str) -> tuple[str, str]:
     name, equals, separator = text.partition("=")
     if not (name and equals and separator):
-        raise ParameterError("--split", "expected COLUMN=SEPARATOR", text)
+        raise ParameterError("--separator", "expected COLUMN=SEPARATOR", text)
     return name, separator
 
 

@@ -9,6 +9,7 @@ Exit codes: 0 all went well; 1 the data, a model or a file is at fault, in one l
 import argparse
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -19,6 +20,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from ferrec.cli.common import Stopped, plain
+from ferrec.cli.models import param_option
 from ferrec.cli.parser import make_parser
 from ferrec.errors import FerrecError, ParameterError, ParameterTypeError
 
@@ -70,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             return 0
         except (ParameterError, ParameterTypeError) as error:
-            return _fail(f"{_about_options(error, args)} (see ferrec {args.command} --help)", 2)
+            return _fail(f"{_as_typed(error, args)} (see ferrec {args.command} --help)", 2)
         except Stopped as stop:
             return _fail(str(stop), 128 + signal.SIGTERM)
         except KeyboardInterrupt:
@@ -79,7 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             # The reader has gone, as in `ferrec similar … | head`; Python must not flush at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
-        except (FerrecError, OSError) as error:
+        except FerrecError as error:
+            return _fail(str(_as_typed(error, args)), 1)
+        except OSError as error:
             return _fail(str(error), 1)
         except MemoryError as error:
             return _fail(f"out of memory {error}".strip(), 1)
@@ -94,22 +98,47 @@ def _import(modules: Sequence[str]) -> None:
             raise ParameterError("--import", str(error), advice="is its folder in PYTHONPATH?") from None
 
 
-_OPTIONS = {"n_threads": "threads", "event_weights": "event_weight"}
-"""Options that are named otherwise than the argument."""
+_QUOTES = "]'\""
+_OPTIONS = {
+    "n_threads": "threads",
+    "event_weights": "event_weight",
+    "similar_items": "items",
+    "similar_users": "users",
+}
+"""Options that are named otherwise than the argument or the method."""
+
+_ADVICE = {
+    r"pass time= when reading the interactions": "name the column of times with --time",
+    r"give time=": "give --time",
+    r"give event_type=": "give --event-type",
+    r'as in event_type="type", event_weights={"buy": 5}': "as in --event-type type --event-weight buy=5",
+    r"give duplicates='sum', 'last', 'max' or 'count'": "give --duplicates sum, last, max or count",
+    r"give missing={'(.*)': \"drop\"}": r"give --missing '\1=drop'",
+    r"add them by data\.with_items\(table\)": "add them with --item-table",
+    r"take dtype='float64'": "give --param dtype=float64",
+}
+"""What the API advises, and the same on the command line."""
 
 
-def _about_options(error: FerrecError, args: argparse.Namespace) -> FerrecError:
-    """What the API refuses as an argument, as the option that was typed."""
+def _as_typed(error: FerrecError, args: argparse.Namespace) -> FerrecError:
+    """What the API says of an argument, as of the option that was typed, and its advice likewise."""
 
     def option(argument: str) -> str:
         name, bracket, key = argument.partition("[")
-        for there in (name, _OPTIONS.get(name, name), f"{name}_column"):
-            if hasattr(args, there):
-                dashes = "--" if len(there) > 1 else "-"
-                return f"{dashes}{there.replace('_', '-')}{bracket}{key}"
-        return f"--param {argument}" if hasattr(args, "param") else argument
+        there = _OPTIONS.get(name, name)
+        if hasattr(args, there):
+            dashes = "--" if len(there) > 1 else "-"
+            return f"{dashes}{there.replace('_', '-')}" + (f" {key.strip(_QUOTES)}" if bracket else "")
+        return param_option(argument) if hasattr(args, "param") else argument
 
-    if error.argument is None or error.argument.startswith("-"):
+    advice = error.advice
+    for pattern, typed in _ADVICE.items():
+        advice = re.sub(pattern, typed, advice)
+    if advice != error.advice:
+        error = error.advised(advice)
+    # What is wrong in the data bears the name of a column or a table, which may be that of an option, too.
+    wrong_use = isinstance(error, ParameterError | ParameterTypeError) or error.argument in _OPTIONS
+    if error.argument is None or error.argument.startswith("-") or not wrong_use:
         return error
     return error.renamed(", ".join(map(option, error.argument.split(", "))))
 

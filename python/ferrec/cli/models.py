@@ -2,19 +2,20 @@
 
 import argparse
 import ast
+import inspect
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from ferrec.cli.common import add_events, add_repeated
 from ferrec.errors import ParameterError, ParameterTypeError, unknown_name
 from ferrec.models import MODELS
 from ferrec.models.base import Recommender
 from ferrec.models.estimator import Estimator
-from ferrec.rankers import RANKERS
-from ferrec.storage import folders
+from ferrec.rankers import RANKERS, Ranker
+from ferrec.storage import folders, registry
 from ferrec.two_stage.hybrid import Hybrid, default_ranker
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "load_model",
     "make_model",
     "model_folder",
+    "param_option",
     "parse_param",
 ]
 
@@ -68,12 +70,14 @@ def make_model(args: argparse.Namespace) -> Recommender[Any]:
     model.set_params(**params)
     types = _types(model)
     for name, value in params.items():
+        if name not in types:  # a model of the user's own may not say
+            continue
         allowed = [get_origin(one) or one for one in get_args(types[name]) or (types[name],)]
         # A whole number will do for a float; True is no number; a list is a sequence, and text is none.
         fits = type(value) in allowed or (type(value) is int and float in allowed)
         if not (fits or (isinstance(value, list | dict) and isinstance(value, tuple(allowed)))):
             expected = " or ".join("none" if one is NoneType else one.__name__ for one in allowed)
-            raise ParameterTypeError(f"--param {name}", f"must be {expected}", value)
+            raise ParameterTypeError(param_option(name), f"must be {expected}", value)
     return model
 
 
@@ -81,11 +85,39 @@ Kind = TypeVar("Kind", bound=type[Estimator[Any]])
 
 
 def find_class(option: str, wanted: str, kinds: Mapping[str, Kind]) -> Kind:
-    """A class by its name, written in any way; a ranker's may leave out that it is one."""
-    for name, kind in kinds.items():
-        if _flat(wanted) in (_flat(name), _flat(name).removesuffix("ranker")):
-            return kind
-    raise unknown_name(option, wanted, map(kebab, kinds))
+    """A class by its name, written in any way; a ranker's may leave out that it is one.
+
+    After those of ferrec come the user's own of the same sort, which `--import` has made known: by name, or as
+    ``module:Class``, which is how their saved models name them.
+    """
+    own = _foreign(Ranker if kinds is RANKERS else Recommender)
+    if wanted in own:
+        return cast(Kind, own[wanted])
+    for known in (kinds, {name: cast(Kind, kind) for name, kind in own.items()}):
+        found = {
+            name: kind
+            for name, kind in known.items()
+            if _flat(wanted) in (_flat(kind.__name__), _flat(kind.__name__).removesuffix("ranker"))
+        }
+        if len(found) > 1:
+            raise ParameterError(option, "names several classes", wanted, advice=f"give {' or '.join(found)}")
+        if found:
+            return found.popitem()[1]
+    raise unknown_name(option, wanted, [*map(kebab, kinds), *(kebab(kind.__name__) for kind in own.values())])
+
+
+def _foreign(base: type[Any]) -> dict[str, type[Any]]:
+    """The classes from elsewhere that derive from a class of ferrec, as ``module:Class``."""
+    return {
+        name: kind
+        for name, kind in registry.known().items()
+        if ":" in name and issubclass(kind, base) and not inspect.isabstract(kind)
+    }
+
+
+def param_option(name: str) -> str:
+    """A parameter as `--param` has it: ``ranker__epochs`` as ``--param ranker.epochs``."""
+    return f"--param {name.replace('__', '.')}"
 
 
 def _types(model: Estimator[Any]) -> dict[str, Any]:

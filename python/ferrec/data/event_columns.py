@@ -79,8 +79,9 @@ class EventColumns:
         if (self.event_type is None) != (self.event_weights is None):
             raise ParameterError(
                 "event_type, event_weights",
-                'go together, as in event_type="type", event_weights={"buy": 5}',
+                "go together",
                 (self.event_type, self.event_weights),
+                advice='as in event_type="type", event_weights={"buy": 5}',
             )
         for kind, weight in (self.event_weights or {}).items():
             if not np.isfinite(np.float32(weight)):

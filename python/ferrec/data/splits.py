@@ -79,9 +79,7 @@ def by_time(
         raise ParameterError("cutoff, fraction", "give one of them", (cutoff, fraction))
     times = data.events.times
     if times is None:
-        raise DataError(
-            "data", "by_time needs times", advice="name the column of times when reading the data"
-        )
+        raise DataError("data", "by_time needs times", advice="pass time= when reading the interactions")
     moment = _moment(cutoff) if fraction is None else _latest(times, fraction)
     test = times >= moment
     _refuse_empty(
@@ -369,9 +367,7 @@ def rolling(
     kept = None if train_window is None else _ticks(train_window, "train_window")
     times = data.events.times
     if times is None:
-        raise DataError(
-            "data", "rolling needs times", advice="name the column of times when reading the data"
-        )
+        raise DataError("data", "rolling needs times", advice="pass time= when reading the interactions")
     if not len(times):
         raise DataError("data", "there are no events to split")
     end = int(times.max()) + 1

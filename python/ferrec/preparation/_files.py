@@ -53,6 +53,8 @@ def _arrays(state: PrepareState) -> dict[str, NDArray[Any]]:
 
 def load(folder: Path) -> PrepareState:
     """Read the folder; whatever does not fit is a `ModelFileError`."""
+    if folder.is_file():
+        raise NotADirectoryError(f"{folder}: is a file, and what was saved is a folder")
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
     index = _read_index(folder)

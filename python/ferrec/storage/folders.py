@@ -130,7 +130,7 @@ def load(source: str | os.PathLike[str], *, verify: bool = False) -> Any:
 
     Raises
     ------
-    FileNotFoundError
+    FileNotFoundError, NotADirectoryError
         There is no such folder.
     ModelFileError
         A file is missing, truncated, altered, or of a version that this one cannot read; says which. Damage inside
@@ -146,6 +146,8 @@ def load(source: str | os.PathLike[str], *, verify: bool = False) -> Any:
     ItemKNN(k=5)
     """
     folder = as_path("source", source)
+    if folder.is_file():
+        raise NotADirectoryError(f"{folder}: is a file, and what was saved is a folder")
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
     return _read_folder(folder, verify)

@@ -19,6 +19,7 @@ __all__ = [
     "find",
     "is_storable",
     "is_storable_class",
+    "known",
     "name_of",
     "provide",
     "register",
@@ -77,6 +78,11 @@ def register(cls: type[Storable]) -> None:
 def provide(*modules: str) -> None:
     """Name modules that define classes when they are imported; they are, once a name is not found without."""
     _providers.extend(modules)
+
+
+def known() -> dict[str, type[Storable]]:
+    """Every class that is known now, by the name under which it is saved."""
+    return dict(_classes)
 
 
 def name_of(cls: type[Storable]) -> str:
@@ -138,5 +144,5 @@ def find(name: object) -> type[Storable]:
         if module == "__main__":
             hint = "it was defined in a script or notebook: define it again before you load"
         raise ModelFileError(f"model: unknown class {kind!r}; {hint}")
-    known = sorted(one for one in _classes if ":" not in one)
-    raise ModelFileError(f"model: unknown name {name[:80]!r}; there are {', '.join(known)}")
+    own = sorted(one for one in _classes if ":" not in one)
+    raise ModelFileError(f"model: unknown name {name[:80]!r}; there are {', '.join(own)}")
