@@ -106,8 +106,9 @@ def test_what_is_unknown_is_said_and_left_out(model):
     table = pyarrow.table({"user_id": [*users[:3], stranger]})
     with pytest.raises(ferrec.UnknownIdError, match=r"column 'user_id': 1 of 4 ids is unknown"):
         ferrec.score_table(model, table)
-    with pytest.warns(UserWarning, match="1 of 4 rows name users that the model does not know"):
+    with pytest.warns(UserWarning, match="1 of 4 rows name users that the model does not know") as heard:
         found = ferrec.score_table(model, table, unknown_users="skip")
+    assert heard[0].filename == __file__
     assert found.equals(model.recommend(users[:3]).to_arrow())
     thing = "nothing" if isinstance(items[0], str) else -5
     table = pyarrow.table({"user_id": ["ann"], "basket": [[items[0], thing]]})

@@ -367,6 +367,11 @@ WRONG = {
         ["fit", "--model", "hybrid", "-o", "m", "TRAIN", *COLUMNS, "--param", "ranker.epochs=x"],
         "--param ranker.epochs: must be int",
     ),
+    "an unknown parameter of a part": (
+        2,
+        ["fit", "--model", "hybrid", "-o", "m", "TRAIN", *COLUMNS, "--param", "ranker.epochz=5"],
+        "--param ranker.epochz: MLPRanker has no such parameter",
+    ),
     "similar users of a model of items": (1, ["similar", "MODEL", "--users", "1003"], "error: --users: "),
     "a wrong command": (2, ["fitt"], "did you mean 'fit'?"),
     "a wrong option": (2, [*FIT, "TRAIN", "--usr", "who"], "did you mean '--user'?"),

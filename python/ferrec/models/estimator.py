@@ -119,7 +119,10 @@ class Estimator(Generic[StateT]):
             outer, nested, inner = name.partition("__")
             part = getattr(self, outer) if nested and outer in known else None
             if isinstance(part, Estimator):
-                part.set_params(**{inner: value})
+                try:
+                    part.set_params(**{inner: value})
+                except ParameterError as error:
+                    raise error.renamed(f"{outer}__{error.argument}") from None
             elif name in known:
                 setattr(self, name, value)
             else:
