@@ -175,7 +175,7 @@ def test_explanations_are_the_terms_of_the_solution(model):
             assert np.isclose(base + parts.sum(), model.score([user], [item])[0], rtol=1e-3, atol=1e-4)
 
 
-def test_new_items_are_learnt_without_a_fit():
+def test_new_items_are_learned_without_a_fit():
     data = sample()
     events = data.events
     new = np.isin(events.items, [3, 20, 39])
@@ -267,7 +267,7 @@ def test_how_many_are_served_at_once_does_not_matter_to_the_penalty(model):
     assert [many[row] for row in range(40)] == [model.recommend(history=[[0, 2]], n=1)[0]] * 40
 
 
-def test_learnt_items_survive_saving(tmp_path):
+def test_learned_items_survive_saving(tmp_path):
     data = ferrec.Interactions.from_arrays([1, 1, 2, 2, 3], ["tea", "milk", "tea", "milk", "tea"])
     new = ferrec.Interactions.from_arrays([1, 2], ["honey", "honey"])
     model = ferrec.ALS(n_factors=2).fit(data).add_items(new)

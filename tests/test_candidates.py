@@ -85,9 +85,9 @@ def test_hits_and_weights(rows, events):
     pairs = candidates(rows)
     if not events:
         return
-    catalogue = np.arange(N_ITEMS) * 10
-    users = [user for user, _ in events] + [99] * N_ITEMS  # 99 makes the catalogue whole
-    items = [item * 10 for _, item in events] + catalogue.tolist()
+    catalog = np.arange(N_ITEMS) * 10
+    users = [user for user, _ in events] + [99] * N_ITEMS  # 99 makes the catalog whole
+    items = [item * 10 for _, item in events] + catalog.tolist()
     future = ferrec.Interactions.from_arrays(users, items, ratings=[0.0] + [1.0] * (len(users) - 1))
     weight = {}
     for at, (user, item) in enumerate(zip(users, items, strict=True)):
@@ -97,7 +97,7 @@ def test_hits_and_weights(rows, events):
     assert pairs.weights(future).tolist() == [weight.get(pair, 0.0) for pair in named]
 
 
-def test_hits_need_the_same_catalogue():
+def test_hits_need_the_same_catalog():
     with pytest.raises(DataError, match="its 1 items are not the 9"):
         candidates([[1]]).hits(ferrec.Interactions.from_arrays([0], [10]))
 

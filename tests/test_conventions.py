@@ -86,7 +86,6 @@ OWN = {
     "k_core": "least numbers of a core",
     "k_items": "least users of an item in a core",
     "k_users": "least items of a user in a core",
-    "kind": "which weighting",
     "l1": "SLIM's penalty",
     "l2": "SLIM's and the blend's penalty",
     "last": "how many latest items count",
@@ -177,37 +176,21 @@ MEANINGS = {
 }
 """Names with two types among public signatures, and what both have in common."""
 
-OPTIONS = {
-    "json": "form of the output",
-    "progress": "progress=",
-    "html": "the path of Description.to_html",
-    "report": "the path of report(); for prepare, print Prepare.report",
-    "against": "further models of compare()",
-    "save": "the path of Prepare.save",
-    "load": "the source of Prepare.load",
-    "param": "any parameter of the model",
-    "output": "path=",
-    "split": "splits=",
-    "event_weight": "event_weights=, one a time",
-    "separator": "separators=, one a time",
-    "include_seen": "exclude_seen=False",
-    "item_table": "the source of with_items",
-    "user_table": "the source of with_users",
-    "table": "the path of tune(): --output is the model",
-    "hybrid": "demo only: the second stage",
-    "model": "model=, by its name or folder",
-    "modules": "imported first",
-    "version": "ferrec.__version__",
-    "help": "argparse's own",
-}
-"""Options that are not called as their parameter, and what they stand for."""
-
 
 def table_names() -> set[str]:
     """The names of the table of parameters."""
-    rows = PAGE.read_text(encoding="utf-8").split("## Parameters")[1].split("## Words")[0]
+    rows = PAGE.read_text(encoding="utf-8").split("## Parameters")[1].split("## Other options")[0]
     cells = [line.split("|")[1] for line in rows.splitlines() if line.startswith("| `")]
     return {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+
+
+def shown_options() -> set[str]:
+    """The options in the last column of the table of parameters, and in the table of other options."""
+    text = PAGE.read_text(encoding="utf-8").split("## Parameters")[1].split("## Words")[0]
+    above, below = text.split("## Other options")
+    cells = [line.split("|")[-2] for line in above.splitlines() if line.startswith("| `")]
+    cells += [line.split("|")[1] for line in below.splitlines() if line.startswith("| `")]
+    return set(re.findall(r"`(--?[a-z][a-z-]*)", " ".join(cells)))
 
 
 def packages() -> Iterator[Any]:
@@ -336,23 +319,26 @@ def test_labels_are_targets() -> None:
     assert not named
 
 
-def test_every_option_is_a_parameter() -> None:
+def test_every_option_is_on_the_page() -> None:
+    there = {text for _, option in options() for text in option.option_strings}
+    assert sorted(there - shown_options()) == [], "not in docs/conventions.md"
+    assert sorted(shown_options() - there) == [], "docs/conventions.md shows options that there are not"
+
+
+def test_a_row_with_an_option_is_of_a_parameter() -> None:
     names = {parameter.name for _, parameter in parameters()}
-    lost = sorted(
-        f"{command} {option.option_strings[0]}"
-        for command, option in options()
-        if option.option_strings
-        and not ({option.dest, f"n_{option.dest}"} & names)
-        and option.dest not in OPTIONS
+    rows = (
+        PAGE.read_text(encoding="utf-8").split("## Parameters")[1].split("## Other options")[0].splitlines()
     )
-    assert not lost, f"options without a parameter: {lost}"
+    with_option = [row.split("|") for row in rows if row.startswith("| `") and "`-" in row.split("|")[-2]]
+    assert len(with_option) > 20
+    assert [row[1] for row in with_option if not set(re.findall(r"`(\w+)`", row[1])) & names] == []
 
 
-def test_options_are_spelled_as_the_table_says() -> None:
+def test_an_option_has_no_other_word_than_its_parameter() -> None:
+    allowed = {"threads", "trials", "output"}  # without `n_`; `path`, which -o names as other programs do
     for command, option in options():
         for text in option.option_strings:
             name = text.lstrip("-").replace("-", "_")
-            assert name in OPTIONS or not FORBIDDEN.fullmatch(name) or name in ("threads", "trials"), (
-                f"{command} {text}"
-            )
+            assert name in allowed or not FORBIDDEN.fullmatch(name), f"{command} {text}"
             assert not text.startswith("--n-"), f"{command} {text}: without n-"

@@ -640,7 +640,7 @@ def test_cooccurrence_and_cosine_equal_similaripy(large):
         ("jaccard", similaripy.jaccard(by_item, binary=True, **arguments)),
     ]:
         wanted = theirs.toarray()
-        np.fill_diagonal(wanted, 0.0)  # similaripy counts an item as its own neighbour
+        np.fill_diagonal(wanted, 0.0)  # similaripy counts an item as its own neighbor
         got = top_k_similar(large, n, measure=measure).toarray()
         np.testing.assert_allclose(got, wanted, rtol=1e-5, err_msg=measure)
 
@@ -827,21 +827,21 @@ def test_shapes_that_do_not_multiply_are_named():
 
 
 BAD_WEIGHT = [
-    ({"kind": "tf"}, ValueError, "kind: must be one of 'tfidf', 'bm25', .* got 'tf'"),
-    ({"kind": 3}, ValueError, "kind: must be one of .* got 3"),
-    ({"kind": "bm25", "k1": "much"}, TypeError, "k1: expected a number, got 'much'"),
-    ({"kind": "l2", "axis": "rows"}, ValueError, "axis: must be one of 'users', 'items', got 'rows'"),
-    ({"kind": "bm25", "k1": -1.0}, ValueError, "k1.*-1"),
-    ({"kind": "bm25", "k1": np.nan}, ValueError, "k1: must be at least 0 and finite, got nan"),
-    ({"kind": "bm25", "b": 1.5}, ValueError, "b.*1.5"),
-    ({"kind": "bm25+", "delta": -0.5}, ValueError, "delta.*-0.5"),
+    ({"weighting": "tf"}, ValueError, "weighting: must be one of 'tfidf', 'bm25', .* got 'tf'"),
+    ({"weighting": 3}, ValueError, "weighting: must be one of .* got 3"),
+    ({"weighting": "bm25", "k1": "much"}, TypeError, "k1: expected a number, got 'much'"),
+    ({"weighting": "l2", "axis": "rows"}, ValueError, "axis: must be one of 'users', 'items', got 'rows'"),
+    ({"weighting": "bm25", "k1": -1.0}, ValueError, "k1.*-1"),
+    ({"weighting": "bm25", "k1": np.nan}, ValueError, "k1: must be at least 0 and finite, got nan"),
+    ({"weighting": "bm25", "b": 1.5}, ValueError, "b.*1.5"),
+    ({"weighting": "bm25+", "delta": -0.5}, ValueError, "delta.*-0.5"),
     (
-        {"kind": "tfidf", "reference": csr([], (2, 5))},
+        {"weighting": "tfidf", "reference": csr([], (2, 5))},
         ValueError,
         "reference: must have 4 columns like x, got 5",
     ),
-    ({"kind": "tfidf", "reference": GOOD, "axis": "items"}, ValueError, "reference: .*users"),
-    ({"kind": "l2", "n_threads": 0}, ValueError, "n_threads: must be at least 1, got 0"),
+    ({"weighting": "tfidf", "reference": GOOD, "axis": "items"}, ValueError, "reference: .*users"),
+    ({"weighting": "l2", "n_threads": 0}, ValueError, "n_threads: must be at least 1, got 0"),
 ]
 
 

@@ -147,7 +147,7 @@ def test_rating_prediction_is_the_formula(kind):
         num, den = off @ similarity, rated.astype(float) @ similarity
     else:
         num, den = similarity @ off, similarity @ rated.astype(float)
-    # Pairs whose only neighbours are all but orthogonal hang on the last bit of float32: leave them out.
+    # Pairs whose only neighbors are all but orthogonal hang on the last bit of float32: leave them out.
     firm = den > 0.05
     expected = np.clip(base[firm] + num[firm] / den[firm], x[rated].min(), x.max())
     users, items = np.nonzero(firm)

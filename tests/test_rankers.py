@@ -37,8 +37,8 @@ def pairs(n_queries=80, each=12, seed=0, n_items=40, columns=3, missing=False):
         np.arange(n_queries), as_csr(csr_array((n_queries, n_items))), np.arange(n_queries, dtype=np.int32)
     )
     indptr = np.arange(n_queries + 1, dtype=np.int64) * each
-    catalogue = Ids.from_values(range(n_items))
-    return Candidates(queries, catalogue, indptr, items.ravel(), named), labels
+    catalog = Ids.from_values(range(n_items))
+    return Candidates(queries, catalog, indptr, items.ravel(), named), labels
 
 
 def ranker(**params):
@@ -58,8 +58,8 @@ def by_keras(model, candidates):
     at = np.arange(len(candidates))[:, None]
     from ferrec.rankers.base import LabeledPairs
 
-    labelled = LabeledPairs(candidates, np.zeros(len(at), np.float32), None)
-    ((inputs, _, _),) = state.batches(labelled, at, len(at))
+    labeled = LabeledPairs(candidates, np.zeros(len(at), np.float32), None)
+    ((inputs, _, _),) = state.batches(labeled, at, len(at))
     return model.keras_model.predict(inputs, verbose=0).ravel()
 
 

@@ -131,7 +131,7 @@ def test_p_values_are_those_of_scipy() -> None:
 
 @settings(max_examples=25)
 @given(tenths=st.lists(st.integers(-5, 5), min_size=2, max_size=9))
-def test_the_randomisation_test_nears_the_count_of_all_signs(tenths: list[int]) -> None:
+def test_the_randomization_test_nears_the_count_of_all_signs(tenths: list[int]) -> None:
     """Tenths are not exact in binary, so that sums which are equal differ by rounding."""
     values = np.array(tenths) / 10
     signs = itertools.product((-1, 1), repeat=len(tenths))

@@ -239,7 +239,7 @@ def test_the_first_trial_is_the_model_as_it_is(data: Interactions) -> None:
     assert found.best_value >= found.trials[0].value  # type: ignore[operator]
 
 
-def test_errors_are_minimised(data: Interactions) -> None:
+def test_errors_are_minimized(data: Interactions) -> None:
     found = ferrec.tune(ferrec.Bias, data, 2, "rmse", n_trials=6)
     assert found.best_value == min(
         t.value for t in found.trials if t.state == "complete" and t.value is not None
@@ -402,7 +402,7 @@ def test_bad_arguments_of_tuning(data: Interactions) -> None:
 
 
 def test_tuning_of_the_checkerboard() -> None:
-    """Any neighbourhood finds the missing item; the answer is visible."""
+    """Any neighborhood finds the missing item; the answer is visible."""
     board = checkerboard()
     found = ferrec.tune(ferrec.ItemKNN, board, 3, "hit_rate@6", n_trials=3)
     assert found.best_value == 1.0
@@ -452,7 +452,18 @@ def test_tune_from_events_to_a_model(events: str, tmp_path: Path, capsys: pytest
         "--threads",
         1,
     ]
-    words += ["--metric", "mrr@5", "--split", "by-time:0.25", "--table", trials, "--seed", 3, "-o", model]
+    words += [
+        "--metric",
+        "mrr@5",
+        "--split",
+        "by-time:0.25",
+        "--trials-table",
+        trials,
+        "--seed",
+        3,
+        "-o",
+        model,
+    ]
     result = answer(capsys, *words)
     read = Interactions.from_parquet(events, rating="stars", time="ts", duplicates="last")
     space = {name: values for name, values in ferrec.ItemKNN.search_space.items() if name != "measure"}
@@ -526,7 +537,7 @@ def test_every_split_by_name(name: str, events: str, capsys: pytest.CaptureFixtu
         (["--split", "k-fold:x"], 2, "--split: expected a whole number after k-fold:, got 'x'"),
         (["--split", "random:2"], 2, "--split: expected a number between 0 and 1, both excluded, got 2.0"),
         (["--metric", "ndgc@5"], 2, "--metric: must be one of"),
-        (["--table", "trials.txt"], 2, "trials.txt: expected a name that ends in"),
+        (["--trials-table", "trials.txt"], 2, "trials.txt: expected a name that ends in"),
         (["--param", "reg=3"], 2, "EASE has nothing to tune"),
         (["--trials", "0"], 2, "expected a whole number of at least 1"),
         (["-o", "."], 1, "exists and is no saved model"),

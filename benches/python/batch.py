@@ -347,7 +347,7 @@ def told(figures: Json) -> list[str]:
 
 
 def make_histories(model: str, path: str) -> Json:
-    """A quarter of the users, with what they have touched, under names that the model does not know."""
+    """A quarter of the users, with their histories, under names that the model does not know."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -2,7 +2,7 @@
 
     python benches/python/classifier.py
 
-A hybrid of item neighbours, PureSVD and popularity learns from the first four fifths of a year of purchases
+A hybrid of item neighbors, PureSVD and popularity learns from the first four fifths of a year of purchases
 (`ferrec.datasets.complete_journey`, extra ``demo``) and is judged on all that it proposes to the households of the
 last fifth. Writes the table of docs/hybrid.md and the training curves, docs/img/mlp-training.svg. Seed 0.
 """

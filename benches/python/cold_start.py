@@ -6,7 +6,7 @@
 Every data set is a list of events and a table of items. On citeulike-a the items of the test part are those that
 its cold-start split keeps out of the training part (`--part vali` for those kept to choose parameters on); on the
 others they are a fifth of the items, drawn with seed 0, with all their events. Shown twice: among all items that
-the user has not touched, and among the new items alone. Tags are taken as they are, also where a user of the test
+the user has not had, and among the new items alone. Tags are taken as they are, also where a user of the test
 part gave them.
 """
 

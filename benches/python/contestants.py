@@ -1,7 +1,7 @@
 """The models of the accuracy table, ferrec's and its peers', each with the grid that it is tuned over.
 
 A contestant is `(x, params, users, threads) -> lists`: fitted on users × items `x`, it gives for each of the users
-the `TOP` best items that he has not, best first, by the library's own means. Grids of models that minimise the same
+the `TOP` best items that he has not, best first, by the library's own means. Grids of models that minimize the same
 have as many points, and the same ones where the libraries write the objective in the same way.
 """
 
@@ -144,7 +144,7 @@ NEIGHBORS = grid(k=(50, 100, 200, 400), weighting=(None, "tfidf", "bm25"))
 L1_L2 = grid(l1=(0.5, 1.0), l2=(20.0, 50.0, 100.0, 200.0))
 SIZES = (64, 256)
 UNOBSERVED = (0.01, 0.03, 0.1)
-"""Weight of a pair that is not in the data; implicit has its inverse, and its regularisation grows with that."""
+"""Weight of a pair that is not in the data; implicit has its inverse, and its regularization grows with that."""
 REGS = grid(reg=(50.0, 100.0, 200.0, 400.0, 800.0))
 
 CONTESTANTS: dict[str, Contestant] = {

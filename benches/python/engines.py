@@ -2,10 +2,10 @@
 
 A row of the table is a task. An engine is a function `(inputs, threads) -> run`; what it does before it
 returns `run` is preparation that a user does once (imports, building a model) and is not timed. Conversions
-that the engine needs (transposing, normalising, its own sparse type) are part of the work and timed, as
+that the engine needs (transposing, normalizing, its own sparse type) are part of the work and timed, as
 ferrec's are. Ids are not: lenskit's data set, which turns ids into numbers, is built before the timing.
 
-Cosine: the peers count an item as its own neighbour, so they are asked for one more; lenskit does not.
+Cosine: the peers count an item as its own neighbor, so they are asked for one more; lenskit does not.
 Recommending: every engine gets the same similarity matrix, so that only recommending is timed and the
 answers are comparable.
 """
@@ -63,7 +63,7 @@ class Row:
     ratings: bool
     engines: dict[str, Engine]  # the first is the one that the others are compared with
     shapes: tuple[str, ...] = ("1m", "20m", "long")
-    square: bool = True  # entities × entities: an entity may be its own neighbour in a peer's answer
+    square: bool = True  # entities × entities: an entity may be its own neighbor in a peer's answer
     group: str = "peers"  # its table: "peers", "models"; in "measures" and "threads" every engine is ferrec
     compared: bool = True  # whether all engines should give the same answer
     work: Callable[[Inputs], int] | None = None  # multiply-adds of the naive algorithm, nothing halved

@@ -2,7 +2,7 @@
 
 How good an answer is: for the SVD the greatest relative error of a singular value (the truth is ARPACK's in
 float64 with tolerance 0, computed once and kept), at most 1e-4 for ferrec; for ALS the training loss, computed in
-NumPy from the factors, for ferrec at most each peer's (all minimise the same: weights of 1 + rating, 64 factors;
+NumPy from the factors, for ferrec at most each peer's (all minimize the same: weights of 1 + rating, 64 factors;
 the peers for 10 epochs, ferrec until it is below them); for vectors of items the share of nearest items that are
 near in truth, for ferrec at least the peer's.
 """
@@ -257,7 +257,7 @@ def placed(vectors: NDArray[Any], ids: NDArray[Any], n_items: int) -> NDArray[np
 
 def judge_vectors(shape: str, ours: Result, answer: Result) -> tuple[str, bool]:
     mine, theirs = right_neighbors(ours), right_neighbors(answer)
-    return f"{theirs:.1%} of neighbours right", mine < theirs
+    return f"{theirs:.1%} of neighbors right", mine < theirs
 
 
 def right_neighbors(vectors: NDArray[np.float32]) -> float:

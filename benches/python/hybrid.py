@@ -7,7 +7,7 @@ Every retriever is fitted with each point of its grid on what may be learned les
 NDCG@10 on that part; the best point of each is a retriever of the hybrid. The hybrid's ranker learns from the same
 two parts (`Hybrid.fit(past, future)`). Then everything is fitted once more on both, and judged on a test part that
 no retriever's parameters were chosen by. The hybrids are held against the retriever that is best *on the test
-part*, which favours it, by the paired randomisation test over users.
+part*, which favors it, by the paired randomization test over users.
 
 What has been measured is kept in benches/record/hybrid, a file for each set of data: a stopped run goes on where it
 was; to measure anew take it out of these files.

@@ -35,7 +35,7 @@ Engine = Callable[[Inputs, int], Callable[[], np.ndarray]]
 
 
 def inputs(n_users: int) -> Inputs:
-    """Lists and true items that favour the same items, so that about one in ten true ones is listed."""
+    """Lists and true items that favor the same items, so that about one in ten true ones is listed."""
     rng = np.random.default_rng(0)
     items = np.arange(ITEMS, dtype=np.int32)
     chances = 1.0 / (1.0 + items) ** 0.7

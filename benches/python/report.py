@@ -25,10 +25,10 @@ from tables import hardest, is_met
 
 Json = dict[str, Any]
 Label = tuple[float, float, str, str]
-"""Where a line ends, the engine's name, its colour."""
+"""Where a line ends, the engine's name, its color."""
 
 IMAGES = REPOSITORY / "docs" / "img"
-INK = "#6e7681"  # reads on white and on black, as the colours below do
+INK = "#6e7681"  # reads on white and on black, as the colors below do
 FAINT = "#8b949e55"
 FERREC = "#e8590c"
 PEERS = {
@@ -151,7 +151,7 @@ def threads(where: Json, entries: list[Json]) -> Figure | None:
 
 
 def ratios(where: Json, entries: list[Json]) -> Figure | None:
-    """Only rows that have a target; the colour says whether it is met."""
+    """Only rows that have a target; the color says whether it is met."""
     bars = []
     for entry in entries:
         best = hardest(entry)

@@ -1,4 +1,4 @@
-"""Whether two engines found the same: rankings normalised, then compared up to ties."""
+"""Whether two engines found the same: rankings normalized, then compared up to ties."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -133,8 +133,8 @@ MEMORY_LIMITS: dict[tuple[str, str], str] = {
 # (row, engine) → what is to be known about a peer's number.
 PEERS: dict[tuple[str, str], str] = {
     ("items", "lenskit"): (
-        "always centres ratings; a subclass leaves that out, so that it answers with the same cosine, and its time"
-        " is without centring"
+        "always centers ratings; a subclass leaves that out, so that it answers with the same cosine, and its time"
+        " is without centering"
     ),
 }
 

@@ -141,7 +141,7 @@ class Scorer:
         return queries
 
     def _names(self, table: ArrowTable) -> NDArray[Any]:
-        """Who asks, where the model need not know them."""
+        """The ids of the queries, where the model need not know them."""
         ids = read_ids(table.column(self.options.user), f"column {self.options.user!r}")
         return ids.uniques.decode()[ids.codes] if isinstance(ids, Coded) else ids
 
@@ -185,7 +185,7 @@ def score_table(
     model : Recommender or path
         A fitted model, or the folder of a saved one (opened in milliseconds).
     source : pyarrow.Table or RecordBatch
-        One row for each who asks; other columns are left alone.
+        One row for each query; other columns are left alone.
     n : int
         Items for each, at least 1. Fewer are given where fewer exist: never padding.
     user : str
@@ -193,12 +193,12 @@ def score_table(
     item : str
         The name of the column of items in the answer.
     history : str, optional
-        A column of lists of item ids: what each has touched, instead of what the model knows of its users. A
+        A column of lists of item ids: what each has had, instead of what the model knows of its users. A
         null is an empty history. Items that the model does not know are left out with a warning.
     rating : str, optional
         A column of lists of numbers, the weights of those items; 1 each by default.
     exclude_seen : bool
-        Leave out what has already been touched.
+        Leave out the items of the history.
     exclude_items, allow_items : array-like of ids, optional
         Items to leave out for everybody; the only ones to recommend.
     unknown_users : {"error", "skip"}
@@ -231,8 +231,8 @@ def score_table(
     >>> model = ferrec.ItemKNN(k=10).fit(data)
     >>> ferrec.score_table(model, pyarrow.table({"user_id": [3, 1]})).to_pylist()
     [{'user_id': 3, 'item_id': 'milk', 'score': 0.8164966106414795, 'rank': 1}]
-    >>> newcomers = pyarrow.table({"user_id": ["eve"], "basket": [["milk"]]})
-    >>> ferrec.score_table(model, newcomers, history="basket")["item_id"].to_pylist()
+    >>> new_users = pyarrow.table({"user_id": ["eve"], "basket": [["milk"]]})
+    >>> ferrec.score_table(model, new_users, history="basket")["item_id"].to_pylist()
     ['tea']
     """
     options = ScoringOptions(

@@ -122,14 +122,14 @@ def _demonstrate(
         f"{first.empty_users:,} households that bought nothing new."
     )
 
-    catalogue = _catalogue(journey)
+    catalog = _catalog(journey)
     items = data.items.values
     unnamed = items[~np.isin(items, journey.products["item_id"].to_numpy())]
     households = first.users[:HOUSEHOLDS].tolist()
-    shown = _explained(models[chosen], future, catalogue, unnamed, households)
+    shown = _explained(models[chosen], future, catalog, unnamed, households)
     say("\n".join(map(_text, shown)))
 
-    # Some bought products are not in the catalogue: nothing that one could put before people.
+    # Some bought products are not in the catalog: nothing that one could put before people.
     recs = models[chosen].recommend(n=10, exclude_items=unnamed, progress=progress)
     recs.to_parquet(path, user="household_id", item="product_id")
     without = int((np.diff(recs.indptr) == 0).sum())
@@ -156,7 +156,7 @@ def _demonstrate(
     }
 
 
-def _catalogue(journey: CompleteJourney) -> dict[int, dict[str, Any]]:
+def _catalog(journey: CompleteJourney) -> dict[int, dict[str, Any]]:
     """The products by their ids."""
     rows = journey.products.select(["item_id", "name", "category"]).to_pylist()
     return {row["item_id"]: row for row in rows}
@@ -165,7 +165,7 @@ def _catalogue(journey: CompleteJourney) -> dict[int, dict[str, Any]]:
 def _explained(
     model: Recommender[Any],
     future: Interactions,
-    catalogue: dict[int, dict[str, Any]],
+    catalog: dict[int, dict[str, Any]],
     unnamed: NDArray[Any],
     households: Sequence[Any],
 ) -> list[dict[str, Any]]:
@@ -174,9 +174,9 @@ def _explained(
     def because(household: int, item: int) -> dict[str, Any]:
         why = model.explain(household, item)
         reasons = [
-            {**catalogue[reason], "share": round(float(part) / why.score, 4)}
+            {**catalog[reason], "share": round(float(part) / why.score, 4)}
             for reason, part in zip(why.items.tolist(), why.parts, strict=True)
-            if part > 0 and reason in catalogue
+            if part > 0 and reason in catalog
         ]
         # Several products may go by one name.
         distinct = list({_label(reason): reason for reason in reversed(reasons)}.values())[::-1]
@@ -187,7 +187,7 @@ def _explained(
         user = int(future.users.encode([household])[0])
         later = set(future.items.decode(future.matrix[[user]].indices).tolist())
         products = [
-            {**catalogue[item], "score": score, "bought_later": item in later, **because(household, item)}
+            {**catalog[item], "score": score, "bought_later": item in later, **because(household, item)}
             for item, score in answers
         ]
         examples.append({"household": household, "products": products})

@@ -42,7 +42,7 @@ def add(commands: common.Commands) -> None:
         help="separated by commas (default: each of those below at 10)",
     )
     parser.add_argument(
-        "--include-seen", action="store_true", help="recommend what users have touched, and count it"
+        "--include-seen", action="store_true", help="recommend the items of the histories too, and count them"
     )
     common.add_repeated(
         parser,

@@ -64,7 +64,7 @@ def add(commands: common.Commands) -> None:
     parser.add_argument(
         "--history",
         metavar="NAME",
-        help="a column of lists: what each has touched, instead of what the model knows",
+        help="a column of lists: the history of each, instead of what the model knows",
     )
     parser.add_argument("--rating", metavar="NAME", help="a column of lists: the weights of those items")
     parser.add_argument(
@@ -72,7 +72,9 @@ def add(commands: common.Commands) -> None:
     )
     parser.add_argument("--item", default="item_id", metavar="NAME", help="(default item_id)")
     parser.add_argument("--exclude-items", metavar="FILE", help="items for nobody: text or Parquet")
-    parser.add_argument("--include-seen", action="store_true", help="recommend what users have touched, too")
+    parser.add_argument(
+        "--include-seen", action="store_true", help="recommend the items of the histories, too"
+    )
     parser.add_argument(
         "--resume", action="store_true", help="go on where the same job stopped, begin where there was none"
     )

@@ -15,13 +15,13 @@ __all__ = ["SPLITS", "SPLITS_HELP", "add_splitting", "parse_split"]
 SPLITS: dict[str, tuple[Callable[..., Any], Callable[[str], Any], Any, str]] = {
     "leave-last-out": (splits.leave_last_out, int, 1, "the last N events of each user"),
     "leave-k-out": (splits.leave_k_out, int, 1, "N random events of each user"),
-    "random": (splits.random, float, 0.2, "a random share N of the events"),
+    "random": (splits.random, float, 0.2, "a random fraction N of the events"),
     "k-fold": (splits.k_fold, int, 5, "N random parts, each in turn"),
     "by-time": (
-        lambda data, share: splits.by_time(data, fraction=share),
+        lambda data, fraction: splits.by_time(data, fraction=fraction),
         float,
         0.2,
-        "the latest share N of the events",
+        "the latest fraction N of the events",
     ),
     "rolling": (
         splits.rolling,
@@ -29,8 +29,8 @@ SPLITS: dict[str, tuple[Callable[..., Any], Callable[[str], Any], Any, str]] = {
         "7d",
         "three windows of N seconds, or as long as text such as 7d",
     ),
-    "cold-users": (splits.cold_users, float, 0.2, "all events of a random share N of the users"),
-    "cold-items": (splits.cold_items, float, 0.2, "all events of a random share N of the items"),
+    "cold-users": (splits.cold_users, float, 0.2, "all events of a random fraction N of the users"),
+    "cold-items": (splits.cold_items, float, 0.2, "all events of a random fraction N of the items"),
 }
 
 SPLITS_HELP = "splits, with a value after a colon:\n" + "\n".join(
@@ -42,7 +42,7 @@ def add_splitting(parser: argparse.ArgumentParser, default: str) -> None:
     """Which split, and what counts in its test part."""
     parser.add_argument("--split", default=default, metavar="NAME[:N]", help=f"as below (default {default})")
     parser.add_argument(
-        "--include-seen", action="store_true", help="recommend what users have touched, and count it"
+        "--include-seen", action="store_true", help="recommend the items of the histories too, and count them"
     )
 
 

@@ -21,7 +21,7 @@ def add(commands: common.Commands) -> None:
         "find the parameters under which a model does best, and save it fitted with them",
         """
         ferrec tune --model item-knn events.parquet --trials 30 -o model/
-        ferrec tune --model als events.parquet --param solver=cholesky --patience 15 --table trials.csv -o model/
+        ferrec tune --model als events.parquet --param nu=0 --patience 15 --trials-table trials.csv -o model/
         ferrec tune --model biased-mf ratings.csv --rating stars --metric rmse --split random:0.1 -o model/
         """,
         extra=SPLITS_HELP + '\n\nneeds: pip install "ferrec[tune]"',
@@ -43,7 +43,9 @@ def add(commands: common.Commands) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the search (default 0)")
     parser.add_argument(
-        "--table", metavar="FILE", help="a .parquet, .csv or .json file of all trials, written after each"
+        "--trials-table",
+        metavar="FILE",
+        help="a .parquet, .csv or .json file of all trials, written after each",
     )
     common.add_columns(parser)
     common.add_common(parser)
@@ -53,8 +55,8 @@ def _run(args: argparse.Namespace) -> common.Answer:
     model, output, splits = make_model(args), model_folder(args), parse_split(args.split)
     fixed = {parse_param(text)[0] for text in args.param}
     clock = common.Clock()
-    if args.table is not None:
-        check_ending(Path(args.table))
+    if args.trials_table is not None:
+        check_ending(Path(args.trials_table))
     data = common.read_events(args.events, args)
     clock.lap("read")
     found = tune(
@@ -68,7 +70,7 @@ def _run(args: argparse.Namespace) -> common.Answer:
         timeout=args.timeout,
         exclude_seen=not args.include_seen,
         seed=args.seed,
-        path=args.table,
+        path=args.trials_table,
         progress=common.wants_progress(args),
     )
     clock.lap("tune")

@@ -262,9 +262,9 @@ class Columns(Mapping[str, Column]):
     Columns(2 rows, price: Numbers(float64))
     >>> table["price"].values
     array([1. , 2.5])
-    >>> table["colour"]
+    >>> table["color"]
     Traceback (most recent call last):
-    ferrec.errors.UnknownIdError: column 'colour': is unknown, there are 'price'
+    ferrec.errors.UnknownIdError: column 'color': is unknown, there are 'price'
     """
 
     __slots__ = ("_columns", "n_rows")

@@ -27,9 +27,9 @@ class Candidates:
     Attributes
     ----------
     queries : Queries
-        Who asks.
+        The queries that items are proposed to.
     items : Ids
-        The catalogue that `codes` points into.
+        The catalog that `codes` points into.
     indptr : ndarray of int64, shape (len(queries) + 1,)
         The pairs of query i are ``indptr[i]`` to ``indptr[i + 1]``.
     codes : ndarray of int32, shape (len(self),)
@@ -238,7 +238,7 @@ class Candidates:
         Parameters
         ----------
         data : Interactions
-            With the same catalogue as the candidates: parts of one split have it. Queries are found among its
+            With the same catalog as the candidates: parts of one split have it. Queries are found among its
             users by their ids.
         absent : float
             What a pair gets that has no event there.
@@ -250,7 +250,7 @@ class Candidates:
         Raises
         ------
         DataError
-            The catalogue is another.
+            The catalog is another.
         """
         if data.items is not self.items and data.items != self.items:
             raise DataError(
@@ -277,7 +277,7 @@ class Candidates:
         Raises
         ------
         DataError
-            The catalogue is another.
+            The catalog is another.
 
         Examples
         --------

@@ -17,7 +17,7 @@ __all__ = ["Queries"]
 class Queries:
     """The users that are recommended to, one a row, and what each has done.
 
-    A user of the fitted data has a code; a newcomer is a row as well. `history` and `sequence` are made when they
+    A user of the fitted data has a code; a new user is a row as well. `history` and `sequence` are made when they
     are first asked for, so that a model that does not look at the order of events does not pay for it.
 
     Parameters
@@ -27,7 +27,7 @@ class Queries:
     history : _rust.Csr, or function that returns one
         Queries × items.
     codes : ndarray of int32, shape (n,), optional
-        The users' codes in the fitted data; None for newcomers.
+        The users' codes in the fitted data; None for new users.
     sequence : Sequences, or function that returns them, optional
         The same events in their order. Without it `sequence` raises: a matrix has no order.
 
@@ -39,7 +39,7 @@ class Queries:
         As given.
     history : _rust.Csr
         The weight of each item that each query has had events with, as a handle that the kernels take;
-        `ferrec.kernels.to_scipy` views it as a SciPy matrix.
+        `ferrec.models.to_scipy` views it as a SciPy matrix.
     sequence : Sequences
         The items of each query, oldest first, repeats kept.
 

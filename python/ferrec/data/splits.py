@@ -204,7 +204,7 @@ def cold_users(
 def cold_items(
     data: Interactions, fraction: float = 0.2, *, seed: int = 0
 ) -> tuple[Interactions, Interactions]:
-    """All events of a random share of the items to test on: items of which a model knows no behaviour.
+    """All events of a random share of the items to test on: items of which a model knows no behavior.
 
     Their columns are empty in the training part: only models that look at content can recommend them.
 

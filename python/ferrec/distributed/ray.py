@@ -50,7 +50,7 @@ def score(
     Parameters
     ----------
     source : ray.data.Dataset
-        One row for each who asks.
+        One row for each query.
     model : path
         The folder of a saved model, where every worker finds it: a shared disk, or a copy on each machine.
     n, user, item, history, rating, exclude_seen, exclude_items, allow_items, unknown_users

@@ -48,7 +48,7 @@ def score(
     Parameters
     ----------
     source : pyspark.sql.DataFrame
-        One row for each who asks.
+        One row for each query.
     model : path
         The folder of a saved model, where the driver and every worker find it: a shared disk or a copy on each.
     n, user, item, history, rating, exclude_seen, exclude_items, allow_items, unknown_users

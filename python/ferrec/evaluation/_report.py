@@ -176,7 +176,7 @@ def _pictures(results: Comparison, every: Intervals, main: str) -> Iterator[str]
         yield card(f"{main} by model", "Lines are the intervals.", html.svg(figure, f"{main} by model"))
     metrics = next(iter(results.evaluations.values())).metrics
     for kind, text in (
-        ("coverage", "The share of the catalogue that the lists reach."),
+        ("coverage", "The share of the catalog that the lists reach."),
         ("novelty", "How surprising the items are, in bits: popular ones are not."),
         ("diversity", "How different the items of a list are."),
     ):
@@ -205,7 +205,7 @@ def _tests(results: Comparison, main: str) -> Iterator[str]:
         for one in found
     ]
     text = (
-        f"{main} of each model less that of the best, user by user: a randomisation test, corrected by Holm."
+        f"{main} of each model less that of the best, user by user: a randomization test, corrected by Holm."
     )
     header = ("", "difference", "interval", "p", "more than chance")
     yield card("Is the best one better?", text, html.table(header, rows), wide=True)

@@ -408,13 +408,13 @@ class Comparison:
         baseline : str, optional
             Compare every other model with this one only. By default each with each.
         method : {"permutation", "t", "wilcoxon"}
-            The randomisation test, which flips the signs of the users' differences at random (Fisher 1935; the one
+            The randomization test, which flips the signs of the users' differences at random (Fisher 1935; the one
             that Smucker, Allan & Carterette, CIKM 2007, recommend), the paired t-test, or Wilcoxon's signed-rank
             test.
         level : float in (0, 1), default 0.95
             Of the bootstrap intervals.
         n_resamples : int, default 10000
-            Samples of the bootstrap, and of the randomisation test, whose least p-value is 1 / (n_resamples + 1).
+            Samples of the bootstrap, and of the randomization test, whose least p-value is 1 / (n_resamples + 1).
         seed : int, default 0
             The same seed gives the same answer, whatever the number of threads.
         n_threads : int, optional

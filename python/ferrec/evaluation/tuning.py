@@ -74,7 +74,7 @@ class Tuning:
     model : Recommender
         With the best parameters, fitted on all the data.
     metric : str
-        What was maximised, or minimised where less is better.
+        What was maximized, or minimized where less is better.
     best : Trial
         The best that was completed.
     trials : tuple of Trial
@@ -170,7 +170,7 @@ def tune(
     splits
         As in [`cross_validate`][ferrec.cross_validate].
     metric : str, default "ndcg@10"
-        One of `evaluate`, or ``"rmse"``, ``"mae"``, ``"mse"``. Maximised; errors, Gini and popularity minimised.
+        One of `evaluate`, or ``"rmse"``, ``"mae"``, ``"mse"``. Maximized; errors, Gini and popularity minimized.
     n_trials : int, default 50
         At most.
     space : mapping of str to Int, Float or Choice, optional

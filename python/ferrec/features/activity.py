@@ -13,7 +13,7 @@ from ferrec.kernels.arguments import Duration, as_seconds
 
 
 class ItemPopularity(ItemFeature):
-    """How many users have touched the item, as ln(1 + n): ``item_popularity``.
+    """How many users have had the item, as ln(1 + n): ``item_popularity``.
 
     Parameters
     ----------
@@ -48,9 +48,9 @@ class ItemPopularity(ItemFeature):
 
 
 class UserActivity(UserFeature):
-    """How many items the user has touched, as ln(1 + n): ``user_activity``.
+    """How many items the user has had, as ln(1 + n): ``user_activity``.
 
-    For newcomers the length of the history that they bring, all of which counts as recent.
+    For new users the length of the history that they bring, all of which counts as recent.
 
     Parameters
     ----------
@@ -110,8 +110,8 @@ class ItemStatistics(ItemFeature):
 class UserStatistics(UserFeature):
     """What the events of a user are like: ``user_weight``, ``user_repeats``, ``user_unseen``.
 
-    As in `ItemStatistics`: the mean weight, ln of the events for each item that the user has touched, and 1 for a
-    user without events. Of newcomers one knows no repeats.
+    As in `ItemStatistics`: the mean weight, ln of the events for each item of the user's history, and 1 for a
+    user without events. Of new users one knows no repeats.
 
     Examples
     --------

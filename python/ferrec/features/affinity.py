@@ -1,4 +1,4 @@
-"""What the user has touched so far, compared with the candidate by the columns of the item table."""
+"""The user's history, compared with the candidate by the columns of the item table."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +11,7 @@ from ferrec.data.attributes import Numbers, shares
 from ferrec.data.candidates import Candidates
 from ferrec.data.interactions import Interactions
 from ferrec.errors import DataError, ShapeError
-from ferrec.features.attributes import numbers_of, standardised
+from ferrec.features.attributes import numbers_of, standardized
 from ferrec.features.base import Column, Feature, FeatureState
 from ferrec.models.state import PerItem
 
@@ -125,7 +125,7 @@ class NumberAffinity(Feature[NumberState]):
 
     def learn(self, data: Interactions) -> NumberState:
         values = numbers_of(data.item_table, self.column).values.astype(np.float64)
-        scaled = standardised(np.sign(values) * np.log1p(np.abs(values)) if self.log else values)
+        scaled = standardized(np.sign(values) * np.log1p(np.abs(values)) if self.log else values)
         unknown = np.isnan(values).astype(np.float32)
         return NumberState(data.n_users, data.n_items, scaled.astype(np.float32), unknown)
 

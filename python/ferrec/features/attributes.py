@@ -58,7 +58,7 @@ class ItemNumber(ItemFeature):
 class UserNumber(UserFeature):
     """A number of the user table: ``user_<column>``, and ``user_<column>_missing``; as `ItemNumber`.
 
-    Nothing is known of newcomers.
+    Nothing is known of new users.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ class ItemCategory(ItemFeature):
 
 
 class UserCategory(UserFeature):
-    """A category of the user table as a whole number: ``user_<column>``, 0 where there is none and for newcomers.
+    """A category of the user table as a whole number: ``user_<column>``, 0 where there is none and for new users.
 
     Parameters
     ----------
@@ -187,11 +187,11 @@ def _scaled(table: Columns, name: str, scale: str) -> list[NDArray[Any]]:
         below, upto = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
         scaled = np.where(known, (below + upto) / max(2 * len(ordered), 1), 0.5)
     else:
-        scaled = standardised(np.sign(values) * np.log1p(np.abs(values)) if scale == "log" else values)
+        scaled = standardized(np.sign(values) * np.log1p(np.abs(values)) if scale == "log" else values)
     return [scaled, ~known]
 
 
-def standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def standardized(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """With mean 0 and standard deviation 1 over what is known, and 0 for what is not."""
     known = ~np.isnan(values)
     deviation = values[known].std() if known.any() else 0.0

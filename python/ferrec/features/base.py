@@ -134,7 +134,7 @@ class Feature(Estimator[StateT], ABC):
         NotFittedError
             Before `fit`.
         DataError
-            The candidates are of another catalogue, or of users that the feature does not know.
+            The candidates are of another catalog, or of users that the feature does not know.
         """
         frozen, state = self.settled
         if len(candidates.items) != state.n_items:

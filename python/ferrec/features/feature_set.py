@@ -22,7 +22,7 @@ class FeatureSetState:
     users: Ids
     items: Ids
     history_lengths: PerUser
-    """How many items each user had touched: candidates must come from the same past."""
+    """How many items each user had had: candidates must come from the same past."""
     features: tuple[Feature[Any], ...]
 
     def __post_init__(self) -> None:

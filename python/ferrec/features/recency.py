@@ -44,7 +44,7 @@ class ItemRecency(ItemFeature):
 class UserRecency(UserFeature):
     """``user_first_seen`` and ``user_recency``: since the user's first and last event; ``user_recency_missing``.
 
-    In ln(1 + days). A user without events, and a newcomer, has 0 in both and 1 in the third. Needs times.
+    In ln(1 + days). A user without events, and a new user, has 0 in both and 1 in the third. Needs times.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def _ages(data: Interactions, who: NDArray[np.int32], n: int, name: str) -> list
 
 @dataclass(frozen=True, eq=False)
 class HistoryState(FeatureState):
-    """When each user last touched each item."""
+    """When each user last had each item."""
 
     recency: UserItem
 
@@ -91,7 +91,7 @@ class PairHistory(Feature[HistoryState]):
     """What the user has done with this very item: for shops and players where people come back to the same.
 
     ``pair_weight`` is what the pair weighs in the user's history, ``pair_recency`` the time since its last event in
-    ln(1 + days), and ``pair_recency_missing`` is 1 where there is none, or, for newcomers, no time. Needs times.
+    ln(1 + days), and ``pair_recency_missing`` is 1 where there is none, or, for new users, no time. Needs times.
     Without seen items among the candidates it says the same of all pairs.
 
     Examples

@@ -45,8 +45,8 @@ class SimilarityState(FeatureState):
 class ItemSimilarity(_ToLastItems[SimilarityState]):
     """How similar the candidate is to the last items of the user: ``<name>_max``, ``_mean``, ``_sum``, ``_last``.
 
-    The similarities are those of a neighbourhood model; items that are no neighbours have 0. ``_max`` is at least
-    0. An item is not compared with itself. A newcomer's history has no order: all of it counts, and ``_last`` is
+    The similarities are those of a neighborhood model; items that are no neighbors have 0. ``_max`` is at least
+    0. An item is not compared with itself. A new user's history has no order: all of it counts, and ``_last`` is
     the mean.
 
     Parameters

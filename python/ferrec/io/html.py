@@ -1,6 +1,6 @@
 """Pages that need nothing else: the frame, figures of matplotlib as inline SVG, tables, key numbers.
 
-Colours are CSS variables, so that one page reads in light and in dark. A figure is drawn in stand-in colours
+Colors are CSS variables, so that one page reads in light and in dark. A figure is drawn in stand-in colors
 (`INK`, `FAINT`, `ACCENTS`), which become those variables in its SVG. Figures are as wide as a phone.
 """
 
@@ -145,7 +145,7 @@ def drawn(draw: Callable[Concatenate[Any, P], None]) -> Callable[P, Any]:
 
 
 def svg(figure: Any, label: str, *, alone: bool = False) -> str:
-    """The figure as an SVG element that takes its colours from the page, or with them for use `alone` as a file."""
+    """The figure as an SVG element that takes its colors from the page, or with them for use `alone` as a file."""
     matplotlib = require("matplotlib", "plot")
     buffer = io.StringIO()
     with matplotlib.rc_context(_style()):

@@ -14,7 +14,7 @@ from ferrec.kernels.handles import INT32_MAX, Csr, Matrix, as_csr, to_scipy
 def k_core(
     x: Matrix, k_users: int = 5, k_items: int | None = None, *, n_threads: int | None = None
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Who remains when users and items with too few neighbours are taken away until none is left.
+    """Who remains when users and items with too few neighbors are taken away until none is left.
 
     Every user of what remains has at least `k_users` of the items that remain, and every item at least
     `k_items` of the users; it is the largest such part, and may be empty. Time and memory grow with the number

@@ -87,7 +87,7 @@ def top_k_factors(
 
 @dataclass(frozen=True, eq=False)
 class SVD:
-    """The largest singular triplets of a matrix: ``x ≈ u @ diag(s) @ vt`` (plus `means`, if it was centred).
+    """The largest singular triplets of a matrix: ``x ≈ u @ diag(s) @ vt`` (plus `means`, if it was centered).
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class SVD:
         Right vectors, orthonormal rows; the entry of each that is largest in magnitude (the first of equal ones)
         is positive.
     means : ndarray of float64, shape (items,), or None
-        What centring subtracted.
+        What centering subtracted.
 
     Examples
     --------
@@ -163,7 +163,7 @@ def truncated_svd(
 
     Block Lanczos with thick restarts on the Gram matrix of the shorter side, which is never formed (Golub &
     Underwood, 1977; Wu & Simon, SIAM J. Matrix Anal. 2000; Chen et al. 2025, arXiv 2508.06486), with full
-    reorthogonalisation, followed by a Rayleigh–Ritz step on the matrix itself.
+    reorthogonalization, followed by a Rayleigh–Ritz step on the matrix itself.
 
     Parameters
     ----------
@@ -351,7 +351,7 @@ def als(
 ) -> ALSFactors:
     """Factors of implicit feedback by alternating least squares (Hu, Koren & Volinsky, ICDM 2008).
 
-    Minimises ``Σ (alpha · x_ui + alpha0) (1 − p_u·q_i)²`` over the stored entries, plus
+    Minimizes ``Σ (alpha · x_ui + alpha0) (1 − p_u·q_i)²`` over the stored entries, plus
     ``alpha0 · Σ (p_u·q_i)²`` over all others, plus ``reg · Σ_u (n_u + alpha0 · items)^nu |p_u|²`` and the
     same of the items, with n the number of entries. The defaults are the objective of the paper.
 
@@ -365,7 +365,7 @@ def als(
         Weight of an entry for each unit of its value, and of every pair; at least 0. To give the weights
         yourself, put what they are above `alpha0` into `x`.
     reg, nu
-        Regularisation, and how far it grows with the number of entries: 0 not at all, 1 in proportion (Rendle et
+        Regularization, and how far it grows with the number of entries: 0 not at all, 1 in proportion (Rendle et
         al., arXiv 2110.14037). At least 0.
     solver
         ``"cg"``: some conjugate gradients from where a vector stands (Takács, Pilászy & Tikk, RecSys 2011);

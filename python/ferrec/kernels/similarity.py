@@ -1,4 +1,4 @@
-"""Top-K similarities, products and neighbourhood scores."""
+"""Top-K similarities, products and neighborhood scores."""
 
 from typing import Literal
 
@@ -34,7 +34,7 @@ def top_k_similar(
     x
         Sparse matrix, users × items, real numbers (computed in float32).
     k
-        Neighbours kept, at least 1.
+        Neighbors kept, at least 1.
     measure
         With s = Σ x·y over the common entries, n the number of entries, N the number of users (for
         ``axis="users"`` of items):
@@ -64,7 +64,7 @@ def top_k_similar(
     axis
         Compare the columns (``"items"``) or the rows (``"users"``).
     shrink
-        Added to the denominator, at least 0: pulls similarities that rest on few entries towards 0.
+        Added to the denominator, at least 0: pulls similarities that rest on few entries toward 0.
     alpha, beta
         Parameters of the measures that have them; refused elsewhere.
     threshold
@@ -196,12 +196,12 @@ def top_k_neighbors(
     n_threads: int | None = None,
     progress: Progress = False,
 ) -> Csr:
-    """The k best items of every row of `history @ similarity`: neighbourhood recommendations for everybody.
+    """The k best items of every row of `history @ similarity`: neighborhood recommendations for everybody.
 
     Parameters
     ----------
     history
-        Queries × items: what each has touched, and how much.
+        Queries × items: the history of each, and its weights.
     similarity
         Items × items: row i holds the items that i speaks for, as `top_k_similar` returns it.
     k

@@ -14,7 +14,7 @@ _BM25 = (1.2, 0.75, 1.0)
 @checks_keywords
 def weight(
     x: Matrix,
-    kind: str,
+    weighting: str,
     *,
     axis: Literal["users", "items"] = "users",
     k1: float = _BM25[0],
@@ -29,7 +29,7 @@ def weight(
     ----------
     x
         Sparse matrix, users × items.
-    kind
+    weighting
         ==============  ===================================================================================
         ``tfidf``       x (ln((1 + n) / (1 + df)) + 1), as scikit-learn's `TfidfTransformer(norm=None)`
         ``bm25``        idf · x (k1 + 1) / (x + k1 (1 − b + b · len / mean len)),
@@ -45,7 +45,7 @@ def weight(
     axis
         For ``tfidf`` and BM25: which side are the documents (n of them); the other side are the terms, df the
         number of documents a term is in. ``"items"`` damps active users, which is what item-item similarity
-        wants. For ``l1``, ``l2``, ``max``: whose vectors are normalised.
+        wants. For ``l1``, ``l2``, ``max``: whose vectors are normalized.
     k1, b, delta
         Parameters of BM25.
     reference
@@ -62,7 +62,7 @@ def weight(
     Raises
     ------
     ValueError, TypeError
-        An unknown kind, a parameter out of range, or negative values where the formula allows none.
+        An unknown weighting, a parameter out of range, or negative values where the formula allows none.
 
     Examples
     --------
@@ -73,11 +73,11 @@ def weight(
     [0.6, 0.8]
     """
     one_of("axis", axis, ("users", "items"))
-    one_of("kind", kind, _rust.weightings)
+    one_of("weighting", weighting, _rust.weightings)
     handle = as_csr(x)
     base = None if reference is None else as_csr(reference, "reference")
     bm25 = (as_float("k1", k1), as_float("b", b), as_float("delta", delta))
-    values = _rust.weight("x", handle, kind, axis == "items", bm25, base, threads(n_threads))
+    values = _rust.weight("x", handle, weighting, axis == "items", bm25, base, threads(n_threads))
     indptr, indices, _ = handle.parts()
     return to_scipy((indptr, indices.copy(), values), handle.shape)
 

@@ -108,7 +108,7 @@ class Recommender(Estimator[StateT], ABC):
         state : State
             What `learn` returned.
         queries : Queries
-            Users of the fitted data, or newcomers.
+            Users of the fitted data, or new users.
         n : int
             At least 1.
         chosen : Filter
@@ -295,15 +295,15 @@ class Recommender(Estimator[StateT], ABC):
         n : int
             Items for each, at least 1. Fewer are given where fewer exist: never padding.
         history : Interactions, sparse matrix, or sequence of lists of item ids, optional
-            What new users have touched, instead of `users`. A matrix has a row for each and the model's items
+            The histories of new users, instead of `users`. A matrix has a row for each and the model's items
             as columns; answers are then named 0, 1, … by row, or by the users of the `Interactions`. Items
             that the model does not know are left out with a warning.
         exclude_seen : bool
-            Leave out what the user has already touched.
+            Leave out the items of the user's history.
         exclude_items : array-like of ids, or mapping of user to ids, optional
             Items to leave out for everybody, or by user.
         allow_items : array-like of ids, or mapping of user to ids, optional
-            The only items to recommend. A mapping must have an entry for every user who asks.
+            The only items to recommend. A mapping must have an entry for every query.
         progress : bool or callable
             As in `fit`.
 

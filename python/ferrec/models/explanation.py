@@ -21,7 +21,7 @@ class Explanation:
     score : float
         What `score` and `recommend` give.
     base : float
-        What the model would say without the history: 0 for neighbourhood models, the baseline for rating
+        What the model would say without the history: 0 for neighborhood models, the baseline for rating
         models, everything for models that look at no history.
     items : ndarray of ids, shape (m,)
         The items of the history that contributed.

@@ -54,7 +54,7 @@ def encode_ids(known: Ids, ids: object, name: str) -> NDArray[np.int32]:
 
 
 def read_queries(state: State, users: object, history: object) -> Queries:
-    """Return the users of the fitted data that are named, everybody, or newcomers with their histories."""
+    """Return the users of the fitted data that are named, everybody, or new users with their histories."""
     if history is None:
         return state.queries(None if users is None else encode_ids(state.users, users, "users"))
     if users is not None:
@@ -65,7 +65,7 @@ def read_queries(state: State, users: object, history: object) -> Queries:
 
 
 def read_history(items: Ids, history: object) -> Queries:
-    """Return newcomers with their histories over the model's items."""
+    """Return new users with their histories over the model's items."""
     if isinstance(history, Interactions):
         return _of_interactions(items, history)
     if scipy.sparse.issparse(history):

@@ -20,7 +20,7 @@ from ferrec.models.search_space import Choice, Float, Int, SearchSpace
 from ferrec.models.state import PerItem, PerUser, State
 
 CENTERS = ("baseline", "mean")
-REGULARISATION: SearchSpace = {
+REGULARIZATION: SearchSpace = {
     "reg_users": Float(0.1, 100.0, log=True),
     "reg_items": Float(0.1, 100.0, log=True),
 }
@@ -38,7 +38,7 @@ class RatingState(State):
 
 @dataclass(frozen=True, eq=False)
 class Baseline:
-    """Read by the compiled kernels: what is added to the neighbours' deviations, and the range of ratings."""
+    """Read by the compiled kernels: what is added to the neighbors' deviations, and the range of ratings."""
 
     rows: NDArray[np.float32]
     cols: NDArray[np.float32]
@@ -62,7 +62,7 @@ def deviations(
 
 
 class RatingModel(Recommender[StateT]):
-    """The baseline part: fitting it, and placing newcomers on it."""
+    """The baseline part: fitting it, and placing new users on it."""
 
     center: str
     reg_users: float
@@ -111,7 +111,7 @@ class RatingModel(Recommender[StateT]):
         }
 
     def _user_base(self, state: RatingState, queries: Queries) -> NDArray[np.float32]:
-        """The users' part of the baseline; a newcomer's is what the fit would give for these ratings."""
+        """The users' part of the baseline; a new user's is what the fit would give for these ratings."""
         if queries.codes is not None:
             return state.user_base[queries.codes]
         indptr, indices, values = queries.history.parts()
@@ -131,13 +131,13 @@ class RatingModel(Recommender[StateT]):
 
 
 class NeighborRatings(RatingModel[StateT]):
-    """Prediction from neighbours: `baseline + Σ w·deviation / Σ |w|`."""
+    """Prediction from neighbors: `baseline + Σ w·deviation / Σ |w|`."""
 
     search_space: ClassVar[SearchSpace] = {
         "k": Int(10, 1000, log=True),
         "shrink": Float(0.0, 100.0),
         "center": Choice("baseline", "mean"),
-        **REGULARISATION,
+        **REGULARIZATION,
     }
 
     weights_left: bool
@@ -145,7 +145,7 @@ class NeighborRatings(RatingModel[StateT]):
 
     @abstractmethod
     def _factors(self, state: StateT, queries: Queries) -> tuple[_rust.Csr, _rust.Csr]:
-        """The two factors: queries × neighbours, neighbours × items."""
+        """The two factors: queries × neighbors, neighbors × items."""
 
     k: int
     measure: str
@@ -163,7 +163,7 @@ class NeighborRatings(RatingModel[StateT]):
         left, right = self._factors(state, queries)
         frame = self._frame(state, queries)
         scores = _rust.score_ratings(left, right, self.weights_left, frame, pairs, self._threads())
-        # Where no neighbour rated the item the baseline is the prediction.
+        # Where no neighbor rated the item the baseline is the prediction.
         indptr, items, _ = pairs.parts()
         base = np.repeat(frame.rows, np.diff(indptr)) + frame.cols[items]
         return np.where(scores == 0.0, np.clip(base, *frame.range), scores).astype(np.float32)
@@ -171,7 +171,7 @@ class NeighborRatings(RatingModel[StateT]):
     def _shares(
         self, state: StateT, queries: Queries, item: int
     ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        """The neighbours that have a say in the item, and what each adds to the baseline."""
+        """The neighbors that have a say in the item, and what each adds to the baseline."""
         left, right = self._factors(state, queries)
         _, neighbors, by = left.parts()
         column: Any = to_scipy(right)[neighbors][:, [item]].toarray().ravel()

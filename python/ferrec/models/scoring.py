@@ -38,9 +38,9 @@ class ScoringOptions:
     user, item : str
         Columns of the users, and of the items in the answer.
     history, rating : str, optional
-        Columns of lists: the items of newcomers, and their weights.
+        Columns of lists: the histories of new users, and their weights.
     exclude_seen : bool
-        Leave out what the user has already touched.
+        Leave out the items of the user's history.
     exclude_items, allow_items : array-like of ids, or mapping of user to ids, optional
         Items to leave out; the only ones to recommend.
     unknown_users : {"error", "skip"}

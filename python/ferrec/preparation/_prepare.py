@@ -66,7 +66,7 @@ class Prepare(Estimator[PrepareState]):
         The weight of each type, such as ``{"view": 1, "cart": 3, "purchase": 5}``; None leaves the type out. Must
         name every type that occurs.
     weight_by : str, optional
-        A column of numbers (watch time, quantity) that multiplies the weight, after it is normalised.
+        A column of numbers (watch time, quantity) that multiplies the weight, after it is normalized.
     half_life : duration, optional
         Events weigh half for every so many seconds before the last event of the fit; later ones weigh more, on
         the same curve. Text such as ``"30d"`` has a unit: s, m, h, d or w.

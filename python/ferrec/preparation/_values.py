@@ -53,7 +53,7 @@ class Scale:
 
 
 def _moments(method: str, values: Floats, groups: NDArray[np.int32], n: int) -> tuple[Floats, Floats]:
-    """Centre and spread of each group; both 0 where it has no values."""
+    """Center and spread of each group; both 0 where it has no values."""
     low, high = np.full(n, np.inf), np.full(n, -np.inf)
     np.minimum.at(low, groups, values)
     np.maximum.at(high, groups, values)

@@ -13,7 +13,7 @@ from ferrec.errors import DataError
 from ferrec.rankers.base import LabeledPairs, RankerState
 
 IDS = ("user", "item")
-"""What can be embedded without being a column: who asks, and what is proposed."""
+"""What can be embedded without being a column: the query's user, and what is proposed."""
 
 _MIX = np.uint64(0x9E37_79B9_7F4A_7C15)
 
@@ -39,7 +39,7 @@ class Inputs(RankerState):
     lookups: tuple[NDArray[np.int32], ...]
     """Of each id and category: the row of its embedding for every code; 0 for what is unknown or rare."""
     items: Ids
-    """The catalogue, where items are embedded; else nothing."""
+    """The catalog, where items are embedded; else nothing."""
 
     @classmethod
     def of(
@@ -86,7 +86,7 @@ class Inputs(RankerState):
         )
 
     def check_items(self, candidates: Candidates) -> None:
-        """Refuse another catalogue: the codes of the items would mean other items."""
+        """Refuse another catalog: the codes of the items would mean other items."""
         if "item" in self.ids and candidates.items is not self.items and candidates.items != self.items:
             raise DataError(
                 "candidates", "their items are not those of fit, and the ranker knows items by their ids"
@@ -131,7 +131,7 @@ def _moments(column: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def _ids(name: str, candidates: Candidates) -> NDArray[np.int32]:
-    """The item or the user of each pair; -1 for newcomers."""
+    """The item or the user of each pair; -1 for new users."""
     if name == "item":
         return candidates.codes
     users = candidates.queries.codes

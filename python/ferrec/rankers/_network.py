@@ -46,7 +46,7 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Weights:
-    """A trained network as arrays, batch normalisation folded into the layer before it."""
+    """A trained network as arrays, batch normalization folded into the layer before it."""
 
     tables: tuple[NDArray[np.float32], ...]
     crosses: tuple[NDArray[np.float32], ...]

@@ -70,7 +70,7 @@ class MLPRanker(Ranker[MLPState]):
     hidden : sequence of int
         Neurons of each hidden layer, with ReLU. May be empty: a logistic regression.
     embedded_ids : sequence of {"user", "item"}
-        Whose ids to embed: the network learns what no column says of them. Newcomers and new items have the
+        Whose ids to embed: the network learns what no column says of them. New users and new items have the
         embedding of the unknown.
     embedding_size : int
         Dimensions of each embedding, of ids and of the categories that `fit` is told of.
@@ -83,7 +83,7 @@ class MLPRanker(Ranker[MLPState]):
     dropout : float
         Share of every hidden layer's outputs that training leaves out, in [0, 1).
     batch_norm : bool
-        Normalise before each ReLU. It costs nothing at scoring: it is folded into the weights.
+        Normalize before each ReLU. It costs nothing at scoring: it is folded into the weights.
     loss : {"binary", "pairwise", "listwise"}
         Cross-entropy of every pair; of each positive against each of its negatives (RankNet, Burges et al.
         2005); of the positive among its negatives (softmax). The first scores a probability, the others a
@@ -278,7 +278,7 @@ class MLPRanker(Ranker[MLPState]):
         if "validation" in losses:
             best = int(losses["validation"].argmin())
             axes.axvline(
-                best + 1, color="grey", linewidth=0.8, linestyle=":", label=f"kept: epoch {best + 1}"
+                best + 1, color="gray", linewidth=0.8, linestyle=":", label=f"kept: epoch {best + 1}"
             )
         axes.set_xlabel("epoch")
         axes.set_ylabel(f"{self.frozen.loss} loss")

@@ -3,7 +3,7 @@
 `model.json` names the model, its parameters, and for every array its dtype, shape, size and SHA-256. The names of
 the files follow from the fields of the model's state and are never taken from the file. A model that is part of
 another is a folder within its folder. Sizes are checked when a model is loaded; contents too, or where the field of
-a recommender is first used (`ferrec._mapped`); checksums on demand.
+a recommender is first used (`storage.mapped`); checksums on demand.
 """
 
 import dataclasses

@@ -67,9 +67,9 @@ def check_recommender(make: Make) -> None:
 
 @checks_keywords
 def checkerboard(size: int = 12) -> Interactions:
-    """Users and items of the same colour meet, except a user and the item of the same number.
+    """Users and items of the same color meet, except a user and the item of the same number.
 
-    Whatever looks at behaviour recommends to user u exactly item u, the one of the colour that is missing. The
+    Whatever looks at behavior recommends to user u exactly item u, the one of the color that is missing. The
     item table has made-up attributes (`color`, `size`, `tags`), which those who look at events ignore.
 
     Parameters

@@ -56,7 +56,7 @@ def check_no_leak(build: Build, past: Interactions, future: Interactions, *, see
     changed = False
     for items in (rng.permutation(future.events.items), rng.integers(0, future.n_items, len(future))):
         other, others = build(past, _with_items(future, items))
-        assert np.array_equal(made.queries.ids, other.queries.ids), "who asks depends on the future"
+        assert np.array_equal(made.queries.ids, other.queries.ids), "the queries depend on the future"
         same = np.array_equal(made.indptr, other.indptr) and np.array_equal(made.codes, other.codes)
         assert same, "which pairs are candidates depends on the future"
         assert list(made.columns) == list(other.columns), "which columns there are depends on the future"

@@ -45,7 +45,7 @@ def mmr(
     n : int
         Items for each query, at least 1.
     vectors : array-like of float, shape (n_items, d), optional
-        A vector for each item of the catalogue; items are alike by the cosine.
+        A vector for each item of the catalog; items are alike by the cosine.
     similarity : sparse matrix, shape (n_items, n_items), optional
         Instead of `vectors`: row j holds the items that are like j, as
         [`top_k_similar`][ferrec.kernels.top_k_similar] gives them; all others have likeness 0.

@@ -12,7 +12,7 @@ const N_USERS: usize = 6040;
 const N_ITEMS: usize = 3706;
 /// Mean number of entries of a user, before repeats are merged.
 const PER_USER: usize = 190;
-const NEIGHBOURS: usize = 100;
+const NEIGHBORS: usize = 100;
 const LIST: usize = 10;
 
 /// SplitMix64 (Steele et al., OOPSLA 2014): the same matrix on every machine.
@@ -52,7 +52,7 @@ fn synthetic() -> Csr {
 
 /// The rows of a kernel's answer in column order, as a matrix.
 fn similarity(x: &Csr, request: Request) -> Csr {
-    let ranked = top_k_similar(x, None, NEIGHBOURS, request, None, &Control::new()).unwrap();
+    let ranked = top_k_similar(x, None, NEIGHBORS, request, None, &Control::new()).unwrap();
     Csr::new("similarity", ranked.indptr.into(), ranked.indices.into(), ranked.values.into(), N_ITEMS)
         .unwrap()
 }
@@ -69,7 +69,7 @@ fn kernels(c: &mut Criterion) {
         let mut group = c.benchmark_group("top_k_similar");
         group.sample_size(10).throughput(Throughput::Elements(by_user));
         group.bench_function(BenchmarkId::new("cosine", n_threads), |b| {
-            let run = || top_k_similar(black_box(&x), None, NEIGHBOURS, request, None, &Control::new());
+            let run = || top_k_similar(black_box(&x), None, NEIGHBORS, request, None, &Control::new());
             b.iter(|| pool.install(run).unwrap());
         });
         group.finish();

@@ -1,7 +1,7 @@
 //! Factors of implicit feedback by alternating least squares (Hu, Koren & Volinsky, ICDM 2008).
 //!
 //! ```text
-//! minimise  Σ_{(u,i) stored} (a x_ui + o) (1 − p_u·q_i)²  +  Σ_{others} o (p_u·q_i)²
+//! minimize  Σ_{(u,i) stored} (a x_ui + o) (1 − p_u·q_i)²  +  Σ_{others} o (p_u·q_i)²
 //!           + reg · Σ_u (n_u + o · items)^ν |p_u|²  +  reg · Σ_i (n_i + o · users)^ν |q_i|²
 //! users start as random sums over what they touched
 //! epochs times:
@@ -19,21 +19,21 @@ use crate::ridge::{Problem, Table, Terms, penalties_fit};
 use crate::simd::Level;
 use rayon::prelude::*;
 
-/// What is minimised.
+/// What is minimized.
 #[derive(Debug, Clone, Copy)]
 pub struct Objective {
     /// Weight of a stored value of 1, above that of a pair that is not stored.
     pub alpha: f64,
     /// Weight of a pair that is not stored.
     pub unobserved: f64,
-    /// Regularisation.
+    /// Regularization.
     pub reg: f64,
-    /// How far the regularisation grows with the number of entries: 0 not at all, 1 in proportion (Rendle et al.,
+    /// How far the regularization grows with the number of entries: 0 not at all, 1 in proportion (Rendle et al.,
     /// arXiv 2110.14037).
     pub nu: f64,
 }
 
-/// How it is minimised.
+/// How it is minimized.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// Factors, at least 1.
@@ -163,7 +163,7 @@ pub fn als_at(level: Level, x: &Csr, settings: Settings, control: &Control) -> R
 }
 
 /// Where users start: x Ω with its values taken for 1 and Ω random, which already lies near the directions that
-/// matter, as in a randomised SVD (Halko et al., 2011). Entries are about 1 in size.
+/// matter, as in a randomized SVD (Halko et al., 2011). Entries are about 1 in size.
 fn sketch(x: &Csr, k: usize, seed: u64) -> Table {
     let mut random = Random::new(seed);
     // The variance of one draw is a third.

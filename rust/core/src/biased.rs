@@ -1,8 +1,8 @@
 //! Ratings as mean, biases and factors, by alternating least squares (Koren, Bell & Volinsky, IEEE Computer 2009; the
-//! regularisation that grows with the number of ratings: Zhou et al., AAIM 2008).
+//! regularization that grows with the number of ratings: Zhou et al., AAIM 2008).
 //!
 //! ```text
-//! minimise  Σ (r_ui − mean − b_u − b_i − p_u·q_i)²  +  Σ_u n_u^ν (reg |p_u|² + reg_biases b_u²)  +  the same of items
+//! minimize  Σ (r_ui − mean − b_u − b_i − p_u·q_i)²  +  Σ_u n_u^ν (reg |p_u|² + reg_biases b_u²)  +  the same of items
 //! ```
 //!
 //! A bias is one more factor, whose partner is always 1: each side is a ridge regression on the other.
@@ -21,7 +21,7 @@ use crate::simd::Level;
 pub struct Settings {
     /// Factors beside the biases.
     pub k: usize,
-    /// Regularisation.
+    /// Regularization.
     pub penalties: Penalties,
     /// Alternations.
     pub epochs: usize,
@@ -29,7 +29,7 @@ pub struct Settings {
     pub seed: u64,
 }
 
-/// Regularisation of one row, times its number of ratings to the power of `nu`.
+/// Regularization of one row, times its number of ratings to the power of `nu`.
 #[derive(Debug, Clone, Copy)]
 pub struct Penalties {
     /// Of factors.

@@ -6,20 +6,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 /// Shared between the kernel's threads and the one that waits for them.
 #[derive(Debug, Default)]
 pub struct Control {
-    cancelled: AtomicBool,
+    canceled: AtomicBool,
     done: AtomicU64,
     total: AtomicU64,
 }
 
 impl Control {
-    /// A control that nobody has cancelled.
+    /// A control that nobody has canceled.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Asks the kernel to stop; it does so at the next row.
     pub fn cancel(&self) {
-        self.cancelled.store(true, Relaxed);
+        self.canceled.store(true, Relaxed);
     }
 
     /// `(done, total)` in units of work; `total` is 0 before the kernel knows it.
@@ -37,7 +37,7 @@ impl Control {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        if self.cancelled.load(Relaxed) {
+        if self.canceled.load(Relaxed) {
             return Err(Error::Interrupted);
         }
         Ok(())

@@ -208,7 +208,7 @@ impl<'a> Recent<'a> {
 
 /// Statistics of the similarities of each candidate with the last items of its query: the greatest (at least 0), the
 /// mean, the sum, and that with the last item. An item is not compared with itself, and what is not among the
-/// neighbours has similarity 0. Row j of `similarity` holds the items that are near j.
+/// neighbors has similarity 0. Row j of `similarity` holds the items that are near j.
 pub fn similarity(
     pairs: &Csr,
     recent: Recent<'_>,

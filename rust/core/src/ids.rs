@@ -1,16 +1,16 @@
-//! Integer labels to codes 0..n−1, in ascending order of the labels.
+//! Integer ids to codes 0..n−1, in ascending order of the ids.
 
 use crate::error::{Error, Result};
 use rayon::prelude::*;
 use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
-/// Labels whose range is at most this many times their number go through a table instead of a hash map.
+/// Ids whose range is at most this many times their number go through a table instead of a hash map.
 const TABLE_FACTOR: u64 = 8;
 /// A table of this many places is always worth it.
 const SMALL_TABLE: u64 = 1 << 20;
 const CHUNK: usize = 1 << 18;
 
-/// `(codes, labels)`: `labels` ascend strictly and `labels[codes[i]] == values[i]`.
+/// `(codes, ids)`: `ids` ascend strictly and `ids[codes[i]] == values[i]`.
 pub fn encode_ints(values: &[i64]) -> Result<(Vec<i32>, Vec<i64>)> {
     let bounds = values
         .par_chunks(CHUNK)
@@ -30,13 +30,13 @@ pub fn encode_ints(values: &[i64]) -> Result<(Vec<i32>, Vec<i64>)> {
         large.extend(small);
         large
     });
-    let mut labels: Vec<i64> = merged.into_iter().collect();
-    labels.par_sort_unstable();
-    check_count(labels.len())?;
-    let mut codes = FxHashMap::with_capacity_and_hasher(labels.len(), FxBuildHasher);
-    codes.extend(labels.iter().enumerate().map(|(code, &label)| (label, code as i32)));
+    let mut ids: Vec<i64> = merged.into_iter().collect();
+    ids.par_sort_unstable();
+    check_count(ids.len())?;
+    let mut codes = FxHashMap::with_capacity_and_hasher(ids.len(), FxBuildHasher);
+    codes.extend(ids.iter().enumerate().map(|(code, &id)| (id, code as i32)));
     let codes = values.par_iter().with_min_len(CHUNK).map(|v| codes[v]).collect();
-    Ok((codes, labels))
+    Ok((codes, ids))
 }
 
 fn by_table(values: &[i64], low: i64, size: usize) -> Result<(Vec<i32>, Vec<i64>)> {
@@ -45,14 +45,14 @@ fn by_table(values: &[i64], low: i64, size: usize) -> Result<(Vec<i32>, Vec<i64>
     for &v in values {
         table[place(v)] = 1;
     }
-    let mut labels = Vec::new();
+    let mut ids = Vec::new();
     for (at, slot) in table.iter_mut().enumerate().filter(|s| *s.1 == 1) {
-        *slot = labels.len() as i32;
-        labels.push(low.wrapping_add(at as i64));
+        *slot = ids.len() as i32;
+        ids.push(low.wrapping_add(at as i64));
     }
-    check_count(labels.len())?;
+    check_count(ids.len())?;
     let codes = values.par_iter().with_min_len(CHUNK).map(|&v| table[place(v)]).collect();
-    Ok((codes, labels))
+    Ok((codes, ids))
 }
 
 fn check_count(n: usize) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The k-core of the graph of users and items.
 //!
-//! Start with every node of too few neighbours; take each away, and let its neighbours follow when they have
+//! Start with every node of too few neighbors; take each away, and let its neighbors follow when they have
 //! too few left. Every entry is looked at once from either side (Batagelj & Zaveršnik 2003, for two kinds of
 //! nodes). What remains is unique, so the order in which nodes go does not matter.
 
@@ -20,7 +20,7 @@ pub struct Core {
     pub cols: Vec<bool>,
 }
 
-/// One kind of nodes: how many neighbours each has left, and which remain.
+/// One kind of nodes: how many neighbors each has left, and which remain.
 struct Side {
     least: usize,
     left: Vec<i64>,
@@ -40,7 +40,7 @@ impl Side {
         Self { least, left, kept }
     }
 
-    /// Each of these nodes loses a neighbour; those that have too few now go to `gone`.
+    /// Each of these nodes loses a neighbor; those that have too few now go to `gone`.
     fn lose(&mut self, nodes: &[i32], gone: &mut Vec<i32>) {
         for &node in nodes {
             let at = node as usize;

@@ -1,4 +1,4 @@
-//! Rows of a product of two sparse matrices: neighbourhood scoring, string matching, similarity.
+//! Rows of a product of two sparse matrices: neighborhood scoring, string matching, similarity.
 
 use crate::control::Control;
 use crate::csr::{Csr, View};

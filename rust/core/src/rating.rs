@@ -1,7 +1,7 @@
-//! Rating prediction from neighbours: a baseline, and the weighted mean of the neighbours' deviations from it.
+//! Rating prediction from neighbors: a baseline, and the weighted mean of the neighbors' deviations from it.
 //!
-//! `score(u, i) = base_u + bias_i + Σ w·r / Σ |w|` over the neighbours that have a rating (Koren, TKDD 2010,
-//! without interpolation weights). Items that no neighbour rated are no candidates.
+//! `score(u, i) = base_u + bias_i + Σ w·r / Σ |w|` over the neighbors that have a rating (Koren, TKDD 2010,
+//! without interpolation weights). Items that no neighbor rated are no candidates.
 
 use crate::control::Control;
 use crate::csr::Csr;
@@ -116,7 +116,7 @@ pub fn top_k_ratings(
     top_k(&Rating::new(a, b, weights, baseline)?, k, filter, control)
 }
 
-/// The predicted ratings at the places that `pairs` names, 0 where no neighbour rated the item.
+/// The predicted ratings at the places that `pairs` names, 0 where no neighbor rated the item.
 pub fn score_ratings(
     a: &Csr,
     b: &Csr,

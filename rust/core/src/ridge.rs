@@ -1,7 +1,7 @@
 //! Many small ridge regressions over the rows of one table: what alternating least squares does all day.
 //!
 //! ```text
-//! for each row w:      minimise Σ e_j (h_j·w)² − 2 Σ c_j h_j·w + wᵀGw + scale · Σ penalty_d w_d²
+//! for each row w:      minimize Σ e_j (h_j·w)² − 2 Σ c_j h_j·w + wᵀGw + scale · Σ penalty_d w_d²
 //!     over the rows h_j of the table that the data name
 //! ```
 //!
@@ -141,7 +141,7 @@ impl Solver {
     }
 }
 
-/// Refuses regularisation that exceeds float32 once it has grown with the entries of a row of `x`, of which there are
+/// Refuses regularization that exceeds float32 once it has grown with the entries of a row of `x`, of which there are
 /// `more` than it stores; names what is to blame.
 pub(crate) fn penalties_fit(x: &Csr, more: f64, regs: &[(&str, f64)], nu: f64) -> Result<()> {
     let entries = x.longest_row() as f64 + more;

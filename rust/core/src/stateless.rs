@@ -58,7 +58,7 @@ struct Random<'a> {
     n_cols: usize,
 }
 
-/// The finaliser of SplitMix64 (Steele et al., OOPSLA 2014).
+/// The finalizer of SplitMix64 (Steele et al., OOPSLA 2014).
 #[inline(always)]
 pub(crate) fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,4 +1,4 @@
-//! Labels that are strings, as Arrow holds them: string i is `bytes[offsets[i]..offsets[i + 1]]`.
+//! Ids that are strings, as Arrow holds them: string i is `bytes[offsets[i]..offsets[i + 1]]`.
 
 use crate::error::{Error, Result};
 use rayon::prelude::*;
@@ -16,7 +16,7 @@ pub struct Strings<'a> {
     pub bytes: &'a [u8],
 }
 
-/// What keeps strings from being labels.
+/// What keeps strings from being ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Flaw {
     /// The offsets of this string lie outside the bytes, or fall.
@@ -56,7 +56,7 @@ impl<'a> Strings<'a> {
         falls.then_some(Flaw::Order(at))
     }
 
-    /// The first flaw of these strings as labels: in bounds, UTF-8, strictly ascending.
+    /// The first flaw of these strings as ids: in bounds, UTF-8, strictly ascending.
     pub fn first_flaw(&self) -> Option<Flaw> {
         (0..self.len()).into_par_iter().with_min_len(MIN_STRINGS).find_map_first(|at| self.flaw(at))
     }
@@ -64,7 +64,7 @@ impl<'a> Strings<'a> {
     /// The place of each wanted string among these, which ascend; -1 where it is not.
     pub fn find(&self, wanted: Strings<'_>) -> Result<Vec<i32>> {
         if self.len() > i32::MAX as usize {
-            return Err(Error::shape("labels", format!("must be at most {} strings", i32::MAX), self.len()));
+            return Err(Error::shape("ids", format!("must be at most {} strings", i32::MAX), self.len()));
         }
         let find = |at: usize| match wanted.get(at) {
             Some(text) => Ok(self.place(text)),
@@ -85,7 +85,7 @@ impl<'a> Strings<'a> {
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.get(middle).map_or(Ordering::Less, |label| label.cmp(text)) {
+            match self.get(middle).map_or(Ordering::Less, |id| id.cmp(text)) {
                 Ordering::Equal => return middle as i32,
                 Ordering::Less => low = middle + 1,
                 Ordering::Greater => high = middle,
@@ -114,11 +114,11 @@ mod tests {
         let texts: Vec<String> = (0..30_000).map(|i| format!("é{:06}", i * 3)).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let (mut offsets, mut bytes, mut o, mut b) = (vec![], vec![], vec![], vec![]);
-        let labels = strings(&texts, &mut offsets, &mut bytes);
-        assert_eq!(labels.first_flaw(), None);
+        let ids = strings(&texts, &mut offsets, &mut bytes);
+        assert_eq!(ids.first_flaw(), None);
         let wanted = strings(&["é000003", "", "é000004", "é089997", "zebra"], &mut o, &mut b);
-        assert_eq!(labels.find(wanted).unwrap(), [1, -1, -1, 29_999, -1]);
-        assert_eq!(labels.find(labels).unwrap(), (0..30_000).collect::<Vec<i32>>());
+        assert_eq!(ids.find(wanted).unwrap(), [1, -1, -1, 29_999, -1]);
+        assert_eq!(ids.find(ids).unwrap(), (0..30_000).collect::<Vec<i32>>());
         assert_eq!(Strings { offsets: &[], bytes: &[] }.find(wanted).unwrap(), [-1; 5]);
     }
 

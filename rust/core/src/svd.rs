@@ -10,8 +10,8 @@
 //! ```
 //!
 //! A block thick-restart Lanczos method (Golub & Underwood 1977; Wu & Simon, SIAM J. Matrix Anal. 2000; that a
-//! block of any size will do: Chen et al. 2025, arXiv 2508.06486) with full reorthogonalisation. T is made of the
-//! coefficients of that orthogonalisation, so that it is the exact projection whatever the next block is: a
+//! block of any size will do: Chen et al. 2025, arXiv 2508.06486) with full reorthogonalization. T is made of the
+//! coefficients of that orthogonalization, so that it is the exact projection whatever the next block is: a
 //! direction that is exhausted is replaced by a random one.
 
 use crate::control::Control;
@@ -50,8 +50,8 @@ pub struct Svd {
 
 /// Singular values below this share of the greatest are none: float32 input says nothing about them.
 const SMALLEST: f64 = 1e-6;
-/// The same beside what centring subtracts: what is left of rows that are all alike is rounding.
-const LEFT_BY_CENTRING: f64 = 1e-9;
+/// The same beside what centering subtracts: what is left of rows that are all alike is rounding.
+const LEFT_BY_CENTERING: f64 = 1e-9;
 /// Sides up to this length take the dense eigendecomposition of the Gram matrix.
 const DENSE_UNTIL: usize = 1000;
 /// So do longer ones of which most vectors are wanted, up to this length.
@@ -159,14 +159,14 @@ fn finish<T: Real>(op: &Operator<'_>, mut right: Tall<T>, control: &Control) -> 
 where
     Tall<T>: Narrow,
 {
-    orthonormalise(&mut right)?;
+    orthonormalize(&mut right)?;
     let mut left = op.apply(&right, control)?;
     let gram = left.gram();
     // σ of the columns, which are all but orthogonal: what is left to do is well conditioned once they are
     // scaled, however far the σ lie apart.
     let norms: Vec<f64> = (0..gram.nrows()).map(|i| gram[(i, i)].sqrt()).collect();
     let greatest = norms.iter().copied().fold(0.0, f64::max);
-    let least = (SMALLEST * greatest).max(LEFT_BY_CENTRING * op.subtracted.sqrt());
+    let least = (SMALLEST * greatest).max(LEFT_BY_CENTERING * op.subtracted.sqrt());
     let kept: Vec<usize> = (0..norms.len()).filter(|&i| norms[i] > least).collect();
     let k = kept.len();
     if k == 0 {
@@ -222,7 +222,7 @@ impl Narrow for Tall<f64> {
 }
 
 /// Takes from all but orthonormal columns what rounding has left.
-fn orthonormalise<T: Real>(v: &mut Tall<T>) -> Result<()> {
+fn orthonormalize<T: Real>(v: &mut Tall<T>) -> Result<()> {
     let lower = v.gram();
     let lower = lower.llt(faer::Side::Lower);
     let lower = lower.map_err(|_| Error::values("x", INSEPARABLE, ()))?;
@@ -284,7 +284,7 @@ fn lanczos<T: Real>(
             continue;
         }
         let (values, vectors) = eigen(basis.t.submatrix(0, 0, basis.used, basis.used))?;
-        // Products are rounded beside what centring takes from them.
+        // Products are rounded beside what centering takes from them.
         let greatest = values[0].max(op.subtracted);
         let exact = |i: usize| {
             let norm = residual(&rest, vectors.as_ref(), basis.used, i);
@@ -483,7 +483,7 @@ struct Operator<'a> {
     n_cols: usize,
     /// Divides the values, so that no square over- or underflows.
     unit: f64,
-    /// What centring subtracts, a bᵀ.
+    /// What centering subtracts, a bᵀ.
     shift: Option<(Vec<f64>, Vec<f64>)>,
     /// Its eigenvalue, |a|² |b|².
     subtracted: f64,

@@ -4,7 +4,7 @@ use crate::csr::Csr;
 use crate::error::{Error, Result, not_negative};
 
 /// Which side of the matrix a weighting treats as its documents (the other side are the terms), or whose
-/// vectors it normalises.
+/// vectors it normalizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// The rows.
@@ -60,7 +60,7 @@ impl Weighting {
             "l1" => Self::L1,
             "l2" => Self::L2,
             "max" => Self::Max,
-            _ => return Err(Error::choice("kind", name, &Self::NAMES)),
+            _ => return Err(Error::choice("weighting", name, &Self::NAMES)),
         })
     }
 

@@ -126,7 +126,7 @@ fn check(rows: &[Vec<f32>], n: usize, k: usize, o: Objective, solver: Solver) {
 }
 
 #[test]
-fn every_solver_minimises_the_objective() {
+fn every_solver_minimizes_the_objective() {
     for (m, n) in [(60, 45), (45, 60), (33, 7)] {
         for k in [1, 5, 16, 33] {
             for solver in SOLVERS {
@@ -152,7 +152,7 @@ fn small_shapes() {
 
 #[test]
 fn nothing_to_hold_on_to_stays_finite() {
-    // Neither regularisation nor other pairs: the equations are singular.
+    // Neither regularization nor other pairs: the equations are singular.
     let o = Objective { alpha: 1.0, unobserved: 0.0, reg: 0.0, nu: 0.0 };
     for solver in SOLVERS {
         let found = run(&csr(&scattered(30, 20), 20), settings(40, o, solver));

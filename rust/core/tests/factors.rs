@@ -46,7 +46,7 @@ fn check(name: &str, svd: &Svd, rows: &[Vec<f32>], n_cols: usize, k: usize, cent
     assert_eq!((svd.u.len(), svd.vt.len()), (rows.len() * rank, n_cols * rank));
     assert!(svd.s.is_sorted_by(|a, b| a >= b));
     let greatest = truth.first().copied().unwrap_or(0.0);
-    // What lies about the limit may be there or not; centring leaves rounding of the means.
+    // What lies about the limit may be there or not; centering leaves rounding of the means.
     let surely = truth.iter().take(k).filter(|&&s| s > 4e-6 * greatest && s > 1e-12).count();
     assert!(rank >= surely && rank <= k, "{name}: {rank} of at least {surely} triplets");
     for (&s, &t) in svd.s.iter().zip(&truth).take(surely) {
@@ -133,7 +133,7 @@ fn hard_spectra_converge() {
         let x = csr(&rows, n);
         for center in [false, true] {
             let svd = truncated_svd(&x, settings(60, center), &Control::new()).unwrap();
-            check(&format!("{name}, centred: {center}"), &svd, &rows, n, 60, center);
+            check(&format!("{name}, centered: {center}"), &svd, &rows, n, 60, center);
         }
     }
 }

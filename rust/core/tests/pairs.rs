@@ -286,7 +286,7 @@ fn as_many_as_there_are_need_no_more_room_than_there_are() {
 }
 
 #[test]
-fn a_cancelled_run_stops() {
+fn a_canceled_run_stops() {
     let x = random(400, 300, 60, ratings);
     let control = Control::new();
     control.cancel();

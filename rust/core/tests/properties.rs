@@ -466,10 +466,10 @@ proptest! {
         vec(any::<i64>(), 0..60),
         vec(select(vec![i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX - 1, i64::MAX]), 0..60),
     ]) {
-        let (codes, labels) = encode_ints(&values).unwrap();
+        let (codes, ids) = encode_ints(&values).unwrap();
         let wanted: Vec<i64> = values.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
-        prop_assert_eq!(&labels, &wanted);
-        let back: Vec<i64> = codes.iter().map(|&c| labels[c as usize]).collect();
+        prop_assert_eq!(&ids, &wanted);
+        let back: Vec<i64> = codes.iter().map(|&c| ids[c as usize]).collect();
         prop_assert_eq!(back, values);
     }
 
@@ -786,9 +786,9 @@ fn many_ids_and_events_are_the_same_for_any_number_of_threads() {
     };
     let one = all(1);
     assert!(one == all(3));
-    let ((codes, labels), built) = one;
-    assert!(labels.windows(2).all(|w| w[0] < w[1]));
-    assert!(codes.iter().zip(&wide).all(|(&c, &v)| labels[c as usize] == v));
+    let ((codes, ids), built) = one;
+    assert!(ids.windows(2).all(|w| w[0] < w[1]));
+    assert!(codes.iter().zip(&wide).all(|(&c, &v)| ids[c as usize] == v));
     assert_eq!(built.indptr.len(), 2001);
     assert_eq!(*built.indptr.last().unwrap() as usize, built.indices.len());
 }
@@ -900,7 +900,7 @@ fn arguments_that_do_not_fit_are_named() {
 }
 
 #[test]
-fn a_cancelled_kernel_stops() {
+fn a_canceled_kernel_stops() {
     let x = large(400, 300, 20);
     let request = Request { measure: Measure::Cosine, axis: Axis::Items, shrink: 0.0 };
     let control = Control::new();

@@ -130,7 +130,7 @@ proptest! {
 
     #[test]
     fn both_similarities_say_the_same(lists in ascending(), recent in ascending(), width in 1_usize..20) {
-        // The products of all vectors as a matrix of neighbours.
+        // The products of all vectors as a matrix of neighbors.
         let values: Vec<f32> = (0..COLS * width).map(|at| number(at / width, (at % width) as i32)).collect();
         let vectors = Dense::new("v", &values, COLS, width).unwrap();
         let product = |a: usize, b: i32| {
@@ -211,7 +211,7 @@ fn arguments_must_fit() {
 }
 
 #[test]
-fn a_cancelled_kernel_stops() {
+fn a_canceled_kernel_stops() {
     let pairs = csr(&vec![vec![0, 1]; 2], COLS, |_, _| 1.0);
     let control = Control::new();
     control.cancel();

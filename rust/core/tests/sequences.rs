@@ -189,7 +189,7 @@ fn wrong_events_are_errors() {
 }
 
 #[test]
-fn a_cancelled_build_stops() {
+fn a_canceled_build_stops() {
     let control = Control::new();
     control.cancel();
     let events = Events { users: &[0], items: &[0], weights: None, times: None };

@@ -278,7 +278,7 @@ fn score_product<'py>(
     Ok(give(py, scores))
 }
 
-/// What a rating model adds to its neighbours' deviations: any object with these attributes.
+/// What a rating model adds to its neighbors' deviations: any object with these attributes.
 #[derive(FromPyObject)]
 struct Baseline<'py> {
     rows: PyReadonlyArray1<'py, f32>,
@@ -392,20 +392,20 @@ fn score_random<'py>(
 }
 
 #[pyfunction]
-#[pyo3(signature = (name, x, kind, by_items, bm25, reference, n_threads))]
+#[pyo3(signature = (name, x, weighting, by_items, bm25, reference, n_threads))]
 #[expect(clippy::too_many_arguments)]
 fn weight<'py>(
     py: Python<'py>,
     name: &str,
     x: &Csr,
-    kind: &str,
+    weighting: &str,
     by_items: bool,
     bm25: (f64, f64, f64),
     reference: Option<&Csr>,
     n_threads: usize,
 ) -> PyResult<Bound<'py, PyArray1<f32>>> {
     let (k1, b, delta) = bm25;
-    let weighting = Weighting::parse(kind, k1, b, delta).map_err(error::to_python)?;
+    let weighting = Weighting::parse(weighting, k1, b, delta).map_err(error::to_python)?;
     let side = if by_items { Side::Items } else { Side::Users };
     let reference = reference.map(|r| &r.inner);
     let work = |_: &_| core_weight::weight(name, &x.inner, weighting, side, reference);
@@ -438,8 +438,8 @@ fn encode_ints<'py>(
     n_threads: usize,
 ) -> PyResult<Encoded<'py>> {
     let values = slice(&values, "values")?;
-    let (codes, labels) = run(py, n_threads, None, |_| ids::encode_ints(values))?;
-    Ok((give(py, codes), give(py, labels)))
+    let (codes, ids) = run(py, n_threads, None, |_| ids::encode_ints(values))?;
+    Ok((give(py, codes), give(py, ids)))
 }
 
 /// `(offsets, bytes)` of strings.
@@ -455,20 +455,20 @@ macro_rules! borrow_strings {
 #[pyfunction]
 fn find_strings<'py>(
     py: Python<'py>,
-    labels: Texts<'py>,
+    ids: Texts<'py>,
     wanted: Texts<'py>,
 ) -> PyResult<Bound<'py, PyArray1<i32>>> {
-    borrow_strings!(labels => labels);
+    borrow_strings!(ids => ids);
     borrow_strings!(wanted => wanted);
     let few = strings::Strings::is_few(wanted.len());
-    Ok(give(py, run_small(py, few, 0, None, |_| labels.find(wanted))?))
+    Ok(give(py, run_small(py, few, 0, None, |_| ids.find(wanted))?))
 }
 
-/// `(what, where)` of the first flaw of strings as labels.
+/// `(what, where)` of the first flaw of strings as ids.
 #[pyfunction]
-fn flaw_of_strings(py: Python<'_>, labels: Texts<'_>) -> PyResult<Option<(&'static str, usize)>> {
-    borrow_strings!(labels => labels);
-    let flaw = run(py, 0, None, |_| Ok(labels.first_flaw()))?;
+fn flaw_of_strings(py: Python<'_>, ids: Texts<'_>) -> PyResult<Option<(&'static str, usize)>> {
+    borrow_strings!(ids => ids);
+    let flaw = run(py, 0, None, |_| Ok(ids.first_flaw()))?;
     Ok(flaw.map(|flaw| match flaw {
         strings::Flaw::Offsets(at) => ("offsets", at),
         strings::Flaw::Utf8(at) => ("utf8", at),

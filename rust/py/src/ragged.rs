@@ -117,7 +117,7 @@ pub(crate) fn values_at<'py>(
     Ok(give(py, values))
 }
 
-/// Maximal marginal relevance; the likeness is a matrix of neighbours, or vectors.
+/// Maximal marginal relevance; the likeness is a matrix of neighbors, or vectors.
 #[pyfunction]
 #[pyo3(signature = (lists, n_cols, scores, n, near, vectors, strength, n_threads))]
 #[expect(clippy::too_many_arguments)]

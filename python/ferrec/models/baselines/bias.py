@@ -12,7 +12,7 @@ from ferrec.io.progress import Callback
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import CsrParts
 from ferrec.models.base import ExplanationParts
-from ferrec.models.rating_model import REGULARISATION, RatingModel, RatingState
+from ferrec.models.rating_model import REGULARIZATION, RatingModel, RatingState
 from ferrec.models.search_space import SearchSpace
 
 _TINY = np.float32(np.finfo(np.float32).tiny)
@@ -24,7 +24,7 @@ class Bias(RatingModel[RatingState]):
     Parameters
     ----------
     reg_users, reg_items : float, default 15, 10
-        Added to the number of ratings of a user, of an item: pulls the biases of the few towards 0.
+        Added to the number of ratings of a user, of an item: pulls the biases of the few toward 0.
     epochs : int, default 10
         Alternations of least squares.
     n_threads : int, optional
@@ -43,7 +43,7 @@ class Bias(RatingModel[RatingState]):
     _mean_side = "users"
     center = "baseline"
 
-    search_space: ClassVar[SearchSpace] = REGULARISATION
+    search_space: ClassVar[SearchSpace] = REGULARIZATION
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The same list for everybody: what most users have touched."""
+"""The same list for everybody: what most users have in their histories."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -25,7 +25,7 @@ class RandomState(State):
 class Random(Recommender[RandomState]):
     """Recommends at random, the same items for the same user and seed.
 
-    The score is a hash of seed, user and item, uniform in (0, 1]; newcomers are told apart by their histories.
+    The score is a hash of seed, user and item, uniform in (0, 1]; new users are told apart by their histories.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Neighbourhood model over what is known about the items, not over who touched them."""
+"""Neighborhood model over what is known about the items, not over who had them."""
 
 import os
 import warnings
@@ -57,7 +57,7 @@ class ContentState(ItemNeighborsState):
 
 
 class ContentKNN(NeighborScores[ContentState]):
-    """Recommends what is like the items that the user has touched, by their attributes: new items too.
+    """Recommends what is like the items of the user's history, by their attributes: new items too.
 
     The score of item i is the sum over the user's items j of weight(j) · similarity(j, i), where every i hears its
     k most similar items that have events, and the k most similar that have none (Lops, de Gemmis & Semeraro,
@@ -71,7 +71,7 @@ class ContentKNN(NeighborScores[ContentState]):
     Parameters
     ----------
     k : int, default 100
-        Neighbours that an item hears.
+        Neighbors that an item hears.
     columns : mapping of str to float, optional
         Columns of the item table and their weights, positive. By default all, equally.
     text : list of str, optional

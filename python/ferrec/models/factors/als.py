@@ -22,10 +22,10 @@ from ferrec.models.search_space import Float, Int, SearchSpace
 
 
 class ALS(FactorModel[UserFactorState]):
-    """Recommends by vectors of users and items whose inner products explain who touched what (Hu, Koren &
-    Volinsky, ICDM 2008; with the regularisation of Rendle et al., RecSys 2022).
+    """Recommends by vectors of users and items whose inner products explain who had what (Hu, Koren &
+    Volinsky, ICDM 2008; with the regularization of Rendle et al., RecSys 2022).
 
-    Minimises ``Σ (alpha · x_ui + alpha0) (1 − p_u·q_i)²`` over the pairs that are in the data, plus
+    Minimizes ``Σ (alpha · x_ui + alpha0) (1 − p_u·q_i)²`` over the pairs that are in the data, plus
     ``alpha0 · Σ (p_u·q_i)²`` over all others, plus ``reg · Σ_u (n_u + alpha0 · items)^nu |p_u|²`` and the
     same of the items. Given the items, the vectors of all users, old and new, are exact.
 
@@ -38,7 +38,7 @@ class ALS(FactorModel[UserFactorState]):
     alpha0 : float, default 0.03
         Weight of a pair that is not in the data, at least 0. Hu et al. have 1 here and `alpha` about 40.
     reg : float, default 0.003
-        Regularisation, at least 0.
+        Regularization, at least 0.
     nu : float, default 1
         How far it grows with the number of events: 0 not at all (Hu et al.), 1 in proportion.
     solver : {"cg", "cholesky", "ials++"}
@@ -131,7 +131,7 @@ class ALS(FactorModel[UserFactorState]):
         return rows, len(queries), state.table.shape[1]
 
     def explain_parts(self, state: UserFactorState, queries: Queries, item: int) -> ExplanationParts:
-        """A user's vector is linear in what each touched item pulls (Hu et al., section 5)."""
+        """A user's vector is linear in what each item of the history pulls (Hu et al., section 5)."""
         alpha, alpha0, reg, nu = self._objective
         _, seen, values = queries.history.parts()
         seen, values = seen[values != 0.0], values[values != 0.0]
@@ -151,7 +151,7 @@ class ALS(FactorModel[UserFactorState]):
         Parameters
         ----------
         data : Interactions
-            Who has touched the new items. Events of users or with items that need no learning (unknown users,
+            Who has had the new items. Events of users or with items that need no learning (unknown users,
             known items) are left out with a warning.
 
         Returns

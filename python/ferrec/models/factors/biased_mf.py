@@ -38,7 +38,7 @@ class BiasedMFState(UserFactorState):
 class BiasedMF(FactorModel[BiasedMFState]):
     """Predicts ``mean + b_u + b_i + p_u·q_i`` (Koren, Bell & Volinsky, IEEE Computer 2009).
 
-    Minimises the squared errors plus ``Σ_u n_u^nu (reg |p_u|² + reg_biases b_u²)`` and the same of the items, with
+    Minimizes the squared errors plus ``Σ_u n_u^nu (reg |p_u|² + reg_biases b_u²)`` and the same of the items, with
     n the number of ratings (Zhou et al., AAIM 2008, have ``nu=1``), by alternating least squares. New users are
     computed as known ones are: exactly, given the items. Predictions are not cut to the range of the ratings, so
     that the best of them keep their order.
@@ -48,9 +48,9 @@ class BiasedMF(FactorModel[BiasedMFState]):
     n_factors : int, default 32
         Factors beside the biases.
     reg : float, default 1.3
-        Regularisation of factors, at least 0.
+        Regularization of factors, at least 0.
     reg_biases : float, default 0.6
-        Regularisation of biases, at least 0.
+        Regularization of biases, at least 0.
     nu : float, default 0.5
         How far both grow with the number of ratings: 0 not at all, 1 in proportion.
     epochs : int, default 15

@@ -17,7 +17,7 @@ class SLIM(ItemNeighbors):
     """Recommends by sparse item-item weights that predict the users' histories, no item predicting itself
     (Ning & Karypis, ICDM 2011).
 
-    The weights w of all items for item j minimise ½‖x_j − Xw‖² + ½ l2 ‖w‖² + l1 ‖w‖₁ with w_j = 0; the score of j
+    The weights w of all items for item j minimize ½‖x_j − Xw‖² + ½ l2 ‖w‖² + l1 ‖w‖₁ with w_j = 0; the score of j
     is the sum over the user's items i of weight(i) · w_i.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Item-based neighbourhood model."""
+"""Item-based neighborhood model."""
 
 from ferrec import _rust
 from ferrec.io.progress import Callback
@@ -10,7 +10,7 @@ from ferrec.models.neighbors.parameters import NeighborParameters
 
 
 class ItemKNN(NeighborParameters, ItemNeighbors):
-    """Recommends what is similar to what the user has touched (Sarwar et al., WWW 2001; Deshpande & Karypis,
+    """Recommends what is similar to the user's history (Sarwar et al., WWW 2001; Deshpande & Karypis,
     TOIS 2004).
 
     The score of item i is the sum over the user's items j of weight(j) · similarity(j, i), where every j speaks
@@ -19,7 +19,7 @@ class ItemKNN(NeighborParameters, ItemNeighbors):
     Parameters
     ----------
     k : int, default 100
-        Neighbours kept for each item.
+        Neighbors kept for each item.
     measure : str, default "cosine"
         Any measure of [`top_k_similar`][ferrec.kernels.top_k_similar].
     shrink : float, default 0
@@ -34,7 +34,7 @@ class ItemKNN(NeighborParameters, ItemNeighbors):
 
     See Also
     --------
-    UserKNN : Recommend what similar users have touched.
+    UserKNN : Recommend what similar users have had.
     ItemKNNRegressor : Predict ratings from similar items.
     ferrec.kernels.top_k_similar : The kernel.
 

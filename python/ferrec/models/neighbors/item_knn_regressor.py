@@ -20,7 +20,7 @@ from ferrec.models.state import ItemItem
 
 @dataclass(frozen=True, eq=False)
 class ItemKNNRegressorState(RatingState):
-    """Row j holds, at column i, the weight of j in the prediction of i: the neighbours of i are in column i."""
+    """Row j holds, at column i, the weight of j in the prediction of i: the neighbors of i are in column i."""
 
     voters: ItemItem
 
@@ -35,7 +35,7 @@ class ItemKNNRegressor(NeighborRatings[ItemKNNRegressorState]):
     Parameters
     ----------
     k : int, default 300
-        Neighbours of each item.
+        Neighbors of each item.
     measure : str, default "cosine"
         Any measure of [`top_k_similar`][ferrec.kernels.top_k_similar], taken over the deviations, so that
         ``"cosine"`` with ``center="baseline"`` is the baseline-corrected Pearson correlation.
@@ -44,9 +44,9 @@ class ItemKNNRegressor(NeighborRatings[ItemKNNRegressorState]):
     center : {"baseline", "mean"}
         Deviations from mean plus user and item biases, or from the item's mean.
     min_similarity : float, default 0
-        Neighbours must be more similar than this.
+        Neighbors must be more similar than this.
     reg_users, reg_items : float, default 15, 10
-        Regularisation of the biases.
+        Regularization of the biases.
     epochs : int, default 10
         Alternations in fitting them.
     n_threads : int, optional

@@ -1,4 +1,4 @@
-"""User-based neighbourhood model."""
+"""User-based neighborhood model."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -31,14 +31,14 @@ class UserKNNState(State):
 
 
 class UserKNN(NeighborParameters, Recommender[UserKNNState]):
-    """Recommends what similar users have touched (Resnick et al., CSCW 1994).
+    """Recommends what similar users have had (Resnick et al., CSCW 1994).
 
     The score of item i is the sum over the user's k most similar users v of similarity(u, v) · weight(v, i).
 
     Parameters
     ----------
     k : int, default 100
-        Neighbours of each user.
+        Neighbors of each user.
     measure, shrink, alpha, beta
         As in `ItemKNN`.
     weighting : str, optional
@@ -66,7 +66,7 @@ class UserKNN(NeighborParameters, Recommender[UserKNNState]):
         return weighted(name, x, self.weighting, self._threads(), reference=reference)
 
     def _near(self, x: _rust.Csr, new_users: _rust.Csr | None, callback: Callback | None) -> _rust.Csr:
-        """The most similar of the fitted users, of each of them or of each newcomer."""
+        """The most similar of the fitted users, of each of them or of each new user."""
         queries, n_threads = None, self._threads()
         if new_users is not None:
             queries = self._weighted("history", new_users, x)
@@ -95,7 +95,7 @@ class UserKNN(NeighborParameters, Recommender[UserKNNState]):
         return _rust.score_product(self._neighbors(state, queries), state.seen, pairs, self._threads())
 
     def explain_parts(self, state: UserKNNState, queries: Queries, item: int) -> ExplanationParts:
-        """Each neighbour's share of the score goes to the items in common, as they made up the similarity."""
+        """Each neighbor's share of the score goes to the items in common, as they made up the similarity."""
         _, users, similarity = self._neighbors(state, queries).parts()
         seen = to_scipy(state.seen)
         has_item: Any = seen[users][:, [item]].toarray().ravel()

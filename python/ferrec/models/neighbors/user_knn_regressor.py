@@ -38,7 +38,7 @@ class UserKNNRegressor(NeighborRatings[UserKNNRegressorState]):
     Parameters
     ----------
     k : int, default 300
-        Neighbours of each user; only those who rated the item have a say.
+        Neighbors of each user; only those who rated the item have a say.
     measure, min_similarity, reg_users, reg_items, epochs
         As in `ItemKNNRegressor`.
     shrink : float, default 5
@@ -107,7 +107,7 @@ class UserKNNRegressor(NeighborRatings[UserKNNRegressorState]):
         return self._near(state.deviations, off, None), state.deviations
 
     def explain_parts(self, state: UserKNNRegressorState, queries: Queries, item: int) -> ExplanationParts:
-        """Each neighbour's share goes to the items that both have rated, as they made up the similarity."""
+        """Each neighbor's share goes to the items that both have rated, as they made up the similarity."""
         voters, shares = self._shares(state, queries, item)
         own_csr = deviations(queries.history, self._user_base(state, queries), state.item_base)
         own: Any = to_scipy(own_csr).astype(np.float64)

@@ -1,6 +1,6 @@
 //! The only unsafe code of the crate: calling the same safe loops compiled for a wider instruction set.
 //!
-//! Loops are written once, in plain Rust that the compiler vectorises; [`dispatch`] runs them inside a
+//! Loops are written once, in plain Rust that the compiler vectorizes; [`dispatch`] runs them inside a
 //! function compiled for the best instruction set of the machine. No path contracts a multiplication and an
 //! addition, so every path gives the same bits as the portable one.
 

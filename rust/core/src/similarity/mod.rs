@@ -159,7 +159,7 @@ impl Measure {
         }
     }
 
-    fn is_centred(self) -> bool {
+    fn is_centered(self) -> bool {
         matches!(self, Self::AdjustedCosine | Self::Pearson)
     }
 
@@ -193,7 +193,7 @@ pub struct Request {
     pub measure: Measure,
     /// What is compared.
     pub axis: Axis,
-    /// Added to the denominator: pulls similarities that rest on little towards 0.
+    /// Added to the denominator: pulls similarities that rest on little toward 0.
     pub shrink: f64,
 }
 
@@ -230,7 +230,7 @@ pub fn top_k_similar_at(
         Axis::Items => x.clone(),
         Axis::Users => x.transpose(),
     };
-    let z = if request.measure.is_centred() { z } else { z.without_zeros().unwrap_or(z) };
+    let z = if request.measure.is_centered() { z } else { z.without_zeros().unwrap_or(z) };
     let job = Job { level, ranges, k, threshold, request, control };
     if z.n_cols() <= 1 << u16::BITS { job.run::<u16>(&z) } else { job.run::<u32>(&z) }
 }
@@ -316,7 +316,7 @@ pub fn plan(x: &Csr, k: usize, request: Request, n_threads: usize) -> Plan {
         }
     };
     let measure = request.measure;
-    let codes = if measure.is_binary() || measure.is_centred() || measure.is_walk() {
+    let codes = if measure.is_binary() || measure.is_centered() || measure.is_walk() {
         None
     } else {
         Codes::of(x.values(), n_rows)
@@ -457,7 +457,7 @@ fn terms_of_rows(name: &str, x: &Csr, measure: Measure) -> Result<Terms> {
 
 /// One side's matrix, entities × others, after the measure's own preparation of the values.
 fn prepare_side(x: &Csr, measure: Measure, other_means: &[f64]) -> Csr {
-    let x = if measure.is_centred() { None } else { x.without_zeros() }.unwrap_or_else(|| x.clone());
+    let x = if measure.is_centered() { None } else { x.without_zeros() }.unwrap_or_else(|| x.clone());
     if measure.is_binary() {
         return x.with_values(vec![1.0; x.nnz()]);
     }
