@@ -203,8 +203,8 @@ def packages() -> Iterator[Any]:
             yield importlib.import_module(found.name)
 
 
-def signatures() -> Iterator[tuple[str, inspect.Signature]]:
-    """Every public function, constructor and method."""
+def callables() -> Iterator[tuple[str, Any, str]]:
+    """Every public function, constructor and method: where it is, the function or its class, the method's name."""
     seen = set()
     for package in packages():
         for name in getattr(package, "__all__", []):
@@ -213,14 +213,21 @@ def signatures() -> Iterator[tuple[str, inspect.Signature]]:
                 continue
             seen.add(id(value))
             if not inspect.isclass(value):
-                yield from signature(name, value)
+                yield name, value, ""
                 continue
             if not dataclasses.is_dataclass(value) and not issubclass(value, Exception):
-                yield from signature(name, value)
+                yield name, value, ""
             for method, member in vars(value).items():
                 function = getattr(member, "__func__", member)
                 if not method.startswith("_") and inspect.isfunction(function):
-                    yield from signature(f"{name}.{method}", function)
+                    yield f"{name}.{method}", value, method
+
+
+def signatures() -> Iterator[tuple[str, inspect.Signature]]:
+    """Every public function, constructor and method."""
+    for where, value, method in callables():
+        member = vars(value)[method] if method else value
+        yield from signature(where, getattr(member, "__func__", member))
 
 
 def signature(name: str, value: Callable[..., Any]) -> Iterator[tuple[str, inspect.Signature]]:

@@ -4,7 +4,7 @@ Unlike ids and weights, attributes may be missing: a reader looks at the values 
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any
@@ -36,8 +36,11 @@ class AttributeTable:
     def __post_init__(self) -> None:
         for name in ("columns", "categories"):
             given = getattr(self, name)
-            if isinstance(given, str):
+            may_be_none = name == "columns" and given is None
+            if isinstance(given, str) or not (may_be_none or isinstance(given, Iterable)):
                 raise ParameterTypeError(name, "expected a list of column names", given)
+        if not isinstance(self.separators, Mapping):
+            raise ParameterTypeError("separators", "expected separators by column", self.separators)
         for name, separator in self.separators.items():
             if not (isinstance(separator, str) and separator):
                 raise ParameterError("separators", f"column {name!r} needs a separator", separator)

@@ -9,12 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ferrec import _rust
 from ferrec.data.ids import Ids
-from ferrec.data.interactions import Interactions
+from ferrec.data.interactions import Interactions, check_interactions
 from ferrec.data.queries import Queries
 from ferrec.data.recommendations import Recommendations
-from ferrec.errors import DataError, ParameterError, ShapeError, did_you_mean
+from ferrec.errors import DataError, ParameterError, ParameterTypeError, ShapeError, did_you_mean
 from ferrec.io.arrays import offsets_of
-from ferrec.kernels.arguments import as_int, threads
+from ferrec.kernels.arguments import as_float, as_int, threads
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +103,8 @@ class Candidates:
         DataError
             A column has another shape or dtype.
         """
+        if not isinstance(columns, Mapping):
+            raise ParameterTypeError("columns", "expected columns by their names", columns)
         twice = [name for name in columns if name in self.columns]
         if twice:
             raise ParameterError("columns", f"{twice[0]!r} is there already")
@@ -132,6 +134,9 @@ class Candidates:
         >>> len(pairs), len(pairs.select(pairs.rows == 2)), len(pairs.select(pairs.rows == 2).queries)
         (4, 2, 3)
         """
+        mask = np.asarray(pair_mask)
+        if mask.dtype != np.bool_ or mask.shape != self.codes.shape:
+            raise DataError("pair_mask", f"must be bool of length {len(self)}, one for each pair", pair_mask)
         indptr = offsets_of(np.bincount(self.rows[pair_mask], minlength=len(self.queries)))
         columns = {name: column[pair_mask] for name, column in self.columns.items()}
         return Candidates(self.queries, self.items, indptr, self.codes[pair_mask], columns)
@@ -153,6 +158,8 @@ class Candidates:
         DataError
             A column is missing; says which, and which there are.
         """
+        if isinstance(names, str) or not isinstance(names, Sequence):
+            raise ParameterTypeError("names", "expected names of columns", names)
         missing = [name for name in names if name not in self.columns]
         if missing:
             raise DataError(
@@ -225,7 +232,10 @@ class Candidates:
         return Recommendations(self.queries.ids, self.items, *parts)
 
     def _scores(self, scores: ArrayLike) -> NDArray[np.float32]:
-        array = np.ascontiguousarray(scores, np.float32)
+        try:
+            array = np.ascontiguousarray(scores, np.float32)
+        except (TypeError, ValueError):
+            raise ParameterTypeError("scores", "expected numbers", scores) from None
         if array.shape != self.codes.shape:
             raise ShapeError("scores", f"must have length {len(self)}, one for each pair", array.shape)
         return array
@@ -252,6 +262,8 @@ class Candidates:
         DataError
             The catalog is another.
         """
+        check_interactions("data", data)
+        absent = as_float("absent", absent)
         if data.items is not self.items and data.items != self.items:
             raise DataError(
                 "data",
@@ -290,4 +302,5 @@ class Candidates:
         >>> pairs.items.decode(pairs.codes), pairs.hits(future)
         (array(['jam', 'milk'], dtype=object), array([1., 0.], dtype=float32))
         """
+        check_interactions("future", future)
         return (~np.isnan(self.weights(future, absent=np.nan))).astype(np.float32)

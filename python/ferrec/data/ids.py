@@ -297,6 +297,8 @@ class Ids:
         >>> Ids.from_values([10, 30]).union(Ids.from_values([20, 30]))
         Ids(3 int64: 10, 20, 30)
         """
+        if not isinstance(other, Ids):
+            raise ParameterTypeError("other", "expected Ids", other)
         if not len(self):
             return other
         new = other.values[self.encode(other.values, unknown="ignore") < 0]

@@ -155,6 +155,10 @@ class Interactions:
         user_table: Columns | None = None,
         item_table: Columns | None = None,
     ) -> None:
+        kinds = (("users", users, Ids), ("items", items, Ids), ("events", events, Events))
+        for name, value, kind in kinds:
+            if not isinstance(value, kind):
+                raise ParameterTypeError(name, f"expected {kind.__name__}", value)
         self._users, self._items, self._events, self._sequences = users, items, events, None
         self._duplicates = check_duplicates(duplicates)
         self._user_table = _check_table(user_table, users, "user_table")
@@ -907,3 +911,9 @@ def _axis_ids(ids: object | None, n: int, name: str) -> tuple[Ids, NDArray[np.in
         raise DataError(name, f"{n - len(axis):,} ids repeat an earlier one, the first {key!r}")
     moved = bool((codes != np.arange(n)).any())
     return axis, codes if moved else None
+
+
+def check_interactions(name: str, value: object) -> None:
+    """Refuse what is no `Interactions`; the error names the argument."""
+    if not isinstance(value, Interactions):
+        raise ParameterTypeError(name, "expected Interactions", value)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ferrec.data.ids import Ids
-from ferrec.errors import DataError, ParameterError, ShapeError, UnknownIdError, require
+from ferrec.errors import DataError, ParameterError, ParameterTypeError, ShapeError, UnknownIdError, require
 from ferrec.io.arrays import FLOAT32, INT32, INT64, ascends, is_flat, read_only, span
 from ferrec.io.files import parquet_settings, parquet_writer
 from ferrec.io.tables import PathLike
@@ -395,6 +395,9 @@ def _vector(name: str, values: ArrayLike, dtype: "np.dtype[Any]") -> NDArray[Any
 
 
 def _column_names(user: str, item: str) -> list[str]:
+    for argument, name in (("user", user), ("item", item)):
+        if not isinstance(name, str):
+            raise ParameterTypeError(argument, "expected the name of a column", name)
     names = [user, item, "score", "rank"]
     if len(set(names)) != len(names):
         raise ParameterError("user, item", "two of the columns have one name", (user, item))

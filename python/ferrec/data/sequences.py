@@ -1,6 +1,6 @@
 """Sequences: the items of each user in the order in which they happened."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ferrec import _rust
-from ferrec.errors import DataError, checks_keywords
+from ferrec.errors import DataError, ParameterTypeError, checks_keywords
 from ferrec.io.arrays import offsets_of
 from ferrec.kernels.arguments import as_int, threads
 from ferrec.kernels.handles import INT32_MAX, Csr, consecutive, to_scipy
@@ -140,6 +140,10 @@ class Sequences:
         >>> rows.items, rows.times
         (array([1, 0, 1], dtype=int32), array([10, 10,  5]))
         """
+        if not isinstance(lists, Iterable):
+            raise ParameterTypeError("lists", "expected a list for each row", lists)
+        if times is not None and not isinstance(times, Iterable):
+            raise ParameterTypeError("times", "expected a list for each row", times)
         rows = [_integers(one, f"lists[{at}]") for at, one in enumerate(lists)]
         items = np.concatenate([*rows, np.empty(0, np.int64)])
         outside = (items < 0) | (items >= min(as_int("n_items", n_items, minimum=0), INT32_MAX))
@@ -309,6 +313,8 @@ class Sequences:
         return None if times is None else times[self._where(row)]
 
     def _where(self, row: int) -> slice:
+        if isinstance(row, bool) or not isinstance(row, int | np.integer):
+            raise ParameterTypeError("row", "expected an integer", row)
         if not -len(self) <= row < len(self):
             raise IndexError(f"row {row}, but there are {len(self)} rows")
         row %= len(self)

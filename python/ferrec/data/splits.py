@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
-from ferrec.data.interactions import Interactions
+from ferrec.data.interactions import Interactions, check_interactions
 from ferrec.errors import DataError, ParameterError, checks_keywords, publish
 from ferrec.io.columns import read_times
 from ferrec.io.times import iso, ticks
-from ferrec.kernels.arguments import Duration, as_seconds
+from ferrec.kernels.arguments import Duration, as_float, as_int, as_seconds
 
 __all__ = [
     "by_time",
@@ -75,6 +75,7 @@ def by_time(
     array(['1970-01-01T00:00:30', '1970-01-01T00:00:40'],
           dtype='datetime64[s]')
     """
+    check_interactions("data", data)
     if (cutoff is None) == (fraction is None):
         raise ParameterError("cutoff, fraction", "give one of them", (cutoff, fraction))
     times = data.events.times
@@ -118,6 +119,7 @@ def leave_last_out(data: Interactions, n: int = 1) -> tuple[Interactions, Intera
     >>> test.items.decode(test.events.items)
     array([5])
     """
+    check_interactions("data", data)
     n = _integer(n, "n", 1)
     test = _rust.latest(data.events.users, data.events.times, data.n_users, n)
     return data.select(~test), data.select(test)
@@ -154,8 +156,9 @@ def leave_k_out(data: Interactions, n: int = 1, *, seed: int = 0) -> tuple[Inter
     >>> len(test), test.users.decode(test.events.users)
     (2, array([1, 1]))
     """
+    check_interactions("data", data)
     n = _integer(n, "n", 1)
-    keys = np.random.default_rng(seed).integers(0, 2**63 - 1, len(data))
+    keys = np.random.default_rng(as_int("seed", seed, minimum=0)).integers(0, 2**63 - 1, len(data))
     test = _rust.latest(data.events.users, keys, data.n_users, n)
     return data.select(~test), data.select(test)
 
@@ -196,6 +199,7 @@ def cold_users(
     >>> len(np.unique(test.events.users)), np.intersect1d(train.events.users, test.events.users)
     (1, array([], dtype=int32))
     """
+    check_interactions("data", data)
     test = _of_some(data.events.users, data.n_users, fraction, seed, "users")
     return data.select(~test), data.select(test)
 
@@ -235,6 +239,7 @@ def cold_items(
     >>> len(np.unique(test.events.items)), np.intersect1d(train.events.items, test.events.items)
     (1, array([], dtype=int32))
     """
+    check_interactions("data", data)
     test = _of_some(data.events.items, data.n_items, fraction, seed, "items")
     return data.select(~test), data.select(test)
 
@@ -270,9 +275,10 @@ def random(data: Interactions, fraction: float = 0.2, *, seed: int = 0) -> tuple
     >>> len(train), len(test)
     (7, 3)
     """
+    check_interactions("data", data)
     size = round(len(data) * _share(fraction))
     test = np.zeros(len(data), np.bool_)
-    test[np.random.default_rng(seed).permutation(len(data))[:size]] = True
+    test[np.random.default_rng(as_int("seed", seed, minimum=0)).permutation(len(data))[:size]] = True
     _refuse_empty(test, f"fraction={fraction} of {len(data)} events leaves a part empty")
     return data.select(~test), data.select(test)
 
@@ -309,11 +315,13 @@ def k_fold(
     >>> [len(test) for train, test in k_fold(data, 3)]
     [4, 3, 3]
     """
+    check_interactions("data", data)
     n_folds = _integer(n_folds, "n_folds", 2)
     if len(data) < n_folds:
         raise DataError("n_folds", f"must be at most the number of events, {len(data)}", n_folds)
     fold = np.empty(len(data), np.int64)
-    fold[np.random.default_rng(seed).permutation(len(data))] = np.arange(len(data)) % n_folds
+    order = np.random.default_rng(as_int("seed", seed, minimum=0)).permutation(len(data))
+    fold[order] = np.arange(len(data)) % n_folds
     # Only the generator is lazy: wrong arguments are refused at the call.
     return ((data.select(fold != i), data.select(fold == i)) for i in range(n_folds))
 
@@ -363,6 +371,7 @@ def rolling(
     [10. 20.] [30.]
     [10. 20. 30.] [40.]
     """
+    check_interactions("data", data)
     length, n_windows = _ticks(window, "window"), _integer(n_windows, "n_windows", 1)
     kept = None if train_window is None else _ticks(train_window, "train_window")
     times = data.events.times
@@ -396,7 +405,7 @@ def _of_some(codes: NDArray[np.int32], n: int, fraction: float, seed: int, what:
     there = np.flatnonzero(np.bincount(codes, minlength=n))
     size = round(len(there) * _share(fraction))
     chosen = np.zeros(n, np.bool_)
-    chosen[np.random.default_rng(seed).permutation(there)[:size]] = True
+    chosen[np.random.default_rng(as_int("seed", seed, minimum=0)).permutation(there)[:size]] = True
     test: NDArray[np.bool_] = chosen[codes]
     _refuse_empty(test, f"fraction={fraction} of {len(there)} {what} leaves a part empty")
     return test
@@ -438,6 +447,7 @@ def _moment(cutoff: Any) -> int:
 
 
 def _share(fraction: float) -> float:
+    fraction = as_float("fraction", fraction)
     if not 0 < fraction < 1:
         raise ParameterError("fraction", "expected a number between 0 and 1, both excluded", fraction)
     return fraction

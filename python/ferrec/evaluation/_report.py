@@ -244,6 +244,8 @@ def _examples(
 ) -> Iterator[str]:
     if examples is None:
         return
+    if not isinstance(examples, Recommendations | Mapping):
+        raise ParameterTypeError("examples", "expected Recommendations", examples)
     lists = {"": examples} if isinstance(examples, Recommendations) else dict(examples)
     for name, recs in lists.items():
         rows = [

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ferrec import _rust
 from ferrec.data.ids import Ids
-from ferrec.errors import DataError, ParameterError, UnknownIdError, checks_keywords
+from ferrec.errors import DataError, ParameterError, ParameterTypeError, UnknownIdError, checks_keywords
 from ferrec.evaluation._segments import by_count, by_id
 from ferrec.evaluation._significance import Difference, Significance
 from ferrec.evaluation._statistics import Test, holm, intervals, mean, p_value
@@ -382,7 +382,7 @@ class Comparison:
 
     def __getitem__(self, name: str) -> Evaluation:
         """The evaluation of one model by its name; `KeyError` lists those there are."""
-        if name not in self.evaluations:
+        if not isinstance(name, str) or name not in self.evaluations:
             there = ", ".join(map(str, self.evaluations))
             raise UnknownIdError("name", "is none of the evaluations", name, advice=f"there are {there}")
         return self.evaluations[name]
@@ -444,6 +444,8 @@ class Comparison:
         mrr@1               difference       95% interval      p  p (Holm)  users
         item-knn − popular     +0.0000  +0.0000 … +0.0000  1.000     1.000      2
         """
+        if not isinstance(metric, str):
+            raise ParameterTypeError("metric", "expected the name of one", metric)
         names = list(self.evaluations)
         if baseline is not None:
             self[baseline]

@@ -1,6 +1,6 @@
 """Groups of users and of items, by what is known of them or as the caller names them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,6 +21,8 @@ def by_count(counts: NDArray[np.int64], bins: int | Sequence[int], weights: NDAr
         if isinstance(bins, bool) or bins < 1:
             raise ParameterError("bins", "expected a number of at least 1, or where ranges begin", bins)
         starts = np.unique(_quantiles(counts, weights, int(bins)))
+    elif isinstance(bins, str) or not isinstance(bins, Iterable):
+        raise ParameterError("bins", "expected a number of at least 1, or where ranges begin", bins)
     else:
         starts = np.unique(np.asarray(list(bins)))
         if len(starts) == 0 or starts.dtype.kind not in "iu" or starts[0] < 0:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,14 @@ import numpy as np
 
 from ferrec.data.interactions import Interactions
 from ferrec.data.splits import leave_last_out
-from ferrec.errors import DataError, ParameterError, checks_keywords, did_you_mean, require
+from ferrec.errors import (
+    DataError,
+    ParameterError,
+    ParameterTypeError,
+    checks_keywords,
+    did_you_mean,
+    require,
+)
 from ferrec.evaluation._align import check_model
 from ferrec.evaluation._cross_validation import Pair, Splits, check_metrics, each_split, measure
 from ferrec.evaluation.metrics import LOWER_IS_BETTER
@@ -228,6 +235,8 @@ def tune(
     if n_threads is not None:
         base.set_params(n_threads=n_threads)
     space = base.search_space if space is None else space
+    if not isinstance(space, Mapping):
+        raise ParameterTypeError("space", "expected what to try by the names of parameters", space)
     if not space:
         raise ParameterError(
             "space", f"{type(base).__name__} has nothing to tune", advice="give the parameters to try"

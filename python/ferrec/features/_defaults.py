@@ -3,7 +3,7 @@
 from typing import Any
 
 from ferrec.data.attributes import Categories, Columns, Lists, Numbers
-from ferrec.data.interactions import Interactions
+from ferrec.data.interactions import Interactions, check_interactions
 from ferrec.errors import checks_keywords
 from ferrec.features.activity import ItemPopularity, ItemStatistics, UserActivity, UserStatistics
 from ferrec.features.affinity import CategoryAffinity, NumberAffinity
@@ -41,6 +41,7 @@ def defaults(data: Interactions) -> FeatureSet:
     >>> defaults(data).names[:3]
     ['item_popularity', 'item_weight', 'item_repeats']
     """
+    check_interactions("data", data)
     found: list[Feature[Any]] = [ItemPopularity(), ItemStatistics(), UserActivity(), UserStatistics()]
     if data.times is not None:
         found += [ItemPopularity(window=7 * _DAY), ItemPopularity(half_life=30 * _DAY)]

@@ -136,6 +136,8 @@ class Feature(Estimator[StateT], ABC):
         DataError
             The candidates are of another catalog, or of users that the feature does not know.
         """
+        if not isinstance(candidates, Candidates):
+            raise ParameterTypeError("candidates", "expected Candidates", candidates)
         frozen, state = self.settled
         if len(candidates.items) != state.n_items:
             raise DataError(

@@ -169,7 +169,8 @@ class FeatureSet(Estimator[FeatureSetState]):
         ValueError
             The candidates have a column of the same name already.
         """
-        return candidates.with_columns(self.columns(candidates))
+        columns = self.columns(candidates)
+        return candidates.with_columns(columns)
 
 
 def _check_same(state: FeatureSetState, candidates: Candidates) -> None:

@@ -1,13 +1,13 @@
 """Ranking metrics of lists."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferrec import _rust
-from ferrec.errors import ShapeError, checks_keywords
+from ferrec.errors import ParameterTypeError, ShapeError, checks_keywords
 from ferrec.kernels.arguments import as_int, threads
 from ferrec.kernels.handles import Csr, Matrix, as_csr, as_lists
 
@@ -63,6 +63,8 @@ def ranking_metrics(
         raise ShapeError(
             "recommended", f"must have the shape of relevant, {relevant.shape}", recommended.shape
         )
+    if isinstance(ks, str) or not isinstance(ks, Iterable):
+        raise ParameterTypeError("ks", "expected integers", ks)
     cuts = [as_int("ks", k, minimum=1) for k in ks]
     n_items, pool = relevant.shape[1], threads(n_threads)
     indptr, _, gains = relevant.parts()

@@ -9,7 +9,7 @@ import numpy as np
 
 from ferrec import _rust
 from ferrec.errors import checks_keywords
-from ferrec.kernels.arguments import as_int, one_of, threads
+from ferrec.kernels.arguments import as_int, one_of, optional_float, threads
 from ferrec.kernels.handles import Matrix, as_csr
 
 __all__ = ["Plan", "plan"]
@@ -93,6 +93,7 @@ def plan(
     one_of("axis", axis, ("items", "users"))
     one_of("measure", measure, _rust.measures)
     n_threads = threads(n_threads) or _rust.default_threads()
+    alpha, beta = optional_float("alpha", alpha), optional_float("beta", beta)
     handle = as_csr(x)
     adds, dense, scattered, work, size, answer = _rust.plan_similar(
         handle, k, measure, axis, alpha, beta, n_threads

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 
-from ferrec.errors import NotFittedError, ParameterError, checks_keywords, did_you_mean
+from ferrec.errors import NotFittedError, ParameterError, ParameterTypeError, checks_keywords, did_you_mean
 from ferrec.storage import folders
 from ferrec.storage.registry import register
 
@@ -241,6 +241,8 @@ def clone(estimator: EstimatorT) -> EstimatorT:
     >>> twin.retrievers, twin.retrievers[0] is model.retrievers[0]
     ([ItemKNN(k=5)], False)
     """
+    if not isinstance(estimator, Estimator):
+        raise ParameterTypeError("estimator", "expected an Estimator", estimator)
     params = estimator.get_params(deep=False)
     return type(estimator)(**{name: _copied(value) for name, value in params.items()})
 

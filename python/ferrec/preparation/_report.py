@@ -121,7 +121,7 @@ class Report:
         try:
             steps = [Step(**{name: step[name] for name in Step.__slots__}) for step in entries["steps"]]
         except (TypeError, KeyError) as error:
-            raise DataError("report", "is no report of a preparation", error) from error
+            raise DataError("report", "is no report of a preparation", entries) from error
         wrong = [s for s in steps if {type(s.rows), type(s.users), type(s.items)} != {int}]
         if not steps or wrong:
             raise DataError("report", "is no report of a preparation", wrong[:1] or "no steps")

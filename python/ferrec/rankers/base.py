@@ -226,8 +226,8 @@ def _with_labels(
 def _per_pair(name: str, values: ArrayLike, n: int) -> NDArray[np.float32]:
     try:
         array = np.ascontiguousarray(values, np.float32)
-    except (TypeError, ValueError) as error:
-        raise DataError(name, f"expected numbers: {error}") from None
+    except (TypeError, ValueError):
+        raise DataError(name, "expected numbers", values) from None
     if array.shape != (n,):
         raise ShapeError(name, f"must have length {n}, one for each pair", array.shape)
     return array

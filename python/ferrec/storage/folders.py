@@ -265,6 +265,8 @@ def checksum(model: Storable) -> str:
     >>> checksum(one) == checksum(other) != checksum(ferrec.ItemKNN(k=6).fit(data))
     True
     """
+    if not is_storable(model):
+        raise ParameterTypeError("model", "expected a fitted model", model)
     learned: dict[str, Any] = {}
     for field in _stored(model).values():
         learned |= field.digests

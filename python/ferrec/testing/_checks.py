@@ -21,6 +21,7 @@ from ferrec.errors import (
     UnsupportedError,
     checks_keywords,
 )
+from ferrec.kernels.arguments import as_int
 from ferrec.models import Popularity, Random, Recommender
 from ferrec.storage.folders import checksum, load
 
@@ -87,6 +88,7 @@ def checkerboard(size: int = 12) -> Interactions:
     >>> checkerboard(4).matrix.toarray().astype(int).tolist()
     [[0, 0, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0], [0, 1, 0, 0]]
     """
+    size = as_int("size", size, minimum=2)
     users, items = np.meshgrid(np.arange(size), np.arange(size), indexing="ij")
     meet = ((users + items) % 2 == 0) & (users != items)
     return attributed(Interactions.from_arrays(users[meet], items[meet]))
@@ -123,7 +125,7 @@ def grouped(seed: int = 0) -> Interactions:
     >>> data.n_users, data.n_items
     (600, 250)
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(as_int("seed", seed, minimum=0))
     n_users, n_items = 600, 250
     own = np.arange(n_users)[:, None] % N_GROUPS == np.arange(n_items) % N_GROUPS
     popular = rng.permutation(np.linspace(0.5, 1.5, n_items))

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ferrec.data import splits
 from ferrec.data.candidates import Candidates
-from ferrec.data.interactions import Events, Interactions
+from ferrec.data.interactions import Events, Interactions, check_interactions
 from ferrec.data.queries import Queries
 from ferrec.errors import DataError, checks_keywords
 from ferrec.features.feature_set import FeatureSet
@@ -82,6 +82,8 @@ def training_pairs(
     >>> pairs.queries.ids[pairs.rows], pairs.items.decode(pairs.codes), labels
     (array([1, 3, 3]), array(['jam', 'jam', 'milk'], dtype=object), array([1., 0., 1.], dtype=float32))
     """
+    check_interactions("past", past)
+    check_interactions("future", future)
     _refuse_other_ids(past, future)
     _refuse_mixed_times(past, future)
     retrieval.fit(past, progress=progress)
