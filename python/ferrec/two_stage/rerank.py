@@ -9,7 +9,7 @@ from ferrec import _rust
 from ferrec.data.attributes import Shares, shares
 from ferrec.data.candidates import Candidates
 from ferrec.data.recommendations import Recommendations
-from ferrec.errors import DataError, ParameterError, ShapeError, checks_keywords, publish
+from ferrec.errors import DataError, ParameterError, ParameterTypeError, ShapeError, checks_keywords, publish
 from ferrec.io.arrays import unit_vectors
 from ferrec.kernels.arguments import as_float, as_int, threads
 from ferrec.kernels.handles import Matrix, as_csr
@@ -78,6 +78,8 @@ def mmr(
     {3: ['tea', 'milk']}
     """
     n, strength = as_int("n", n, minimum=1), as_float("strength", strength)
+    if not isinstance(candidates, Candidates):
+        raise ParameterTypeError("candidates", "expected Candidates", candidates)
     if (vectors is None) == (similarity is None):
         raise ParameterError("vectors, similarity", "give one of them")
     n_items = len(candidates.items)
@@ -103,7 +105,10 @@ def mmr(
 
 def _unit(vectors: Any, n_items: int) -> NDArray[np.float32]:
     """The vectors with length 1, or 0 where they have none."""
-    table = np.asarray(vectors, np.float64)
+    try:
+        table = np.asarray(vectors, np.float64)
+    except (TypeError, ValueError):
+        raise ParameterTypeError("vectors", "expected numbers", vectors) from None
     if table.ndim != 2 or len(table) != n_items:
         raise ShapeError("vectors", f"must have {n_items} rows, one for each item", table.shape)
     wrong = ~np.isfinite(table).all(axis=1)
@@ -170,6 +175,8 @@ def calibrate(
     >>> calibrate(pairs, [1.0, 0.9, 0.0], n=2, categories=data.item_table["kind"]).to_lists()
     {1: ['chai', 'rye']}
     """
+    if not isinstance(candidates, Candidates):
+        raise ParameterTypeError("candidates", "expected Candidates", candidates)
     n, strength = as_int("n", n, minimum=1), as_float("strength", strength)
     parts = _rust.calibrate(
         (candidates.indptr, candidates.codes),
