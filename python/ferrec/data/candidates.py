@@ -126,6 +126,11 @@ class Candidates:
         -------
         Candidates
 
+        Raises
+        ------
+        DataError
+            The mask is not bool, or of another length.
+
         Examples
         --------
         >>> import ferrec

@@ -34,6 +34,11 @@ def defaults(data: Interactions) -> FeatureSet:
     FeatureSet
         Not fitted.
 
+    Raises
+    ------
+    ParameterTypeError
+        `data` is no Interactions.
+
     Examples
     --------
     >>> import ferrec

@@ -233,6 +233,11 @@ def clone(estimator: EstimatorT) -> EstimatorT:
     Estimator
         Of the same class.
 
+    Raises
+    ------
+    ParameterTypeError
+        `estimator` is no Estimator.
+
     Examples
     --------
     >>> import ferrec
