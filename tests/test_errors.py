@@ -203,7 +203,7 @@ def samples(data):
         "probabilities": [0.2, 0.9], "recommended": MATRIX, "results": evaluation, "retrieval": retrieval,
         "row": 0, "rows": [0], "scores": pairs.columns["item_knn_score"], "similarity": (MATRIX.T @ MATRIX).tocsr(),
         "source": log, "splits": 2, "test": data, "truth": MATRIX, "user": "ann", "users": ["ann"],
-        "values": ["a", "b"], "window": 2, "x": MATRIX, "kind": "tfidf", "item_features": None, "events": None,
+        "values": ["a", "b"], "window": 2, "x": MATRIX, "weighting": "tfidf", "item_features": None, "events": None,
     }  # fmt: skip
     prepare = ferrec.Prepare().fit(log)
     objects = {
