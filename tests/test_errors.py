@@ -243,11 +243,9 @@ OTHER = {
 
 
 OPEN = {
-    ("score_table", "history"),  # a list cannot be hashed
-    ("as_csr", "name"),  # text of messages
-    ("Recommendations.to_parquet", "compression"),  # pyarrow's own names
+    ("as_csr", "name"),  # text for messages, from authors of models: a check would cost every call
 }
-"""Arguments that are still answered with a raw error."""
+"""Arguments that are answered with a raw error."""
 
 
 def walk():

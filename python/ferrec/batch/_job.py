@@ -113,7 +113,7 @@ def score_batch(
         Go on where an earlier run of the same job stopped; begin where there was none; do nothing where it was
         done.
     compression : str
-        Any that pyarrow knows.
+        As in `Recommendations.to_parquet`.
     progress : bool or callable
         True draws a bar (extra ``progress``). A callable gets ``(users, all users)`` after each block; if it
         raises, the block in hand is committed and the job stops with its exception.

@@ -356,7 +356,7 @@ class Recommendations:
         user, item : str
             As in `to_arrow`.
         compression : str
-            Any that pyarrow knows: ``"zstd"``, ``"snappy"``, ``"none"``.
+            "zstd", "snappy", "gzip", "brotli", "lz4" or "none".
 
         Raises
         ------

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ferrec.errors import DataError, require
+from ferrec.errors import DataError, require, unknown_name
 from ferrec.io.atomic import replacing
 from ferrec.io.columns import (
     is_text,
@@ -205,12 +205,18 @@ def is_hidden(parts: Iterable[str]) -> bool:
     return any(part[0] in "._" for part in parts)
 
 
+COMPRESSIONS = ("zstd", "snappy", "gzip", "brotli", "lz4", "none")
+"""What Parquet files may be compressed with."""
+
+
 def parquet_settings(schema: Any, compression: str) -> dict[str, Any]:
     """How pyarrow is to write recommendations.
 
     Users come in runs, of which integers leave almost nothing as differences; items repeat. Ranks compress as they
     are, and scores hardly ever repeat.
     """
+    if not isinstance(compression, str) or compression.lower() not in COMPRESSIONS:
+        raise unknown_name("compression", compression, COMPRESSIONS)
     user, item = schema.names[:2]
     settings: dict[str, Any] = {"compression": compression, "use_dictionary": [user, item]}
     settings["write_statistics"] = [user]

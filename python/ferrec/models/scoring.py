@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ferrec import _rust
 from ferrec.data.ids import Ids
 from ferrec.data.queries import Queries
-from ferrec.errors import ParameterError
+from ferrec.errors import ParameterError, ParameterTypeError
 from ferrec.kernels.arguments import as_int, one_of
 from ferrec.kernels.filters import Filter
 from ferrec.kernels.handles import as_csr
@@ -69,6 +69,10 @@ class ScoringOptions:
         """Check what can be checked without a model."""
         object.__setattr__(self, "n", as_int("n", self.n, minimum=1))
         one_of("unknown_users", self.unknown_users, ("error", "skip"))
+        for name in ("user", "item", "history", "rating"):
+            column = getattr(self, name)
+            if column is not None and not isinstance(column, str):
+                raise ParameterTypeError(name, "expected the name of a column", column)
         if self.history is None:
             if self.rating is not None:
                 raise ParameterError(
