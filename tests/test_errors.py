@@ -295,6 +295,21 @@ def test_every_public_call_refuses_in_the_form(where, value, method, valid, tmp_
     assert not wrong, "\n".join(wrong)
 
 
+def test_wrong_arguments_of_a_batch_have_the_form(tmp_path):
+    data = ferrec.Interactions.from_arrays(["ann", "ann", "bob"], ["tea", "milk", "tea"])
+    right = {"model": ferrec.ItemKNN(k=2).fit(data), "source": None}
+    for name in inspect.signature(ferrec.score_batch).parameters:
+        for bad, given in BAD.items():
+            if bad == "huge" or (name, bad) == ("path", "text"):
+                continue
+            try:
+                ferrec.score_batch(**{**right, "path": tmp_path / f"{name}-{bad}.parquet", name: given})
+            except Exception as error:
+                assert isinstance(error, (FerrecError, OSError)), (name, bad, error)
+                assert re.match(r"[^\n:]+: .+", str(error)), (name, bad, error)
+                assert not NEVER.search(str(error)), (name, bad, error)
+
+
 # -- the parts ------------------------------------------------------------------------------------------------
 
 

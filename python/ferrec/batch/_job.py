@@ -18,6 +18,7 @@ from ferrec.batch.sink import Sink, open_sink
 from ferrec.batch.table import EXTRA, Model, Scorer
 from ferrec.errors import ParameterError, checks_keywords, require
 from ferrec.io.progress import Callback, bar
+from ferrec.io.tables import as_path
 from ferrec.kernels.arguments import Progress, as_int
 from ferrec.models import Recommender
 from ferrec.models.scoring import ScoringOptions, Unknown
@@ -157,6 +158,7 @@ def score_batch(
         )
     if not isinstance(model, Recommender):
         model = folders.load(model, verify=True)
+    as_path("path", path)  # a URL stays text
     options = ScoringOptions(
         n, user, item, history, rating, exclude_seen, exclude_items, allow_items, unknown_users, n_threads
     )
