@@ -29,7 +29,7 @@ class ColumnReader(Protocol):
         ...
 
     def read(self, name: str) -> object:
-        """One column, for `_tables`."""
+        """Return one column, for the readers of `ferrec.io.columns`."""
         ...
 
 
